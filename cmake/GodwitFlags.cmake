@@ -1,0 +1,21 @@
+# Compiler and linker flags that hold for every target.
+add_library(godwit_flags INTERFACE)
+target_compile_options(godwit_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wno-sign-conversion -Wno-missing-field-initializers -fno-omit-frame-pointer)
+if(GODWIT_WERROR)
+  target_compile_options(godwit_flags INTERFACE -Werror)
+endif()
+if(GODWIT_SANITIZE)
+  list(JOIN GODWIT_SANITIZE "," _san)
+  target_compile_options(godwit_flags INTERFACE -fsanitize=${_san} -fno-sanitize-recover=all)
+  target_link_options(godwit_flags INTERFACE -fsanitize=${_san})
+endif()
+find_program(MOLD_LINKER NAMES mold)
+if(MOLD_LINKER AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_link_options(godwit_flags INTERFACE -fuse-ld=mold)
+endif()
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
+endif()

@@ -1,0 +1,32 @@
+// The table of fault points. One row a step of the migration protocol (docs/design/migration.md).
+#include "base/fault.h"
+
+namespace godwit::fault {
+
+const std::vector<Point>& points() {
+  static const std::vector<Point> table = {
+      {"controller.planned", "the migration is in the store, no node knows of it"},
+      {"controller.commit", "the commit request arrived, the store is unchanged"},
+      {"controller.committed", "the store holds the new epoch, nobody was told"},
+      {"source.prepare", "the source's daemon was asked to migrate, the keeper wasn't"},
+      {"source.keeper", "the source's keeper was told to migrate, nothing is touched"},
+      {"source.connected", "the streams to the destination are open"},
+      {"source.precopy", "a round of memory was sent"},
+      {"source.frozen", "all threads are stopped"},
+      {"source.captured", "the state is captured, not sent"},
+      {"source.transferred", "everything was sent, the destination has not answered"},
+      {"source.verdict", "the destination's verdict arrived, the source has not acted"},
+      {"source.discarded", "the source's copy is gone, the controller was not told"},
+      {"destination.prepare", "the destination's daemon was asked, the keeper isn't started"},
+      {"destination.keeper", "the destination's keeper runs, nothing has arrived"},
+      {"destination.precopy", "a round of memory arrived"},
+      {"destination.received", "the final state arrived, nothing is built from it"},
+      {"destination.restored", "rebuilt and stopped, not committed"},
+      {"destination.commit", "the commit was sent, no answer has come"},
+      {"destination.committed", "the commit was granted, nothing runs"},
+      {"destination.running", "the unit runs here, the source was not told"},
+  };
+  return table;
+}
+
+}  // namespace godwit::fault

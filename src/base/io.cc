@@ -1,0 +1,176 @@
+#include "base/io.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <algorithm>
+#include <cstring>
+
+#include "base/sys.h"
+
+namespace godwit::io {
+namespace {
+
+template <typename F>
+ssize_t retry(F call) {
+  for (;;) {
+    const ssize_t r = call();
+    if (r >= 0 || errno != EINTR) return r;
+  }
+}
+
+std::string fd_name(int fd) { return "fd " + std::to_string(fd); }
+
+}  // namespace
+
+Result<size_t> read_some(int fd, std::span<std::byte> buffer) {
+  const ssize_t n = retry([&] { return ::read(fd, buffer.data(), buffer.size()); });
+  if (n < 0) return fail_errno(errno, "read from " + fd_name(fd));
+  return static_cast<size_t>(n);
+}
+
+Result<void> read_full(int fd, std::span<std::byte> buffer) {
+  while (!buffer.empty()) {
+    TRY(const size_t n, read_some(fd, buffer));
+    if (n == 0) return fail(Code::kPeer, "end of file with " + std::to_string(buffer.size()) + " bytes still wanted");
+    buffer = buffer.subspan(n);
+  }
+  return {};
+}
+
+Result<void> write_full(int fd, std::span<const std::byte> data) {
+  while (!data.empty()) {
+    const ssize_t n = retry([&] { return ::write(fd, data.data(), data.size()); });
+    if (n < 0) return fail_errno(errno, "write to " + fd_name(fd));
+    data = data.subspan(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+Result<void> write_full(int fd, std::string_view text) { return write_full(fd, std::as_bytes(std::span(text))); }
+
+Result<void> pread_full(int fd, std::span<std::byte> buffer, uint64_t offset) {
+  while (!buffer.empty()) {
+    const ssize_t n = retry([&] { return ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(offset)); });
+    if (n < 0) return fail_errno(errno, "pread from " + fd_name(fd));
+    if (n == 0) return fail(Code::kPeer, "end of file with " + std::to_string(buffer.size()) + " bytes still wanted");
+    buffer = buffer.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+Result<void> pwrite_full(int fd, std::span<const std::byte> data, uint64_t offset) {
+  while (!data.empty()) {
+    const ssize_t n = retry([&] { return ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)); });
+    if (n < 0) return fail_errno(errno, "pwrite to " + fd_name(fd));
+    data = data.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+Result<std::string> read_all(int fd, size_t limit) {
+  std::string text;
+  size_t have = 0;
+  for (;;) {
+    if (text.size() - have < 4096) text.resize(std::max<size_t>(text.size() * 2, 8192));
+    TRY(const size_t n, read_some(fd, std::as_writable_bytes(std::span(text)).subspan(have)));
+    if (n == 0) break;
+    have += n;
+    if (have > limit) return fail(Code::kCorrupt, "longer than the limit of " + std::to_string(limit) + " bytes");
+  }
+  text.resize(have);
+  return text;
+}
+
+Result<std::string> read_file(const std::string& path, size_t limit) {
+  TRY(const Fd fd, sys::open(path, O_RDONLY));
+  auto text = read_all(fd.get(), limit);
+  if (!text) return std::unexpected(text.error().in(path));
+  return text;
+}
+
+Result<std::string> read_file_at(const Fd& dir, const std::string& path, size_t limit) {
+  TRY(const Fd fd, sys::open_at(dir, path, O_RDONLY));
+  auto text = read_all(fd.get(), limit);
+  if (!text) return std::unexpected(text.error().in(path));
+  return text;
+}
+
+Result<void> write_file(const std::string& path, std::string_view text) {
+  TRY(const Fd fd, sys::open(path, O_WRONLY));
+  TRY_IN(path, write_full(fd.get(), text));
+  return {};
+}
+
+Result<void> write_file_at(const Fd& dir, const std::string& path, std::string_view text) {
+  TRY(const Fd fd, sys::open_at(dir, path, O_WRONLY));
+  TRY_IN(path, write_full(fd.get(), text));
+  return {};
+}
+
+Result<void> replace_file(const std::string& path, std::string_view text, unsigned mode) {
+  const std::string temporary = path + ".new." + std::to_string(::getpid());
+  TRY(const Fd fd, sys::open(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode));
+  auto written = write_full(fd.get(), text);
+  if (written) written = sys::rename(temporary, path);
+  if (!written) ::unlink(temporary.c_str());
+  return written;
+}
+
+namespace {
+constexpr size_t kMaxFdsPerMessage = 253;  // SCM_MAX_FD, unix(7)
+}
+
+Result<void> send_with_fds(int socket, std::string_view message, std::span<const int> fds) {
+  if (fds.size() > kMaxFdsPerMessage) return fail(Code::kUsage, "more than 253 descriptors in one message");
+  iovec part{const_cast<char*>(message.data()), message.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (!fds.empty()) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* c = CMSG_FIRSTHDR(&header);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
+  }
+  const ssize_t n = retry([&] { return ::sendmsg(socket, &header, MSG_NOSIGNAL); });
+  if (n < 0) return fail_errno(errno, "sendmsg");
+  if (static_cast<size_t>(n) != message.size()) return fail(Code::kPeer, "short sendmsg");
+  return {};
+}
+
+Result<MessageWithFds> receive_with_fds(int socket, size_t limit) {
+  MessageWithFds out;
+  out.message.resize(limit);
+  iovec part{out.message.data(), limit};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))];
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  const ssize_t n = retry([&] { return ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC); });
+  if (n < 0) return fail_errno(errno, "recvmsg");
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+      out.fds.emplace_back(fd);
+    }
+  }
+  if (n == 0 && out.fds.empty()) return fail(Code::kPeer, "the peer closed the connection");
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(Code::kCorrupt, "message longer than its limit");
+  out.message.resize(static_cast<size_t>(n));
+  return out;
+}
+
+}  // namespace godwit::io
