@@ -24,7 +24,7 @@
 
 #include "base/result.h"
 
-namespace godwit::migration {
+namespace godwit::engine {
 
 using SpaceId = uint32_t;
 
@@ -131,4 +131,4 @@ class DestinationEngine {
   virtual std::vector<Timing> timings() const { return {}; }
 };
 
-}  // namespace godwit::migration
+}  // namespace godwit::engine

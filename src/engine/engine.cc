@@ -1,0 +1,1 @@
+#include "engine/engine.h"  // first, so that the header proves self-contained
