@@ -1,0 +1,54 @@
+// The refusal table. Sorted by code.
+#include "pod/refusals.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+
+namespace godwit::pod {
+namespace {
+
+constexpr Refusal kTable[] = {
+    {"compat-32", "a 32-bit program", "its registers and system calls are those of the i386 ABI", "a 64-bit build of the program"},
+    {"droppable", "memory mapped with MAP_DROPPABLE", "its pages may vanish at any time, so no copy of them is true",
+     "ending the use of it (vgetrandom state is re-made by the program)"},
+    {"file-kind", "a descriptor of a kind that Godwit does not know", "nobody taught Godwit to save and restore it",
+     "closing the descriptor, or adding the kind (docs/howto/add-a-kernel-object.md)"},
+    {"hugetlb", "memory of hugetlbfs", "its pages come from a pool that the destination may not have",
+     "transparent huge pages instead (madvise(MADV_HUGEPAGE))"},
+    {"io-mapping", "memory that maps a device", "what lies behind it is hardware of this machine", "closing the device"},
+    {"io-uring", "an io_uring instance", "requests in its rings are half done by the kernel and can't be read back",
+     "running the program without io_uring"},
+    {"nested-namespace", "a process in a namespace of its own inside the tree", "only one level of namespaces is rebuilt",
+     "starting the program without unshare(1) or a container inside it"},
+    {"no-permission", "a process that Godwit may not trace", "ptrace over it is denied", "running Godwit as root or as its owner"},
+    {"pkey", "memory with a protection key", "protection keys are not yet rebuilt", "running the program without pkey_mprotect"},
+    {"ptraced", "a process that a debugger or tracer holds", "a process has only one tracer", "detaching the debugger"},
+    {"secretmem", "memory of memfd_secret", "the kernel lets nobody else read it", "ending the use of memfd_secret"},
+    {"seccomp-filter", "a seccomp filter that can't be read", "reading a filter needs CAP_SYS_ADMIN in the initial namespace",
+     "running Godwit as root"},
+    {"shadow-stack", "a thread with a user shadow stack", "shadow stacks are not yet rebuilt", "GLIBC_TUNABLES=glibc.cpu.x86_shstk=off"},
+    {"shared-memory-outside", "shared memory that a process outside of the unit has mapped too",
+     "after a move the two would no longer share it", "running both in one unit"},
+    {"foreign-namespace", "a process that lives in other namespaces than the caller", "kept PIDs and paths would mean other things",
+     "running godwit inside that container, or running the program as a unit"},
+    {"tracer", "a process that traces another", "the tracer's hold on its tracee can't be rebuilt", "ending the debugger"},
+    {"uninterruptible", "a thread that doesn't stop", "it waits inside the kernel where signals don't reach it (state D)",
+     "waiting until that operation ends (a dead network file system?)"},
+    {"userfaultfd", "memory under the program's own userfaultfd", "faults that wait in it can't be carried", "ending the use of userfaultfd"},
+};
+
+}  // namespace
+
+std::span<const Refusal> refusals() { return kTable; }
+
+engine::Blocker make_blocker(std::string_view code, const std::string& object, const std::string& detail) {
+  const auto* row = std::ranges::find(kTable, code, &Refusal::code);
+  GODWIT_CHECK(row != std::end(kTable), code);
+  std::string reason(row->reason);
+  if (!detail.empty()) reason += " (" + detail + ")";
+  return {std::string(row->code), object, std::move(reason), std::string(row->lift)};
+}
+
+}  // namespace godwit::pod
