@@ -1,0 +1,136 @@
+#include "rpc/rpc.h"
+
+#include <algorithm>
+
+#include "base/io.h"
+#include "godwit/common.pb.h"
+
+namespace godwit::rpc {
+namespace {
+
+// Nothing that is said through gRPC is large: bulk goes in pieces of at most 256 KiB (Data) or past gRPC altogether.
+constexpr int kMessageLimit = 8 << 20;
+constexpr int kReconnectMs = 500;
+constexpr int kKeepaliveMs = 5000;
+
+grpc::StatusCode status_code(Code code) {
+  switch (code) {
+    case Code::kUsage:
+      return grpc::StatusCode::INVALID_ARGUMENT;
+    case Code::kRefused:
+      return grpc::StatusCode::FAILED_PRECONDITION;
+    case Code::kFailed:
+      return grpc::StatusCode::ABORTED;
+    case Code::kNotFound:
+      return grpc::StatusCode::NOT_FOUND;
+    case Code::kCorrupt:
+      return grpc::StatusCode::DATA_LOSS;
+    case Code::kPeer:
+      return grpc::StatusCode::UNAVAILABLE;
+    case Code::kSystem:
+      return grpc::StatusCode::INTERNAL;
+    case Code::kGone:
+      return grpc::StatusCode::OUT_OF_RANGE;
+  }
+  return grpc::StatusCode::UNKNOWN;
+}
+
+}  // namespace
+
+grpc::Status to_status(const Error& error, const std::vector<engine::Blocker>& blockers) {
+  wire::Failure failure;
+  failure.set_code(static_cast<int>(error.code));
+  failure.set_errnum(error.errnum);
+  failure.set_text(error.text);
+  for (const auto& b : blockers) {
+    auto* out = failure.add_blockers();
+    out->set_code(b.code);
+    out->set_object(b.object);
+    out->set_reason(b.reason);
+    out->set_lift(b.lift);
+  }
+  return {status_code(error.code), error.message(), failure.SerializeAsString()};
+}
+
+grpc::Status to_status(const Failure& failure) {
+  return to_status(failure.error, failure.blockers);
+}
+
+Failure failure_of(const grpc::Status& status) {
+  wire::Failure wire;
+  const std::string details = status.error_details();
+  if (details.empty() || !wire.ParseFromString(details)) {
+    const bool cancelled = status.error_code() == grpc::StatusCode::CANCELLED;
+    return {Error{cancelled ? Code::kGone : Code::kPeer, 0, status.error_message()}, {}};
+  }
+  const int known = std::clamp(wire.code(), static_cast<int>(Code::kUsage), static_cast<int>(Code::kGone));
+  Failure failure{Error{static_cast<Code>(known), wire.errnum(), wire.text()}, {}};
+  for (const auto& b : wire.blockers()) failure.blockers.push_back({b.code(), b.object(), b.reason(), b.lift()});
+  return failure;
+}
+
+Result<void> check(const grpc::Status& status) {
+  if (status.ok()) return {};
+  return std::unexpected(failure_of(status).error);
+}
+
+Result<Identity> load_identity(const std::string& dir, const std::string& name) {
+  Identity identity;
+  TRY(identity.ca, io::read_file(dir + "/ca.crt", 1 << 20));
+  TRY(identity.certificate, io::read_file(dir + "/" + name + ".crt", 1 << 20));
+  TRY(identity.key, io::read_file(dir + "/" + name + ".key", 1 << 20));
+  return identity;
+}
+
+std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& identity) {
+  if (!identity.secure()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = identity.ca;
+  options.pem_key_cert_pairs.push_back({identity.key, identity.certificate});
+  return grpc::SslServerCredentials(options);
+}
+
+std::shared_ptr<grpc::ServerCredentials> join_server_credentials(const Identity& identity) {
+  if (!identity.secure()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  options.pem_key_cert_pairs.push_back({identity.key, identity.certificate});
+  return grpc::SslServerCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> channel(const std::string& address, const Identity& identity,
+                                       const std::string& peer_name) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMessageLimit);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a proxy in the environment is for the web, not for nodes
+  if (!identity.secure()) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  if (!peer_name.empty()) arguments.SetSslTargetNameOverride(peer_name);
+  grpc::SslCredentialsOptions options{identity.ca, identity.key, identity.certificate};
+  return grpc::CreateCustomChannel(address, grpc::SslCredentials(options), arguments);
+}
+
+std::string caller(const grpc::ServerContextBase& context) {
+  const auto auth = context.auth_context();
+  if (!auth || !auth->IsPeerAuthenticated()) return {};
+  const auto names = auth->FindPropertyValues("x509_common_name");
+  if (names.empty()) return {};
+  return {names.front().data(), names.front().size()};
+}
+
+void set_up(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMessageLimit);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+}
+
+}  // namespace godwit::rpc

@@ -1,0 +1,60 @@
+// rpc: what every gRPC client and server of Godwit shares. Errors to statuses and back without loss (a refusal keeps
+// all its blockers), credentials, channels, the caller's name.
+//
+//     Result<wire::UnitReply> reply = rpc::from_status(stub->Run(&context, request, &reply), ...)
+//
+// Threads: all functions may be called from any thread.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+
+namespace godwit::rpc {
+
+/// An Error together with the reasons of a refusal: what a user is told.
+struct Failure {
+  Error error;
+  std::vector<engine::Blocker> blockers;
+};
+
+/// For servers: the status that carries the failure whole (error_details is a serialised wire.Failure).
+grpc::Status to_status(const Error& error, const std::vector<engine::Blocker>& blockers = {});
+grpc::Status to_status(const Failure& failure);
+/// For clients: the failure behind a status that isn't OK. A status without details (the link broke, the other side is
+/// no Godwit) is Code::kPeer with gRPC's words; details that can't be parsed are Code::kPeer, too.
+Failure failure_of(const grpc::Status& status);
+/// `return rpc::check(stub->Signal(...))`: OK or the Error without its blockers.
+Result<void> check(const grpc::Status& status);
+
+/// Who one is and whom one trusts, all PEM. All empty: no TLS, for tests on one machine only.
+struct Identity {
+  std::string ca;
+  std::string certificate;
+  std::string key;
+  [[nodiscard]] bool secure() const { return !ca.empty(); }
+};
+/// Reads ca.crt, NAME.crt and NAME.key from a directory; Code::kNotFound if one is missing.
+Result<Identity> load_identity(const std::string& dir, const std::string& name);
+
+/// Mutual TLS; the server demands and verifies the client's certificate.
+std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& identity);
+/// TLS with the server's certificate only: for the Join service, whose right is its token.
+std::shared_ptr<grpc::ServerCredentials> join_server_credentials(const Identity& identity);
+/// A channel to `address` (host:port or unix:PATH) whose server must present a certificate for `peer_name`.
+/// Dead links are noticed within some 10 s by keep-alive pings; the channel reconnects within a second.
+std::shared_ptr<grpc::Channel> channel(const std::string& address, const Identity& identity,
+                                       const std::string& peer_name);
+
+/// The name in the caller's certificate; empty without TLS.
+std::string caller(const grpc::ServerContextBase& context);
+
+/// Settings that every server uses (keep-alive permitted, message limit, no port sharing).
+void set_up(grpc::ServerBuilder& builder);
+
+}  // namespace godwit::rpc
