@@ -6,10 +6,18 @@
 #   *_bench.cc      one benchmark binary    NAME_bench, run once by ctest so that it cannot rot
 #   *_fuzz.cc       one libFuzzer binary each, when GODWIT_FUZZ is on
 # DEPS are other modules (dependencies point down only, see src/README.md); LIBS are outside libraries.
+#
+# Targets over all modules: `unit_tests` (their test programs), `fuzzers`, `generated` (headers made from schemas).
+foreach(all unit_tests fuzzers generated)
+  if(NOT TARGET ${all})
+    add_custom_target(${all})
+  endif()
+endforeach()
+
 function(module name)
   cmake_parse_arguments(M "" "" "DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  set(sources) 
+  set(sources)
   set(tests)
   set(benches)
   set(fuzzers)
@@ -34,6 +42,7 @@ function(module name)
   if(tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE godwit_${name} GTest::gtest GTest::gmock GTest::gtest_main)
+    add_dependencies(unit_tests ${name}_test)
     gtest_discover_tests(${name}_test PROPERTIES LABELS unit DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60)
   endif()
   if(benches)
@@ -47,6 +56,7 @@ function(module name)
       get_filename_component(base ${f} NAME_WE)
       add_executable(${base} ${f})
       target_link_libraries(${base} PRIVATE godwit_${name} -fsanitize=fuzzer)
+      add_dependencies(fuzzers ${base})
     endforeach()
   endif()
 endfunction()

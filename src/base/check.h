@@ -13,9 +13,9 @@ namespace godwit {
 /// Call it from main() or a test fixture; not from several threads at once. Returns nothing and cannot fail.
 void on_check_failure(std::function<void()> action);
 
-#define GODWIT_CHECK(condition, ...)                                                      \
-  do {                                                                                    \
-    if (!(condition)) [[unlikely]]                                                        \
+#define GODWIT_CHECK(condition, ...)                                                         \
+  do {                                                                                       \
+    if (!(condition)) [[unlikely]]                                                           \
       ::godwit::check_failed(__FILE__, __LINE__, #condition, std::string_view{__VA_ARGS__}); \
   } while (false)
 

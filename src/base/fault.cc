@@ -36,10 +36,14 @@ Result<Armed> parse(std::string_view item) {
     }
     action = action.substr(0, at);
   }
-  if (action == "kill") a.action = Action::kKill;
-  else if (action == "fail") a.action = Action::kFail;
-  else if (action == "stall") a.action = Action::kStall;
-  else return fail(Code::kUsage, "no such fault action: " + std::string(action) + " (kill, fail, stall)");
+  if (action == "kill")
+    a.action = Action::kKill;
+  else if (action == "fail")
+    a.action = Action::kFail;
+  else if (action == "stall")
+    a.action = Action::kStall;
+  else
+    return fail(Code::kUsage, "no such fault action: " + std::string(action) + " (kill, fail, stall)");
   if (std::ranges::none_of(points(), [&](const Point& p) { return p.name == a.point; })) {
     return fail(Code::kUsage, "no such fault point: " + a.point);
   }
@@ -47,7 +51,7 @@ Result<Armed> parse(std::string_view item) {
 }
 
 // The environment is read once, at start-up, before any thread exists.
-const bool from_environment = [] {
+const bool kFromEnvironment = [] {
   if (const char* spec = std::getenv("GODWIT_FAULT")) (void)arm(spec);
   return true;
 }();
@@ -78,7 +82,10 @@ Result<void> pass(std::string_view point) {
     action = it->action;
   }
   switch (action) {
-    case Action::kKill: ::kill(::getpid(), SIGKILL); ::pause(); break;
+    case Action::kKill:
+      ::kill(::getpid(), SIGKILL);
+      ::pause();
+      break;
     case Action::kStall: ::pause(); break;
     case Action::kFail: break;
   }

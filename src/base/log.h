@@ -18,9 +18,9 @@ using spdlog::info;
 using spdlog::warn;
 
 struct Options {
-  std::string program;          ///< shown in each line
-  std::string file;             ///< empty: standard error
-  std::string level = "info";   ///< trace, debug, info, warn, error
+  std::string program;  ///< shown in each line
+  std::string file;  ///< empty: standard error
+  std::string level = "info";  ///< trace, debug, info, warn, error
 };
 /// Sets up the process's log; call once, from main().
 void set_up(const Options& options);

@@ -73,23 +73,23 @@ inline std::unexpected<Error> fail_errno(int errnum, std::string text) {
 
 #define GODWIT_CONCAT2(a, b) a##b
 #define GODWIT_CONCAT(a, b) GODWIT_CONCAT2(a, b)
-#define TRY_IMPL(tmp, declaration, ...)                         \
-  auto&& tmp = (__VA_ARGS__);                                   \
-  if (!tmp) return std::unexpected(std::move(tmp).error());     \
+#define TRY_IMPL(tmp, declaration, ...)                     \
+  auto&& tmp = (__VA_ARGS__);                               \
+  if (!tmp) return std::unexpected(std::move(tmp).error()); \
   declaration = *std::move(tmp)
 /// TRY(auto x, call()): x is the value of call(), or this function returns call()'s error.
 #define TRY(declaration, ...) TRY_IMPL(GODWIT_CONCAT(try_result_, __COUNTER__), declaration, __VA_ARGS__)
 /// TRY_DO(call()): go on if call() succeeded, else return its error.
-#define TRY_DO(...)                                                                    \
-  do {                                                                                 \
-    auto&& try_result = (__VA_ARGS__);                                                 \
-    if (!try_result) return std::unexpected(std::move(try_result).error());            \
+#define TRY_DO(...)                                                         \
+  do {                                                                      \
+    auto&& try_result = (__VA_ARGS__);                                      \
+    if (!try_result) return std::unexpected(std::move(try_result).error()); \
   } while (false)
 /// TRY_IN("restoring fd 7", call()): like TRY_DO, with context put in front of the error.
-#define TRY_IN(where, ...)                                                             \
-  do {                                                                                 \
-    auto&& try_result = (__VA_ARGS__);                                                 \
-    if (!try_result) return std::unexpected(std::move(try_result).error().in(where));  \
+#define TRY_IN(where, ...)                                                            \
+  do {                                                                                \
+    auto&& try_result = (__VA_ARGS__);                                                \
+    if (!try_result) return std::unexpected(std::move(try_result).error().in(where)); \
   } while (false)
 
 }  // namespace godwit

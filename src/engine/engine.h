@@ -65,10 +65,10 @@ class PageWriter {
 
 /// One thing that forbids a move: what it is, why, and what would lift it. All are collected, none is first.
 struct Blocker {
-  std::string code;    ///< stable word from the refusal table ("io-uring")
+  std::string code;  ///< stable word from the refusal table ("io-uring")
   std::string object;  ///< "fd 7 of pid 42 (python3)"
   std::string reason;
-  std::string lift;    ///< what would make it possible
+  std::string lift;  ///< what would make it possible
   bool operator==(const Blocker&) const = default;
 };
 
@@ -82,7 +82,7 @@ struct Inspection {
 
 /// What one round of pre-copy sent.
 struct Round {
-  uint64_t pages_sent = 0;   ///< pages with content handed to the sink
+  uint64_t pages_sent = 0;  ///< pages with content handed to the sink
   uint64_t pages_dirty = 0;  ///< pages found dirty by this round's scan
   double scan_ms = 0;
 };
