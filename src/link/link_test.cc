@@ -1,0 +1,149 @@
+#include "link/link.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <random>
+
+#include "base/io.h"
+#include "base/sys.h"
+#include "godwit/keeper.pb.h"
+
+namespace godwit::link {
+namespace {
+
+using wire::keeper::Packet;
+
+class TempDir {
+ public:
+  TempDir() {
+    char name[] = "/tmp/godwit_link_XXXXXX";
+    path_ = ::mkdtemp(name);
+  }
+  ~TempDir() { (void)sys::remove_tree(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+std::pair<Channel, Channel>* pair_of_channels() {
+  auto fds = sys::socketpair(AF_UNIX, SOCK_SEQPACKET);
+  return new std::pair<Channel, Channel>(std::piecewise_construct, std::forward_as_tuple(std::move(fds->first)),
+                                         std::forward_as_tuple(std::move(fds->second)));
+}
+
+TEST(Link, a_packet_and_its_descriptor_arrive) {
+  std::unique_ptr<std::pair<Channel, Channel>> ends(pair_of_channels());
+  auto pipe = sys::pipe();
+  Packet out;
+  out.set_id(7);
+  out.mutable_stream()->set_index(3);
+  const int fds[] = {pipe->second.get()};
+  ASSERT_TRUE(ends->first.send(out, fds));
+  Packet in;
+  auto got = ends->second.receive(in);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(in.stream().index(), 3u);
+  ASSERT_EQ(got->size(), 1u);
+  ASSERT_TRUE(io::write_full((*got)[0].get(), "x"));
+  std::byte b;
+  EXPECT_TRUE(io::read_full(pipe->first.get(), {&b, 1}));
+}
+
+TEST(Link, a_long_packet_goes_through_a_file_and_keeps_its_descriptors) {
+  std::unique_ptr<std::pair<Channel, Channel>> ends(pair_of_channels());
+  auto pipe = sys::pipe();
+  Packet out;
+  out.mutable_checked()->set_demands_raw(std::string(5u << 20, 'd'));
+  const int fds[] = {pipe->second.get()};
+  ASSERT_TRUE(ends->first.send(out, fds));
+  Packet in;
+  auto got = ends->second.receive(in);
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(in.checked().demands_raw().size(), 5u << 20);
+  EXPECT_EQ(got->size(), 1u);
+}
+
+TEST(Link, a_packet_beyond_the_limit_is_not_sent) {
+  std::unique_ptr<std::pair<Channel, Channel>> ends(pair_of_channels());
+  Packet out;
+  out.mutable_checked()->set_demands_raw(std::string(kPacketLimit + 1, 'd'));
+  auto sent = ends->first.send(out);
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().code, Code::kUsage);
+}
+
+TEST(Link, a_length_that_lies_allocates_nothing) {
+  auto fds = sys::socketpair(AF_UNIX, SOCK_SEQPACKET);
+  Channel reader(std::move(fds->second));
+  Packet out;
+  out.set_spilled(uint64_t{1} << 40);
+  auto memory = sys::memfd("x");
+  const int file[] = {memory->get()};
+  ASSERT_TRUE(io::send_with_fds(fds->first.get(), out.SerializeAsString(), file));
+  Packet in;
+  auto got = reader.receive(in);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, Code::kCorrupt);
+}
+
+TEST(Link, listening_and_connecting_work_at_a_path_longer_than_a_socket_address) {
+  const TempDir temp;
+  const std::string dir = temp.path() + "/" + std::string(100, 'a') + "/" + std::string(100, 'b');
+  ASSERT_TRUE(sys::make_dirs(dir));
+  const std::string path = dir + "/keeper.sock";
+  EXPECT_EQ(connect(path).error().code, Code::kNotFound);
+  auto listener = listen(path);
+  ASSERT_TRUE(listener) << listener.error().message();
+  auto socket = connect(path);
+  ASSERT_TRUE(socket) << socket.error().message();
+  auto accepted = accept(*listener);
+  ASSERT_TRUE(accepted);
+  Channel a(std::move(*socket));
+  {
+    Channel b(std::move(*accepted));
+    Packet out;
+    out.mutable_done();
+    ASSERT_TRUE(b.send(out));
+  }
+  Packet in;
+  ASSERT_TRUE(a.receive(in));
+  EXPECT_TRUE(in.has_done());
+  auto end = a.receive(in);
+  ASSERT_FALSE(end);
+  EXPECT_EQ(end.error().code, Code::kPeer);
+  listener->reset();
+  EXPECT_EQ(connect(path).error().code, Code::kPeer);
+}
+
+TEST(Preamble, comes_back_as_it_was) {
+  const Preamble p{"0123456789abcdef", 3, 4};
+  auto back = decode(encode(p));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(*back, p);
+}
+
+TEST(Preamble, any_changed_byte_is_refused_or_another_migration_or_stream) {
+  const Preamble p{"0123456789abcdef", 0, 1};
+  const auto good = encode(p);
+  for (size_t i = 0; i < good.size(); i++) {
+    auto bad = good;
+    bad[i] ^= std::byte{0x80};
+    EXPECT_FALSE(decode(bad)) << "byte " << i;
+  }
+}
+
+TEST(Preamble, random_bytes_are_refused) {
+  std::mt19937_64 random(1);
+  std::array<std::byte, kPreambleSize> bytes;
+  for (int i = 0; i < 1000; i++) {
+    for (auto& b : bytes) b = static_cast<std::byte>(random());
+    EXPECT_FALSE(decode(bytes));
+  }
+}
+
+}  // namespace
+}  // namespace godwit::link
