@@ -16,7 +16,10 @@
 //   restore()    in the engine, in the unit's namespaces, before its processes exist. `late` files: after they exist.
 //   connect()    all files exist (ask RestoreContext::file), all processes exist and are stopped, descriptors installed.
 //   activate()   after the commit, just before the first thread runs: what would disturb the source if done earlier
-//                (locks on files that both hosts see, binding a name that the source still holds).
+//                (locks on files that both hosts see, binding a name that the source still holds) and what would notice
+//                the restore itself (inotify watches) or go on meanwhile (timers). It may wait, bounded, for the source
+//                to go, so the source must hear of the commit before activate() is called. Whatever can be found out
+//                to fail is to be found out earlier: after the commit there is nothing to go back to.
 #pragma once
 
 #include <sys/stat.h>
@@ -24,11 +27,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "engine/engine.h"
@@ -50,16 +55,25 @@ using FileId = uint32_t;
 
 /// One open file description as the capture sees it, through one of the descriptors that refer to it.
 struct OpenFileView {
-  const Fd& ours;           ///< a duplicate in this process: *shares offset and flags with the unit*: put back what you change
-  struct stat st;           ///< fstat of it
-  std::string link;         ///< what /proc/PID/fd/N points to: "/tmp/x (deleted)", "socket:[123]", "anon_inode:[eventfd]"
-  std::string fdinfo;       ///< text of /proc/PID/fdinfo/N
-  pid_t host_pid;           ///< a process that holds it, as this process sees it
-  pid_t pid;                ///< the same, as the tree itself sees it
-  int fd;                   ///< its number there
-  uint64_t filesystem;      ///< f_type of fstatfs
-  unsigned flags;           ///< F_GETFL
-  std::string object;       ///< "fd 7 of pid 42 (python3)": for blockers and errors
+  const Fd& ours;  ///< a duplicate in this process: *shares offset and flags with the unit*: put back what you change
+  struct stat st;  ///< fstat of it
+  std::string link;  ///< what /proc/PID/fd/N points to: "/tmp/x (deleted)", "socket:[123]", "anon_inode:[eventfd]"
+  std::string fdinfo;  ///< text of /proc/PID/fdinfo/N
+  pid_t host_pid;  ///< a process that holds it, as this process sees it
+  pid_t pid;  ///< the same, as the tree itself sees it
+  int fd;  ///< its number there
+  uint64_t filesystem;  ///< f_type of fstatfs
+  unsigned flags;  ///< F_GETFL
+  std::string object;  ///< "fd 7 of pid 42 (python3)": for blockers and errors
+};
+
+/// One descriptor of one process of the tree. Processes that share a table (CLONE_FILES) appear once.
+struct HeldDescriptor {
+  pid_t host_pid;
+  pid_t pid;
+  int fd;
+  FileId file;
+  mode_t mode;  ///< st_mode of the file: most of them can be passed over by it
 };
 
 /// What a kind may ask for during a dump. The tree is frozen (inspecting: it may be running, see inspecting()).
@@ -78,6 +92,17 @@ class DumpContext {
   virtual Result<FileId> file_of(const Fd& fd, const std::string& object) = 0;
   /// All descriptions whose stat has this device and inode.
   virtual std::vector<FileId> files_with_inode(dev_t device, ino_t inode) = 0;
+  /// Every descriptor of the tree, by process and number: for what belongs to (process, descriptor) pairs, as POSIX
+  /// locks do, or can only be found by kcmp, as an epoll target whose number was closed.
+  virtual std::vector<HeldDescriptor> descriptors() = 0;
+  /// The /proc in which this process finds itself ("self/fd/N") and `host_pid`s. After entering a unit's mount namespace
+  /// the path "/proc" shows another PID namespace, so kinds never use that path.
+  virtual const Fd& proc_dir() = 0;
+  /// What a clock shows to the unit now (it may live in a time namespace).
+  virtual Nanos clock(clockid_t clock) = 0;
+  /// True when this description is a standard stream (0, 1, 2) that leads out of the tree, and the caller wants it
+  /// replaced at the restore by the restoring command's own stream (RestoreContext::inherit) instead of a refusal.
+  virtual bool may_inherit(const OpenFileView&) { return false; }
   /// Pid in the tree's own view of a process this process sees as `host_pid`; kNotFound when it isn't in the tree.
   virtual Result<pid_t> pid_in_tree(pid_t host_pid) = 0;
   virtual Result<pid_t> host_pid(pid_t pid_in_tree) = 0;
@@ -112,8 +137,23 @@ class RestoreContext {
   virtual Result<const Fd*> contents(uint32_t space) = 0;
   /// A private directory on the unit's own storage, for files that exist only by descriptor (deleted, O_TMPFILE).
   virtual const std::string& scratch_dir() = 0;
+  /// As in DumpContext.
+  virtual const Fd& proc_dir() = 0;
+  virtual Nanos clock(clockid_t clock) = 0;
+  /// The restoring command's own descriptor that stands in for standard stream `fd`, which at the source was `link`.
+  virtual Result<Fd> inherit(int fd, const std::string& link) {
+    return fail(Code::kRefused, "standard stream " + std::to_string(fd) + " was " + link +
+                                    ", which is outside of the tree; " +
+                                    "the restore has no stream to put in its place");
+  }
+  /// Descriptors that one stage or kind leaves for another under a name of its own ("pipe:123:write"): the second end of a
+  /// pair, a path that was looked up before the commit. What nobody took is closed with the context.
+  std::map<std::string, Fd>& shelf() { return shelf_; }
   /// True when descriptors of established connections should be closed connections (--tcp close).
   virtual bool close_connections() const = 0;
+
+ private:
+  std::map<std::string, Fd> shelf_;
 };
 
 struct FileKind {
@@ -136,8 +176,8 @@ struct SectionKind {
   std::string_view name;
   /// Gives the serialised state; empty when there is nothing of it.
   Result<std::string> (*dump)(DumpContext& ctx);
-  Result<void> (*restore)(RestoreContext& ctx, const std::string& state);   ///< before processes exist; may be null
-  Result<void> (*connect)(RestoreContext& ctx, const std::string& state);   ///< may be null
+  Result<void> (*restore)(RestoreContext& ctx, const std::string& state);  ///< before processes exist; may be null
+  Result<void> (*connect)(RestoreContext& ctx, const std::string& state);  ///< may be null
   Result<void> (*activate)(RestoreContext& ctx, const std::string& state);  ///< may be null
   std::string_view schema = {};
 };
