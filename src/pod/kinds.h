@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -117,6 +118,15 @@ class DumpContext {
   /// Contents that are too large for `state` (a deleted file, a memfd): gives the id of a new shared space of `size`
   /// bytes whose bytes are read from `content` and travel like memory. Restore gets them by RestoreContext::contents.
   virtual Result<uint32_t> add_contents(Fd content, uint64_t size) = 0;
+  /// Host pids of the tree's processes that aren't zombies, parents first.
+  virtual std::vector<pid_t> processes() = 0;
+  /// True when established connections are to be carried as closed ones (--tcp close) and so are no blockers.
+  virtual bool close_connections() const { return false; }
+  /// What a family of kinds remembers during one dump (its netlink socket, the objects seen): null at first.
+  std::shared_ptr<void>& memory(std::string_view family) { return memory_[std::string(family)]; }
+
+ private:
+  std::map<std::string, std::shared_ptr<void>> memory_;
 };
 
 /// What a kind may ask for during a restore.
@@ -151,9 +161,13 @@ class RestoreContext {
   std::map<std::string, Fd>& shelf() { return shelf_; }
   /// True when descriptors of established connections should be closed connections (--tcp close).
   virtual bool close_connections() const = 0;
+  /// What a family of kinds remembers during one restore; null at first. The context lives until resume() or discard()
+  /// is done, so an object's destructor is the place to take away what was left outside of the processes (staged names).
+  std::shared_ptr<void>& memory(std::string_view family) { return memory_[std::string(family)]; }
 
  private:
   std::map<std::string, Fd> shelf_;
+  std::map<std::string, std::shared_ptr<void>> memory_;
 };
 
 struct FileKind {
@@ -174,7 +188,7 @@ struct FileKind {
 /// Kinds of state that belong to the whole unit and to no descriptor (System V IPC, file locks).
 struct SectionKind {
   std::string_view name;
-  /// Gives the serialised state; empty when there is nothing of it.
+  /// Gives the serialised state; empty when there is nothing of it. Called after all files were dumped.
   Result<std::string> (*dump)(DumpContext& ctx);
   Result<void> (*restore)(RestoreContext& ctx, const std::string& state);  ///< before processes exist; may be null
   Result<void> (*connect)(RestoreContext& ctx, const std::string& state);  ///< may be null

@@ -127,6 +127,9 @@ class FakeTree : public DumpContext {
         return fail(Code::kFailed, e.object + ": the dump moved its offset");
       out.push_back(std::move(file));
     }
+    for (const SectionKind* kind : section_kinds()) {
+      TRY(sections[kind], kind->dump(*this));
+    }
     return out;
   }
   /// The kind's name that a descriptor gets.
@@ -169,6 +172,14 @@ class FakeTree : public DumpContext {
   const Fd& proc_dir() override { return own_proc(); }
   Nanos clock(clockid_t clock) override { return clock_now(clock); }
   bool may_inherit(const OpenFileView& view) override { return allow_inherit && view.fd <= 2; }
+  std::vector<pid_t> processes() override {
+    std::vector<pid_t> all{::getpid()};
+    for (const auto& [pid, alive] : members) {
+      if (alive) all.push_back(pid);
+    }
+    return all;
+  }
+  bool close_connections() const override { return closing; }
   Result<pid_t> pid_in_tree(pid_t host_pid) override {
     if (host_pid == ::getpid() || members.contains(host_pid)) return host_pid;
     return fail(Code::kNotFound, "not in the tree");
@@ -208,6 +219,8 @@ class FakeTree : public DumpContext {
 
   bool look_only = false;
   bool allow_inherit = false;
+  bool closing = false;
+  std::map<const SectionKind*, std::string> sections;  ///< what each gave; empty: nothing
   std::vector<engine::Blocker> blockers;
   std::map<std::string, int> demands;
   std::map<uint32_t, Fd> spaces;
@@ -234,6 +247,7 @@ class FakeRestore : public RestoreContext {
   explicit FakeRestore(FakeTree& tree) : tree_(tree) {}
 
   Result<void> run(const std::vector<pb::OpenFile>& files) {
+    TRY_DO(each_section(&SectionKind::restore));
     for (const bool late : {false, true}) {
       for (const auto& f : files) {
         if (f.late() != late) continue;
@@ -252,11 +266,12 @@ class FakeRestore : public RestoreContext {
       const FileKind* kind = find_file_kind(f.kind());
       if (kind->connect != nullptr) TRY_DO(kind->connect(*this, f, files_.at(f.id())));
     }
+    TRY_DO(each_section(&SectionKind::connect));
     for (const auto& f : files) {
       const FileKind* kind = find_file_kind(f.kind());
       if (kind->activate != nullptr) TRY_DO(kind->activate(*this, f, files_.at(f.id())));
     }
-    return {};
+    return each_section(&SectionKind::activate);
   }
   int fd(FileId id) { return files_.at(id).get(); }
   void close(FileId id) { files_.erase(id); }
@@ -300,6 +315,13 @@ class FakeRestore : public RestoreContext {
   bool closing = false;
 
  private:
+  Result<void> each_section(Result<void> (*SectionKind::*stage)(RestoreContext&, const std::string&)) {
+    for (const auto& [kind, state] : tree_.sections) {
+      if (!state.empty() && kind->*stage != nullptr) TRY_DO((kind->*stage)(*this, state));
+    }
+    return {};
+  }
+
   FakeTree& tree_;
   std::map<FileId, Fd> files_;
   std::map<int, int> numbers_;
