@@ -41,9 +41,7 @@ Result<ChunkId> ChunkId::from_hex(std::string_view text) {
   return id;
 }
 
-ChunkId sha256(std::span<const std::byte> data) {
-  return sha256(data, {});
-}
+ChunkId sha256(std::span<const std::byte> data) { return sha256(data, {}); }
 
 ChunkId sha256(std::span<const std::byte> first, std::span<const std::byte> second) {
   // Fetched once: looking an algorithm up costs more in OpenSSL 3 than hashing a page.

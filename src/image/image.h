@@ -10,7 +10,9 @@
 #pragma once
 
 #include "image/digest.h"
+#include "image/history.h"
 #include "image/limits.h"
 #include "image/manifest.h"
 #include "image/reader.h"
+#include "image/store.h"
 #include "image/writer.h"

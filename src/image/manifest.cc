@@ -25,9 +25,7 @@ constexpr std::string_view kMagic = "GODWITIM";
 constexpr size_t kHeaderBytes = 32;
 constexpr size_t kFrameBytes = kHeaderBytes + 32;
 
-std::unexpected<Error> corrupt(std::string text) {
-  return fail(Code::kCorrupt, "manifest: " + std::move(text));
-}
+std::unexpected<Error> corrupt(std::string text) { return fail(Code::kCorrupt, "manifest: " + std::move(text)); }
 
 /// Counts the top-level fields before anything is allocated for them (image.proto: why).
 Result<void> check_shape(std::span<const std::byte> body) {

@@ -12,9 +12,7 @@ namespace {
 
 using engine::PageRun;
 
-std::unexpected<Error> corrupt(std::string text) {
-  return fail(Code::kCorrupt, "table of memory: " + std::move(text));
-}
+std::unexpected<Error> corrupt(std::string text) { return fail(Code::kCorrupt, "table of memory: " + std::move(text)); }
 
 /// Rows of (space, page, pages) as columns; pages are differences to the end of the row before.
 class RunReader {
@@ -52,9 +50,7 @@ class RunDifference {
   uint64_t end_ = 0;
 };
 
-size_t digest_bytes(DigestKind kind) {
-  return kind == DigestKind::kXxh3 ? sizeof(Xxh128) : sizeof(ChunkId);
-}
+size_t digest_bytes(DigestKind kind) { return kind == DigestKind::kXxh3 ? sizeof(Xxh128) : sizeof(ChunkId); }
 
 /// No page may come from two places: which would win depended on the order of two threads.
 Result<void> check_disjoint(const Memory& memory) {

@@ -10,9 +10,7 @@ inline constexpr std::string_view kEndMagic = "GODWITEN";
 inline constexpr size_t kEndBytes = 64;
 inline constexpr const char* kManifestName = "manifest";
 
-inline std::string pack_name(size_t number) {
-  return "pack-" + std::to_string(number);
-}
+inline std::string pack_name(size_t number) { return "pack-" + std::to_string(number); }
 /// The first block of a pack, and of a single-file image (whose only pack is number 0).
 std::string pack_header(const ImageId& id, uint32_t number);
 /// The last 64 bytes of a single-file image: where its manifest is.

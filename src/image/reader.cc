@@ -14,6 +14,7 @@
 #include "image/buffer.h"
 #include "image/bytes.h"
 #include "image/crew.h"
+#include "image/history.h"
 #include "image/pack.h"
 
 namespace godwit::image {
@@ -22,24 +23,23 @@ struct ImageReader::Impl {
   ReadOptions options;
   Manifest manifest;
   std::vector<Fd> packs;
+  const ChunkStore* store = nullptr;  ///< of an image whose memory is in chunks
+  std::optional<ChunkStore::Session> session;
   std::unordered_map<ChunkId, size_t, ChunkIdHash> embedded;
 
+  Result<void> take_manifest(const std::string& frame);
   Result<void> open_directory(const Fd& dir);
   Result<void> open_file(Fd fd);
   Result<void> check_pack(size_t number, uint64_t there) const;
   /// Reads an extent and checks padding and digest. `out` has room for kMaxChunkBytes.
   Result<void> read_extent(const Extent& where, DigestKind kind, const ChunkId& digest, std::byte* out,
                            std::byte* scratch) const;
-  /// Calls use(record, content) for every record, from several threads, after its check.
-  template <typename F>
-  Result<void> each_record(F use) const;
+  Result<void> read_record(const Record& record, std::byte* out, std::byte* scratch) const;
 };
 
 namespace {
 
-std::unexpected<Error> corrupt(std::string text) {
-  return fail(Code::kCorrupt, std::move(text));
-}
+std::unexpected<Error> corrupt(std::string text) { return fail(Code::kCorrupt, std::move(text)); }
 
 /// A pread behind the end of a file whose length was checked: somebody shortened it meanwhile.
 Result<void> read_at(const Fd& fd, std::span<std::byte> out, uint64_t offset) {
@@ -85,12 +85,19 @@ Result<void> ImageReader::Impl::check_pack(size_t number, uint64_t there) const 
   return {};
 }
 
+Result<void> ImageReader::Impl::take_manifest(const std::string& frame) {
+  TRY(manifest, decode(std::as_bytes(std::span(frame))));
+  if (manifest.memory.place == Place::kChunk && !manifest.memory.records.empty())
+    return corrupt("the image's memory lies in a chunk store, it can't be read alone");
+  return {};
+}
+
 Result<void> ImageReader::Impl::open_directory(const Fd& dir) {
   TRY(const Fd fd, open_part(dir, kManifestName));
   TRY(const uint64_t bytes, regular_size(fd, "the manifest"));
   if (bytes > kMaxFrameBytes) return corrupt(fmt::format("a manifest of {} bytes, at most {}", bytes, kMaxFrameBytes));
   TRY(const std::string frame, read_text(fd, 0, bytes));
-  TRY(manifest, decode(std::as_bytes(std::span(frame))));
+  TRY_DO(take_manifest(frame));
   for (size_t i = 0; i < manifest.pack_bytes.size(); i++) {
     TRY(Fd pack, open_part(dir, pack_name(i)));
     TRY(const uint64_t there, regular_size(pack, pack_name(i)));
@@ -116,7 +123,7 @@ Result<void> ImageReader::Impl::open_file(Fd fd) {
       end != file_end(at, length))
     return corrupt("the image's end is damaged or part of it is missing");
   TRY(const std::string frame, read_text(fd, at, length));
-  TRY(manifest, decode(std::as_bytes(std::span(frame))));
+  TRY_DO(take_manifest(frame));
   if (manifest.pack_bytes.size() != 1) return corrupt("a single file with several packs");
   packs.push_back(std::move(fd));
   return check_pack(0, at);
@@ -141,27 +148,18 @@ Result<void> ImageReader::Impl::read_extent(const Extent& where, DigestKind kind
   return {};
 }
 
-template <typename F>
-Result<void> ImageReader::Impl::each_record(F use) const {
-  const unsigned lanes = std::clamp(options.threads, 1u, 16u);
-  std::vector<Buffer> buffers, scratch;
-  for (unsigned lane = 0; lane < lanes && lane < manifest.memory.records.size(); lane++) {
-    buffers.emplace_back(kMaxChunkBytes);
-    scratch.emplace_back(kRecordBytes);
-  }
-  return share_work(lanes, manifest.memory.records.size(), [&](unsigned lane, size_t i) -> Result<void> {
-    const Record& record = manifest.memory.records[i];
-    std::byte* out = buffers[lane].data();
-    TRY_DO(read_extent(record.where, manifest.memory.digest, record.digest, out, scratch[lane].data()));
-    return use(record, std::span<const std::byte>(out, record.where.length));
-  });
+Result<void> ImageReader::Impl::read_record(const Record& record, std::byte* out, std::byte* scratch) const {
+  if (manifest.memory.place == Place::kPack)
+    return read_extent(record.where, manifest.memory.digest, record.digest, out, scratch);
+  auto got = store->get_into(record.digest, {out, record.where.length});
+  // The manifest says that it is there: then its absence is damage.
+  if (!got && got.error().code == Code::kNotFound) return std::unexpected(got.error().as(Code::kCorrupt));
+  return got;
 }
 
 ImageReader::ImageReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ImageReader::~ImageReader() = default;
-const Manifest& ImageReader::manifest() const {
-  return impl_->manifest;
-}
+const Manifest& ImageReader::manifest() const { return impl_->manifest; }
 
 std::unique_ptr<ImageReader> ImageReader::finish_open(std::unique_ptr<Impl> impl) {
   const auto& embedded = impl->manifest.embedded;
@@ -194,10 +192,29 @@ Result<std::unique_ptr<ImageReader>> ImageReader::open_stream(Fd fd, const ReadO
   return finish_open(std::move(impl));
 }
 
-Result<void> ImageReader::load_pages(engine::PageWriter& writer) const {
+Result<std::unique_ptr<ImageReader>> ImageReader::open_checkpoint(const History& history, const std::string& unit,
+                                                                  uint64_t number, const ReadOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  impl->store = &history.store();
+  TRY(auto session, impl->store->session());
+  impl->session.emplace(std::move(session));
+  TRY(impl->manifest, history.load(unit, number));
+  return finish_open(std::move(impl));
+}
+
+Result<void> ImageReader::visit(unsigned lanes, const Use& use) const {
   const Memory& memory = impl_->manifest.memory;
-  if (!memory.zeros.empty()) TRY_DO(writer.zero(memory.zeros));
-  return impl_->each_record([&](const Record& record, std::span<const std::byte> content) -> Result<void> {
+  lanes = std::clamp(lanes, 1u, 16u);
+  std::vector<Buffer> buffers, scratch;
+  for (unsigned lane = 0; lane < lanes && lane < memory.records.size(); lane++) {
+    buffers.emplace_back(kRecordBytes);
+    scratch.emplace_back(kRecordBytes);
+  }
+  return share_work(lanes, memory.records.size(), [&](unsigned lane, size_t i) -> Result<void> {
+    const Record& record = memory.records[i];
+    TRY_DO(impl_->read_record(record, buffers[lane].data(), scratch[lane].data()));
+    auto content = std::span<const std::byte>(buffers[lane].data(), record.where.length);
     const auto runs = std::span(memory.runs).subspan(record.first_run, record.run_count);
     // Up to the next replaced run in one call; usually that is all of them.
     for (size_t at = 0; at < runs.size();) {
@@ -205,7 +222,7 @@ Result<void> ImageReader::load_pages(engine::PageWriter& writer) const {
       uint64_t bytes = 0;
       const bool replaced = runs[at].space == kReplaced;
       while (end < runs.size() && (runs[end].space == kReplaced) == replaced) bytes += runs[end++].length;
-      if (!replaced) TRY_DO(writer.write(runs.subspan(at, end - at), content.first(bytes)));
+      if (!replaced) TRY_DO(use(lane, runs.subspan(at, end - at), content.first(bytes)));
       content = content.subspan(bytes);
       at = end;
     }
@@ -213,8 +230,16 @@ Result<void> ImageReader::load_pages(engine::PageWriter& writer) const {
   });
 }
 
+Result<void> ImageReader::load_pages(engine::PageWriter& writer) const {
+  const auto& zeros = impl_->manifest.memory.zeros;
+  if (!zeros.empty()) TRY_DO(writer.zero(zeros));
+  return visit(impl_->options.threads, [&](unsigned, std::span<const engine::PageRun> runs,
+                                           std::span<const std::byte> content) { return writer.write(runs, content); });
+}
+
 Result<std::string> ImageReader::read_chunk(const ChunkId& id) const {
   const auto it = impl_->embedded.find(id);
+  if (it == impl_->embedded.end() && impl_->store != nullptr) return impl_->store->get(id);
   if (it == impl_->embedded.end()) return fail(Code::kNotFound, "chunk " + id.hex() + " is not in the image");
   const Extent& where = impl_->manifest.embedded[it->second].where;
   const Buffer out(kMaxChunkBytes), scratch(where.stored != 0 ? kMaxChunkBytes : kPageBytes);
@@ -223,8 +248,11 @@ Result<std::string> ImageReader::read_chunk(const ChunkId& id) const {
 }
 
 Result<void> ImageReader::verify() const {
-  TRY_DO(impl_->each_record([](const Record&, std::span<const std::byte>) -> Result<void> { return {}; }));
+  TRY_DO(visit(impl_->options.threads,
+               [](unsigned, std::span<const engine::PageRun>, std::span<const std::byte>) { return Result<void>{}; }));
   for (const EmbeddedChunk& chunk : impl_->manifest.embedded) TRY_DO(read_chunk(chunk.id));
+  for (const Section& section : impl_->manifest.sections)
+    for (const ChunkId& id : section.chunks) TRY_DO(read_chunk(id));
   return {};
 }
 

@@ -10,6 +10,7 @@
 // be. Threads: const methods may be called from several; load_pages() feeds the PageWriter from its own.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/fd.h"
@@ -18,7 +19,7 @@
 
 namespace godwit::image {
 
-class ChunkStore;
+class History;
 
 struct ReadOptions {
   unsigned threads = 2;
@@ -31,11 +32,17 @@ class ImageReader {
   /// An image that comes out of a pipe or socket: it is copied to a file without a name first, for its manifest is
   /// last.
   static Result<std::unique_ptr<ImageReader>> open_stream(Fd fd, const ReadOptions& options = {});
+  /// A checkpoint of a unit's history. The history must outlive the reader; nothing is collected meanwhile.
+  static Result<std::unique_ptr<ImageReader>> open_checkpoint(const History& history, const std::string& unit,
+                                                              uint64_t number, const ReadOptions& options = {});
   ~ImageReader();
 
   const Manifest& manifest() const;
   /// Zero runs first, then all records, each checked before it goes to the writer.
   Result<void> load_pages(engine::PageWriter& writer) const;
+  /// Calls `use` for each stretch of pages, from at most `lanes` threads (numbered from 0), after its check.
+  using Use = std::function<Result<void>(unsigned lane, std::span<const engine::PageRun>, std::span<const std::byte>)>;
+  Result<void> visit(unsigned lanes, const Use& use) const;
   /// Content of a section. At most kMaxChunkBytes. A chunk that isn't here is Code::kNotFound.
   Result<std::string> read_chunk(const ChunkId& id) const;
   /// Reads and checks every byte of the image.

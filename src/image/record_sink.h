@@ -8,7 +8,7 @@
 
 namespace godwit::image {
 
-class ChunkStore;
+class History;
 
 struct Placed {
   Extent where;
@@ -37,5 +37,7 @@ Result<std::unique_ptr<RecordSink>> open_directory_sink(const std::string& path,
 Result<std::unique_ptr<RecordSink>> open_file_sink(const std::string& path, const PackOptions& options);
 /// For a pipe or socket: nothing is sought.
 Result<std::unique_ptr<RecordSink>> open_stream_sink(Fd fd, const PackOptions& options);
+/// Chunks in the history's store, the manifest in the history.
+Result<std::unique_ptr<RecordSink>> open_history_sink(const History& history, bool durable);
 
 }  // namespace godwit::image

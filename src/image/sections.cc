@@ -21,9 +21,7 @@ constexpr SectionKind kKinds[] = {
 
 }  // namespace
 
-std::span<const SectionKind> section_kinds() {
-  return kKinds;
-}
+std::span<const SectionKind> section_kinds() { return kKinds; }
 
 const SectionKind* find_section_kind(std::string_view name) {
   const auto* it = std::ranges::find(kKinds, name, &SectionKind::name);

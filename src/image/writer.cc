@@ -12,7 +12,9 @@
 
 #include "image/buffer.h"
 #include "image/crew.h"
+#include "image/history.h"
 #include "image/memory.h"
+#include "image/reader.h"
 #include "image/record_sink.h"
 #include "image/zero.h"
 
@@ -28,6 +30,9 @@ struct ImageWriter::Impl {
   PackOptions pack_options() const { return {options.threads, options.zstd_level, options.durable, id}; }
 
   Result<void> write_piece(unsigned lane, std::span<const PageRun> runs, engine::PageReader& reader);
+  /// Stores the first `length` bytes of the lane's buffer as a record of `full`, and notes `zeros`.
+  Result<void> write_record(unsigned lane, size_t length, std::span<const PageRun> full,
+                            std::span<const PageRun> zeros);
 
   WriteOptions options;
   const ImageId id;
@@ -128,9 +133,14 @@ Result<void> ImageWriter::Impl::write_piece(unsigned lane, std::span<const PageR
   TRY_DO(reader.read(runs, data));
   std::vector<PageRun> full, zeros;
   const size_t length = squeeze(runs, data.data(), full, zeros);
+  return write_record(lane, length, full, zeros);
+}
+
+Result<void> ImageWriter::Impl::write_record(unsigned lane, size_t length, std::span<const PageRun> full,
+                                             std::span<const PageRun> zeros) {
   Record record;
   if (length > 0) {
-    TRY(const Placed placed, sink->put(lane, data.first(length), options.digest));
+    TRY(const Placed placed, sink->put(lane, buffers[lane].span().first(length), options.digest));
     record.where = placed.where;
     record.digest = placed.digest;
   }
@@ -168,6 +178,12 @@ Result<std::unique_ptr<ImageWriter>> ImageWriter::to_stream(Fd fd, const WriteOp
   return std::make_unique<ImageWriter>(std::move(impl));
 }
 
+Result<std::unique_ptr<ImageWriter>> ImageWriter::to_history(const History& history, const WriteOptions& options) {
+  auto impl = std::make_unique<Impl>(options);
+  TRY(impl->sink, open_history_sink(history, options.durable));
+  return std::make_unique<ImageWriter>(std::move(impl));
+}
+
 Result<void> ImageWriter::pages(std::span<const PageRun> runs, engine::PageReader& reader) {
   TRY_DO(check_runs(runs));
   impl_->age++;
@@ -182,6 +198,31 @@ Result<void> ImageWriter::holes(std::span<const PageRun> runs) {
   impl_->age++;
   impl_->memory.zeros.insert(impl_->memory.zeros.end(), runs.begin(), runs.end());
   impl_->zero_age.resize(impl_->memory.zeros.size(), impl_->age);
+  return {};
+}
+
+Result<void> ImageWriter::copy(const ImageReader& from) {
+  TRY_DO(holes(from.manifest().memory.zeros));
+  impl_->age++;
+  const bool chunks = impl_->sink->place() == Place::kChunk;
+  const auto add = [&](unsigned lane, std::span<const PageRun> runs,
+                       std::span<const std::byte> content) -> Result<void> {
+    const Pieces pieces = cut(runs, chunks ? kMemoryChunkBytes : kRecordBytes, chunks);
+    for (size_t i = 0; i < pieces.count(); i++) {
+      size_t length = 0;
+      for (const PageRun& run : pieces.at(i)) length += run.length;
+      std::memcpy(impl_->buffers[lane].data(), content.data(), length);
+      content = content.subspan(length);
+      TRY_DO(impl_->write_record(lane, length, pieces.at(i), {}));
+    }
+    return {};
+  };
+  TRY_DO(from.visit(impl_->options.threads, add));
+  for (const Section& section : from.manifest().sections)
+    for (const ChunkId& id : section.chunks) {
+      TRY(const std::string content, from.read_chunk(id));
+      TRY_DO(put_chunk(std::as_bytes(std::span(content))));
+    }
   return {};
 }
 

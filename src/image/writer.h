@@ -21,20 +21,21 @@
 
 namespace godwit::image {
 
-class ChunkStore;
+class History;
+class ImageReader;
 class RecordSink;
 
 struct WriteOptions {
   unsigned threads = 2;
-  int zstd_level = 0;    ///< packs only; a chunk store has its own
+  int zstd_level = 0;  ///< packs only; a chunk store has its own level
   bool durable = false;  ///< wait for the disk in finish()
   DigestKind digest = DigestKind::kXxh3;
 };
 
 /// What an image cost.
 struct Written {
-  Manifest manifest;          ///< as it was stored
-  uint64_t bytes_raw = 0;     ///< page content that came in, without zero pages
+  Manifest manifest;  ///< as it was stored
+  uint64_t bytes_raw = 0;  ///< page content that came in, without zero pages
   uint64_t bytes_stored = 0;  ///< what was added on disk, manifest included
   uint64_t zero_bytes = 0;
 };
@@ -47,6 +48,9 @@ class ImageWriter : public engine::PageSink {
   static Result<std::unique_ptr<ImageWriter>> to_file(const std::string& path, const WriteOptions& options);
   /// One file's bytes into a pipe or socket.
   static Result<std::unique_ptr<ImageWriter>> to_stream(Fd fd, const WriteOptions& options);
+  /// A checkpoint in a unit's history; Manifest::checkpoint is its number (0: the next). Costs what its predecessors lack.
+  /// The history must outlive the writer. From here until the writer goes no chunk is collected.
+  static Result<std::unique_ptr<ImageWriter>> to_history(const History& history, const WriteOptions& options);
   ~ImageWriter() override;
 
   Result<void> pages(std::span<const engine::PageRun> runs, engine::PageReader& reader) override;
@@ -55,6 +59,10 @@ class ImageWriter : public engine::PageSink {
   /// Stores content that belongs to a section (name it in Section::chunks). At most kMaxChunkBytes. The same twice
   /// costs once.
   Result<ChunkId> put_chunk(std::span<const std::byte> content);
+
+  /// Adds everything that `from` holds: its memory and the chunks of its sections. With finish(from.manifest()) that makes
+  /// a copy in another form. Every byte is checked on the way.
+  Result<void> copy(const ImageReader& from);
 
   /// Completes the image. `manifest` brings the identity, the engine's messages and the sections; the rest is filled
   /// in.
