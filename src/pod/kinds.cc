@@ -13,9 +13,12 @@ namespace {
 constexpr const FileKind* kFileKinds[] = {
     &kDeviceKind,
     &kRegularKind,
+    &kUnixSocketKind,
 };
 
-constexpr std::span<const SectionKind* const> kSectionKinds = {};
+constexpr const SectionKind* kSectionKinds[] = {
+    &kUnixPeersSection,
+};
 
 }  // namespace
 

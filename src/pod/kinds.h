@@ -190,7 +190,8 @@ struct SectionKind {
   std::string_view name;
   /// Gives the serialised state; empty when there is nothing of it. Called after all files were dumped.
   Result<std::string> (*dump)(DumpContext& ctx);
-  Result<void> (*restore)(RestoreContext& ctx, const std::string& state);  ///< before processes exist; may be null
+  /// Before processes exist and before the files' restore(); may be null.
+  Result<void> (*restore)(RestoreContext& ctx, const std::string& state);
   Result<void> (*connect)(RestoreContext& ctx, const std::string& state);  ///< may be null
   Result<void> (*activate)(RestoreContext& ctx, const std::string& state);  ///< may be null
   std::string_view schema = {};

@@ -54,6 +54,8 @@ constexpr Refusal kTable[] = {
      "waiting until that operation ends (a dead network file system?)"},
     {"unix-backlog", "a connection that waits to be accepted and already holds data, or whose client is gone",
      "the kernel lets nobody read it before it is accepted", "trying again a moment later"},
+    {"unix-error", "a UNIX packet socket with a pending error and unread packets", "looking at the packets would clear the error",
+     "trying again a moment later"},
     {"unix-oob", "a UNIX socket with an out-of-band byte", "it can only be read by taking it out", "trying again a moment later"},
     {"unix-peer-outside", "a UNIX socket connected to a program outside of the tree", "its peer would stay behind",
      "running both in one unit, or closing the connection"},

@@ -132,6 +132,8 @@ class FakeTree : public DumpContext {
     }
     return out;
   }
+  /// The source is gone: what its descriptors held (names, ports, locks) is free again.
+  void discard() { entries_.clear(); }
   /// The kind's name that a descriptor gets.
   std::string kind_of(FileId id) {
     Entry& e = *entries_[id - 1];
@@ -267,6 +269,7 @@ class FakeRestore : public RestoreContext {
       if (kind->connect != nullptr) TRY_DO(kind->connect(*this, f, files_.at(f.id())));
     }
     TRY_DO(each_section(&SectionKind::connect));
+    if (stop_before_activate) return {};
     for (const auto& f : files) {
       const FileKind* kind = find_file_kind(f.kind());
       if (kind->activate != nullptr) TRY_DO(kind->activate(*this, f, files_.at(f.id())));
@@ -313,6 +316,7 @@ class FakeRestore : public RestoreContext {
   Nanos clock_shift{0};
   std::map<int, int> streams;
   bool closing = false;
+  bool stop_before_activate = false;  ///< the commit isn't granted
 
  private:
   Result<void> each_section(Result<void> (*SectionKind::*stage)(RestoreContext&, const std::string&)) {
