@@ -1,0 +1,54 @@
+// cr: the list of areas in /proc/self/maps is the same after a restore: addresses, protection, offsets, names
+#include <link.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include <string>
+
+#include "util/step.h"
+
+// Lines without device and inode: those may differ on another host. What the kernel gives (vvar, vdso) may be laid out
+// differently there, so only the vDSO's start counts.
+static std::string layout() {
+  FILE* file = fopen("/proc/self/maps", "re");
+  CHECK(file);
+  static char text[1024];
+  std::string all;
+  while (fgets(text, sizeof text, file)) {
+    unsigned long start, end, offset;
+    char protection[8], name[512] = "";
+    CHECK(sscanf(text, "%lx-%lx %7s %lx %*s %*s %511[^\n]", &start, &end, protection, &offset, name) >= 4);
+    if (!strncmp(name, "[vvar", 5) || !strcmp(name, "[vsyscall]")) continue;
+    if (!strcmp(name, "[vdso]")) end = 0;
+    char line[800];
+    snprintf(line, sizeof line, "%lx-%lx %s %lx %s\n", start, end, protection, offset, name);
+    all += line;
+  }
+  fclose(file);
+  return all;
+}
+
+int main() {
+  for (int i = 0; i < 20; i++) {
+    void* at = mmap(nullptr, 4096 * static_cast<size_t>(1 + i), i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
+                    (i % 3 ? MAP_PRIVATE : MAP_SHARED) | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED);
+    if (i % 2 == 0) memset(at, i, 4096);
+  }
+  // glibc allocates its buffers before the reference is taken.
+  layout();
+  std::string wanted = layout();
+  wanted = layout();
+  ready();
+  for (int i = 0; i < steps(); i++) {
+    step();
+    std::string found = layout();
+    if (found != wanted) wrong(__FILE__, __LINE__, "areas were\n%s\nand are\n%s", wanted.c_str(), found.c_str());
+    timespec now;
+    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);  // through the vDSO
+    CHECK(getauxval(AT_SYSINFO_EHDR) != 0);
+    CHECK(!memcmp(reinterpret_cast<void*>(getauxval(AT_SYSINFO_EHDR)), "\177ELF", 4));
+    note("round %d", i);
+  }
+  finish();
+}
