@@ -10,7 +10,9 @@ namespace godwit::pod {
 namespace {
 
 constexpr Refusal kTable[] = {
+    {"aio", "an asynchronous I/O context (io_setup)", "requests in it are half done by the kernel", "running the program with its aio turned off"},
     {"compat-32", "a 32-bit program", "its registers and system calls are those of the i386 ABI", "a 64-bit build of the program"},
+    {"dead-leader", "a process whose first thread has ended while others run", "such a leader can't be made again", "waiting until it ends"},
     {"droppable", "memory mapped with MAP_DROPPABLE", "its pages may vanish at any time, so no copy of them is true",
      "ending the use of it (vgetrandom state is re-made by the program)"},
     {"file-kind", "a descriptor of a kind that Godwit does not know", "nobody taught Godwit to save and restore it",

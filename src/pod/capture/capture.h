@@ -1,0 +1,120 @@
+// Capture: from a frozen (or, to inspect, running) tree to its PodState.
+//
+// Order: files first (areas and sections refer to them), then each process: areas, then one remote batch for what only
+// the process itself can tell, then one for each thread, then the sections. Memory is not read here: the result says
+// which spaces there are and how to read them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "godwit/pod.pb.h"
+#include "pod/capture/file_table.h"
+#include "pod/freeze.h"
+#include "pod/kinds.h"
+#include "pod/memory.h"
+#include "pod/proc.h"
+
+namespace godwit::pod {
+
+/// Where the bytes of a space are read from.
+struct SpaceSource {
+  SpaceId id = 0;
+  pid_t host_pid = 0;            ///< a process's own memory …
+  std::vector<MapEntry> areas;   ///< … and the areas of it that travel
+  std::vector<bool> whole_file;  ///< parallel to areas: also unchanged pages of the file (it is deleted)
+  Fd object;                     ///< … or a shared object
+  uint64_t size = 0;
+};
+
+struct CaptureOptions {
+  bool inspecting = false;
+  bool own_pid_namespace = false;
+  pid_t init_host_pid = 0;        ///< the unit's init, which is rebuilt and not restored; 0 if there is none
+  pid_t main_pid = 0;             ///< in the tree's view: whose exit status is the unit's
+  /// Space numbers given before (live moves keep them), by host pid.
+  const std::map<pid_t, SpaceId>* known_spaces = nullptr;
+  /// areas with their VmFlags, read before the freeze, by host pid: used where nothing changed.
+  const std::map<pid_t, std::vector<MapEntry>>* earlier_areas = nullptr;
+};
+
+class Capture final : public DumpContext {
+ public:
+  Capture(const ProcFs& proc, std::vector<FrozenProcess>& processes, Frozen* frozen, CaptureOptions options)
+      : proc_(proc), processes_(processes), frozen_(frozen), options_(std::move(options)) {}
+
+  /// Fills state(). Blockers are collected; an Error is a failure of the capture itself.
+  Result<void> run();
+  /// Processes and areas only: what an outline needs.
+  Result<void> run_outline();
+
+  pb::PodState& state() { return state_; }
+  pb::Outline outline() const;
+  const std::vector<engine::Blocker>& blockers() const { return blockers_; }
+  std::vector<SpaceSource>& sources() { return sources_; }
+  const std::map<std::string, pb::FileDemand>& file_demands() const { return demands_; }
+
+  // DumpContext
+  bool inspecting() const override { return options_.inspecting; }
+  void refuse(std::string_view code, const std::string& object, const std::string& detail) override;
+  Result<FileId> file_at(pid_t host_pid, int fd) override { return files_.at(host_pid, fd); }
+  Result<FileId> file_of(const Fd& fd, const std::string& object) override;
+  std::vector<FileId> files_with_inode(dev_t device, ino_t inode) override { return files_.with_inode(device, inode); }
+  Result<pid_t> pid_in_tree(pid_t host_pid) override;
+  Result<pid_t> host_pid(pid_t pid_in_tree) override;
+  Result<int64_t> remote_call(pid_t host_pid, long number, std::span<const uint64_t> arguments) override;
+  Result<uint64_t> remote_scratch(pid_t host_pid) override;
+  Result<void> remote_write(pid_t host_pid, uint64_t address, std::span<const std::byte> data) override;
+  Result<void> remote_read(pid_t host_pid, uint64_t address, std::span<std::byte> data) override;
+  void demand_file(const std::string& path, int use, uint64_t size, const std::string& used_by) override;
+  Result<uint32_t> add_contents(Fd content, uint64_t size) override;
+
+ private:
+  // files.cc
+  Result<void> capture_descriptors();
+  Result<void> capture_descriptors_of(FrozenProcess& process, pb::Process& out);
+  Result<FileId> note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, const std::string& object, const std::string& fd_dir);
+  Result<void> dump_files();
+  // processes.cc
+  Result<void> capture_tree();
+  Result<void> capture_process(FrozenProcess& process, pb::Process& out);
+  Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
+  void check_process(const FrozenProcess& process, const ProcStatus& status);
+  Result<void> check_namespaces();
+  // threads.cc
+  Result<void> capture_thread(FrozenProcess& process, size_t index, pb::Process& out);
+  Result<void> capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out);
+  Result<void> capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status, pb::Thread& out);
+  // areas.cc
+  Result<void> capture_space(FrozenProcess& process, pb::AddressSpace& out);
+  Result<std::vector<MapEntry>> areas_of(const FrozenProcess& process);
+  Result<void> capture_area(FrozenProcess& process, const MapEntry& area, pb::AddressSpace& out, SpaceSource& source);
+  Result<void> capture_shared_area(FrozenProcess& process, const MapEntry& area, pb::Area& out);
+  Result<SpaceId> shared_object(FrozenProcess& process, const MapEntry& area);
+  SpaceId space_of(pid_t host_pid);
+
+  FrozenProcess* process_of(pid_t host_pid);
+
+  const ProcFs& proc_;
+  std::vector<FrozenProcess>& processes_;
+  Frozen* frozen_;
+  CaptureOptions options_;
+  pb::PodState state_;
+  FileTable files_;
+  size_t files_dumped_ = 0;
+  std::vector<engine::Blocker> blockers_;
+  std::vector<SpaceSource> sources_;
+  std::map<std::string, pb::FileDemand> demands_;
+  std::map<std::pair<dev_t, uint64_t>, SpaceId> shared_by_inode_;
+  SpaceId next_space_ = 1;
+};
+
+/// The facts of this machine that a state refers to. The clocks are those of time namespace of `host_pid`.
+Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid);
+
+/// What a tree looks like without stopping it: processes without threads, for Capture with `inspecting`.
+Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root);
+
+}  // namespace godwit::pod

@@ -1,0 +1,85 @@
+// The services that kinds ask for during a dump.
+#include <algorithm>
+
+#include "base/sys.h"
+#include "pod/capture/capture.h"
+#include "pod/refusals.h"
+
+namespace godwit::pod {
+
+void Capture::refuse(std::string_view code, const std::string& object, const std::string& detail) {
+  blockers_.push_back(make_blocker(code, object, detail));
+}
+
+FrozenProcess* Capture::process_of(pid_t host_pid) {
+  const auto it = std::ranges::find(processes_, host_pid, &FrozenProcess::host_pid);
+  return it == processes_.end() ? nullptr : &*it;
+}
+
+Result<pid_t> Capture::pid_in_tree(pid_t host_pid) {
+  // Threads too: F_SETOWN_EX and timers may name one.
+  for (const auto& process : processes_) {
+    if (process.host_pid == host_pid) return process.pid;
+    for (size_t i = 0; i < process.threads.size(); i++) {
+      if (process.threads[i].tid() == host_pid) return process.thread_ids[i];
+    }
+  }
+  return fail(Code::kNotFound, "pid " + std::to_string(host_pid) + " isn't in the tree");
+}
+
+Result<pid_t> Capture::host_pid(pid_t pid_in_tree) {
+  const auto it = std::ranges::find(processes_, pid_in_tree, &FrozenProcess::pid);
+  if (it == processes_.end()) return fail(Code::kNotFound, "no pid " + std::to_string(pid_in_tree) + " in the tree");
+  return it->host_pid;
+}
+
+namespace {
+Error not_frozen() { return Error{Code::kFailed, 0, "a remote call needs a frozen process"}; }
+}  // namespace
+
+Result<int64_t> Capture::remote_call(pid_t host_pid, long number, std::span<const uint64_t> arguments) {
+  FrozenProcess* process = process_of(host_pid);
+  if (process == nullptr || frozen_ == nullptr) return std::unexpected(not_frozen());
+  TRY(Remote * remote, frozen_->remote(*process));
+  return remote->call(process->leader(), number, arguments);
+}
+
+Result<uint64_t> Capture::remote_scratch(pid_t host_pid) {
+  FrozenProcess* process = process_of(host_pid);
+  if (process == nullptr || frozen_ == nullptr) return std::unexpected(not_frozen());
+  TRY(Remote * remote, frozen_->remote(*process));
+  return raw(remote->scratch());
+}
+
+Result<void> Capture::remote_write(pid_t host_pid, uint64_t address, std::span<const std::byte> data) {
+  return write_memory(proc_, host_pid, address, data);
+}
+
+Result<void> Capture::remote_read(pid_t host_pid, uint64_t address, std::span<std::byte> data) {
+  return read_memory(host_pid, address, data);
+}
+
+void Capture::demand_file(const std::string& path, int use, uint64_t size, const std::string& used_by) {
+  auto& demand = demands_[path + '\0' + std::to_string(use)];
+  if (!demand.path().empty()) return;
+  demand.set_path(path);
+  demand.set_use(static_cast<pb::FileDemand::Use>(use));
+  demand.set_size(size);
+  demand.set_used_by(used_by);
+}
+
+Result<uint32_t> Capture::add_contents(Fd content, uint64_t size) {
+  const SpaceId id = next_space_++;
+  auto* shared = state_.add_shared();
+  shared->set_id(id);
+  shared->set_size(size);
+  shared->set_kind(pb::SharedMemory::FILE);
+  SpaceSource source;
+  source.id = id;
+  source.object = std::move(content);
+  source.size = size;
+  sources_.push_back(std::move(source));
+  return id;
+}
+
+}  // namespace godwit::pod

@@ -1,0 +1,58 @@
+#include "pod/capture/file_table.h"
+
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace godwit::pod {
+namespace {
+
+// kcmp(2): 0 the same, 1 less, 2 greater. Both descriptors are ours, so this needs no rights over anybody.
+Result<int> compare(int a, int b) {
+  const pid_t self = ::getpid();
+  const long r = ::syscall(SYS_kcmp, self, self, KCMP_FILE, a, b);
+  if (r < 0) return fail_errno(errno, "kcmp");
+  return static_cast<int>(r);
+}
+
+}  // namespace
+
+Result<FileTable::Added> FileTable::add(Fd ours, const struct stat& st) {
+  auto& bucket = buckets_[{st.st_dev, st.st_ino}];
+  size_t low = 0;
+  size_t high = bucket.size();
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    TRY(const int order, compare(ours.get(), bucket[middle]->ours.get()));
+    if (order == 0) return Added{bucket[middle], false};
+    if (order == 1) high = middle;
+    else low = middle + 1;
+  }
+  auto entry = std::make_unique<FileEntry>();
+  entry->id = static_cast<FileId>(entries_.size() + 1);
+  entry->ours = std::move(ours);
+  entry->st = st;
+  bucket.insert(bucket.begin() + static_cast<ptrdiff_t>(low), entry.get());
+  entries_.push_back(std::move(entry));
+  return Added{entries_.back().get(), true};
+}
+
+std::vector<FileId> FileTable::with_inode(dev_t device, ino_t inode) const {
+  std::vector<FileId> ids;
+  const auto it = buckets_.find({device, inode});
+  if (it == buckets_.end()) return ids;
+  for (const FileEntry* entry : it->second) ids.push_back(entry->id);
+  std::ranges::sort(ids);
+  return ids;
+}
+
+Result<FileId> FileTable::at(pid_t host_pid, int fd) const {
+  const auto it = where_.find({host_pid, fd});
+  if (it == where_.end()) return fail(Code::kNotFound, "pid " + std::to_string(host_pid) + " has no fd " + std::to_string(fd));
+  return it->second;
+}
+
+}  // namespace godwit::pod

@@ -1,0 +1,53 @@
+// Which descriptors of which processes are the same open file description (open(2)): found once, by kcmp(2).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "pod/kinds.h"
+#include "pod/proc.h"
+
+namespace godwit::pod {
+
+/// One description with our duplicate of it and where it was first seen.
+struct FileEntry {
+  FileId id = 0;
+  Fd ours;
+  struct stat st {};
+  std::string link;
+  std::string fdinfo;
+  pid_t host_pid = 0;
+  pid_t pid = 0;
+  int fd = -1;
+  uint64_t filesystem = 0;
+  unsigned flags = 0;
+  std::string object;
+  OpenFileView view() const {
+    return {ours, st, link, fdinfo, host_pid, pid, fd, filesystem, flags, object};
+  }
+};
+
+class FileTable {
+ public:
+  /// The entry of descriptor `fd`, of which `ours` is a duplicate; a new one if it hasn't been seen (`is_new`).
+  struct Added {
+    FileEntry* entry;
+    bool is_new;
+  };
+  Result<Added> add(Fd ours, const struct stat& st);
+  const std::vector<std::unique_ptr<FileEntry>>& entries() const { return entries_; }
+  std::vector<FileId> with_inode(dev_t device, ino_t inode) const;
+  void set_at(pid_t host_pid, int fd, FileId id) { where_[{host_pid, fd}] = id; }
+  Result<FileId> at(pid_t host_pid, int fd) const;
+
+ private:
+  std::vector<std::unique_ptr<FileEntry>> entries_;
+  // Sorted by kcmp's order within one inode. Anonymous inodes are all the same inode, so this must not be a plain scan.
+  std::map<std::pair<dev_t, ino_t>, std::vector<FileEntry*>> buckets_;
+  std::map<std::pair<pid_t, int>, FileId> where_;
+};
+
+}  // namespace godwit::pod

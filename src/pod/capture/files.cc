@@ -1,0 +1,137 @@
+// Descriptors and open file descriptions.
+#include <fcntl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/io.h"
+#include "base/sys.h"
+#include "pod/capture/capture.h"
+
+namespace godwit::pod {
+
+Result<void> Capture::capture_descriptors() {
+  for (auto& process : processes_) {
+    if (process.zombie || process.host_pid == options_.init_host_pid) continue;
+    auto* out = std::ranges::find_if(*state_.mutable_processes(), [&](const pb::Process& p) { return p.pid() == process.pid; }).operator->();
+    auto done = capture_descriptors_of(process, *out);
+    // A process that is only looked at may end meanwhile.
+    if (!done && !(inspecting() && done.error().code == Code::kGone)) return std::unexpected(done.error().in(process.name()));
+  }
+  return dump_files();
+}
+
+Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process& out) {
+  TRY(const auto names, proc_.list(process.host_pid, "fd"));
+  std::vector<int> numbers;
+  for (const auto& name : names) {
+    int n = 0;
+    std::from_chars(name.data(), name.data() + name.size(), n);
+    numbers.push_back(n);
+  }
+  std::ranges::sort(numbers);
+  TRY(const Fd pidfd, sys::pidfd_open(process.host_pid));
+  for (const int fd : numbers) {
+    auto ours = sys::pidfd_getfd(pidfd, fd);
+    if (!ours) {
+      if (inspecting() && ours.error().errnum == EBADF) continue;
+      return std::unexpected(ours.error());
+    }
+    const std::string object = "fd " + std::to_string(fd) + " of " + process.name();
+    TRY(const FileId id, note_file(std::move(*ours), process.host_pid, process.pid, fd, object,
+                                   std::to_string(process.host_pid)));
+    files_.set_at(process.host_pid, fd, id);
+    auto* descriptor = out.add_descriptors();
+    descriptor->set_fd(fd);
+    descriptor->set_file(id);
+    // The flags line of fdinfo is the only place that shows another process's FD_CLOEXEC.
+    TRY(const auto info, proc_.read(process.host_pid, "fdinfo/" + std::to_string(fd)));
+    if (const size_t at = info.find("flags:"); at != std::string::npos) {
+      const size_t digits = info.find_first_of("01234567", at);
+      unsigned flags = 0;
+      std::from_chars(info.data() + digits, info.data() + info.size(), flags, 8);
+      descriptor->set_close_on_exec((flags & O_CLOEXEC) != 0);
+    }
+    for (auto& entry : files_.entries()) {
+      if (entry->id == id && entry->fdinfo.empty()) entry->fdinfo = info;
+    }
+  }
+  return {};
+}
+
+Result<FileId> Capture::note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, const std::string& object,
+                                  const std::string& fd_dir) {
+  TRY(const auto st, sys::stat(ours));
+  TRY(const auto added, files_.add(std::move(ours), st));
+  if (!added.is_new) return added.entry->id;
+  FileEntry& entry = *added.entry;
+  entry.host_pid = host_pid;
+  entry.pid = pid;
+  entry.fd = fd;
+  entry.object = object;
+  TRY(entry.link, sys::read_link_at(proc_.dir(), fd_dir + "/fd/" + std::to_string(fd)));
+  const int flags = ::fcntl(entry.ours.get(), F_GETFL);
+  if (flags < 0) return fail_errno(errno, "F_GETFL of " + object);
+  entry.flags = static_cast<unsigned>(flags);
+  struct statfs fs {};
+  if (::fstatfs(entry.ours.get(), &fs) == 0) entry.filesystem = static_cast<uint64_t>(fs.f_type);
+  return entry.id;
+}
+
+Result<FileId> Capture::file_of(const Fd& fd, const std::string& object) {
+  TRY(Fd copy, sys::dup(fd.get()));
+  const int number = copy.get();
+  // Seen through our own descriptor: its link and fdinfo are the same in every process.
+  const pid_t self = ::getpid();
+  auto info = io::read_file("/proc/self/fdinfo/" + std::to_string(number));
+  if (!info) info = proc_.read(self, "fdinfo/" + std::to_string(number));
+  TRY_DO(info);
+  TRY(const auto st, sys::stat(copy));
+  TRY(const auto added, files_.add(std::move(copy), st));
+  FileEntry& entry = *added.entry;
+  if (!added.is_new) return entry.id;
+  entry.fdinfo = *info;
+  entry.object = object;
+  entry.fd = -1;
+  auto link = sys::read_link("/proc/self/fd/" + std::to_string(number));
+  if (!link) link = proc_.link(self, "fd/" + std::to_string(number));
+  TRY(entry.link, link);
+  entry.flags = static_cast<unsigned>(::fcntl(entry.ours.get(), F_GETFL));
+  struct statfs fs {};
+  if (::fstatfs(entry.ours.get(), &fs) == 0) entry.filesystem = static_cast<uint64_t>(fs.f_type);
+  return entry.id;
+}
+
+// Kinds may find further files while they are dumped (file_of), so the list grows under the loop.
+Result<void> Capture::dump_files() {
+  for (; files_dumped_ < files_.entries().size(); files_dumped_++) {
+    const FileEntry& entry = *files_.entries()[files_dumped_];
+    const auto view = entry.view();
+    auto* out = state_.add_files();
+    out->set_id(entry.id);
+    out->set_flags(entry.flags);
+    out->set_position(::lseek(entry.ours.get(), 0, SEEK_CUR));
+    const auto kinds = file_kinds();
+    const auto kind = std::ranges::find_if(kinds, [&](const FileKind* k) { return k->matches(view); });
+    if (kind == kinds.end()) {
+      refuse("file-kind", entry.object, entry.link);
+      continue;
+    }
+    out->set_kind(std::string((*kind)->name));
+    f_owner_ex owner{};
+    if (::fcntl(entry.ours.get(), F_GETOWN_EX, &owner) == 0 && owner.pid != 0) {
+      if (auto pid = pid_in_tree(owner.pid)) {
+        out->mutable_owner()->set_type(owner.type);
+        out->mutable_owner()->set_pid(*pid);
+      }
+    }
+    if (const int signal = ::fcntl(entry.ours.get(), F_GETSIG); signal > 0) out->mutable_owner()->set_signal(signal);
+    auto dumped = (*kind)->dump(*this, view, *out);
+    if (!dumped) return std::unexpected(dumped.error().in(entry.object + " (" + entry.link + ")"));
+  }
+  return {};
+}
+
+}  // namespace godwit::pod

@@ -1,0 +1,368 @@
+// The tree, and what a process has as a whole.
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/sys.h"
+#include "pod/capture/capture.h"
+#include "pod/kernel_abi.h"
+
+namespace godwit::pod {
+namespace {
+
+constexpr int kSignals = 64;
+constexpr int kRlimits = RLIM_NLIMITS;
+
+// Where the remote batch of a process puts its answers in the scratch memory.
+struct ProcessAnswers {
+  abi::KernelSigaction actions[kSignals];
+  rlimit rlimits[kRlimits];
+  itimerval itimers[3];
+  uint64_t xcomp_perm;
+  int child_subreaper;
+  int tsc_mode;
+  itimerspec timers[256];
+  int64_t unused;
+};
+static_assert(sizeof(ProcessAnswers) <= kScratchSize);
+constexpr size_t kMaxTimers = 256;
+
+#define ANSWER(field) (scratch + offsetof(ProcessAnswers, field))
+
+std::string siginfo_bytes(const siginfo_t& info) { return {reinterpret_cast<const char*>(&info), sizeof info}; }
+
+// One timer of /proc/PID/timers (proc_pid_timers(5)).
+struct ListedTimer {
+  int id = 0, signal = 0, notify = 0, clock = 0, tid = 0;
+  uint64_t value = 0;
+};
+
+std::vector<ListedTimer> parse_timers(std::string_view text) {
+  std::vector<ListedTimer> list;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string line(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    int id = 0, signal = 0, clock = 0;
+    unsigned long value = 0;
+    if (std::sscanf(line.c_str(), "ID: %d", &id) == 1) {
+      list.push_back({.id = id});
+    } else if (list.empty()) {
+      continue;
+    } else if (std::sscanf(line.c_str(), "signal: %d/%lx", &signal, &value) == 2) {
+      list.back().signal = signal;
+      list.back().value = value;
+    } else if (line.starts_with("notify:")) {
+      list.back().notify = line.find("none") != std::string::npos ? SIGEV_NONE : SIGEV_SIGNAL;
+      if (const size_t at = line.find("tid."); at != std::string::npos) {
+        list.back().notify |= SIGEV_THREAD_ID;
+        list.back().tid = std::atoi(line.c_str() + at + 4);
+      }
+    } else if (std::sscanf(line.c_str(), "ClockID: %d", &clock) == 1) {
+      list.back().clock = clock;
+    }
+  }
+  return list;
+}
+
+int64_t nanos(const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
+int64_t micros(const timeval& t) { return t.tv_sec * 1'000'000 + t.tv_usec; }
+
+// The offsets of the time namespace a process is in (time_namespaces(7)).
+Result<std::pair<int64_t, int64_t>> time_offsets(const ProcFs& proc, pid_t pid) {
+  int64_t monotonic = 0, boottime = 0;
+  auto text = proc.read(pid, "timens_offsets");
+  if (!text) return std::pair{monotonic, boottime};  // a kernel without time namespaces
+  long seconds = 0, nanoseconds = 0;
+  if (const size_t at = text->find("monotonic"); at != std::string::npos &&
+      std::sscanf(text->c_str() + at, "monotonic %ld %ld", &seconds, &nanoseconds) == 2) {
+    monotonic = seconds * 1'000'000'000 + nanoseconds;
+  }
+  if (const size_t at = text->find("boottime"); at != std::string::npos &&
+      std::sscanf(text->c_str() + at, "boottime %ld %ld", &seconds, &nanoseconds) == 2) {
+    boottime = seconds * 1'000'000'000 + nanoseconds;
+  }
+  return std::pair{monotonic, boottime};
+}
+
+}  // namespace
+
+Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid) {
+  pb::HostFacts facts;
+  utsname uts;
+  ::uname(&uts);
+  facts.set_kernel_release(uts.release);
+  TRY(auto boot, io::read_file_at(proc.dir(), "sys/kernel/random/boot_id"));
+  while (boot.ends_with('\n')) boot.pop_back();
+  facts.set_boot_id(boot);
+  TRY(const auto target, time_offsets(proc, host_pid));
+  TRY(const auto own, time_offsets(proc, ::getpid()));
+  facts.set_monotonic_ns(clock_now(CLOCK_MONOTONIC).count() + target.first - own.first);
+  facts.set_boottime_ns(clock_now(CLOCK_BOOTTIME).count() + target.second - own.second);
+  facts.set_realtime_ns(clock_now(CLOCK_REALTIME).count());
+  return facts;
+}
+
+Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) {
+  std::vector<FrozenProcess> list;
+  std::vector<pid_t> todo = {root};
+  while (!todo.empty()) {
+    const pid_t pid = todo.back();
+    todo.pop_back();
+    auto stat = proc.stat(pid);
+    auto status = proc.status(pid);
+    if (!stat || !status) {
+      if (pid == root) return std::unexpected((!stat ? stat.error() : status.error()).as(Code::kNotFound));
+      continue;
+    }
+    FrozenProcess p;
+    p.host_pid = pid;
+    p.pid = status->ns_pid.back();
+    p.host_parent = stat->ppid;
+    p.comm = stat->comm;
+    p.zombie = stat->state == 'Z';
+    list.push_back(std::move(p));
+    if (auto children = proc.children(pid)) todo.insert(todo.end(), children->begin(), children->end());
+  }
+  return list;
+}
+
+Result<void> Capture::run() {
+  TRY_DO(capture_tree());
+  TRY_DO(capture_descriptors());
+  for (auto& process : processes_) {
+    if (process.host_pid == options_.init_host_pid) continue;
+    auto& out = *std::ranges::find_if(*state_.mutable_processes(), [&](const pb::Process& p) { return p.pid() == process.pid; });
+    auto done = capture_process(process, out);
+    if (!done && !(inspecting() && done.error().code == Code::kGone)) return std::unexpected(done.error().in(process.name()));
+  }
+  for (const auto* kind : section_kinds()) {
+    TRY(auto text, kind->dump(*this));
+    if (text.empty()) continue;
+    auto* section = state_.add_sections();
+    section->set_kind(std::string(kind->name));
+    section->set_state(std::move(text));
+  }
+  TRY_DO(dump_files());
+  return {};
+}
+
+Result<void> Capture::run_outline() {
+  TRY_DO(capture_tree());
+  for (auto& process : processes_) {
+    if (process.zombie || process.host_pid == options_.init_host_pid) continue;
+    auto done = capture_space(process, *state_.add_spaces());
+    if (!done) {
+      if (done.error().code != Code::kGone) return std::unexpected(done.error().in(process.name()));
+      state_.mutable_spaces()->RemoveLast();
+    }
+  }
+  return {};
+}
+
+pb::Outline Capture::outline() const {
+  pb::Outline outline;
+  for (const auto& p : state_.processes()) {
+    auto* o = outline.add_processes();
+    o->set_pid(p.pid());
+    o->set_ppid(p.ppid());
+    o->set_sid(p.sid());
+    o->set_pgid(p.pgid());
+    o->set_zombie(p.state() == pb::ZOMBIE);
+    o->set_exit_signal(p.exit_signal());
+    o->set_is_init(p.is_init());
+    o->set_child_subreaper(p.child_subreaper());
+    for (const auto& s : state_.spaces()) {
+      if (s.pid() == p.pid() && p.state() != pb::ZOMBIE && !p.is_init()) o->set_space(s.id());
+    }
+  }
+  *outline.mutable_spaces() = state_.spaces();
+  *outline.mutable_shared() = state_.shared();
+  *outline.mutable_host() = state_.host();
+  outline.set_own_pid_namespace(state_.own_pid_namespace());
+  return outline;
+}
+
+void Capture::check_process(const FrozenProcess& process, const ProcStatus& status) {
+  if (inspecting() && status.tracer != 0) refuse("ptraced", process.name(), "by pid " + std::to_string(status.tracer));
+}
+
+// Everybody must live in the root's namespaces; a tree that isn't a unit in the caller's own.
+Result<void> Capture::check_namespaces() {
+  constexpr std::string_view kinds[] = {"pid", "mnt", "ipc", "uts", "net", "user", "cgroup", "time"};
+  const pid_t reference = processes_.front().host_pid;
+  for (const auto kind : kinds) {
+    const std::string name = "ns/" + std::string(kind);
+    TRY(const auto wanted, proc_.link(reference, name));
+    for (const auto& process : processes_) {
+      if (process.zombie || process.host_pid == reference) continue;
+      auto have = proc_.link(process.host_pid, name);
+      if (have && *have != wanted) refuse("nested-namespace", process.name(), std::string(kind) + " namespace");
+    }
+    if (options_.own_pid_namespace) continue;
+    TRY(const auto own, proc_.link(::getpid(), name));
+    if (own != wanted && kind != "cgroup") refuse("foreign-namespace", processes_.front().name(), std::string(kind) + " namespace");
+  }
+  return {};
+}
+
+Result<void> Capture::capture_tree() {
+  state_.set_version(1);
+  state_.set_own_pid_namespace(options_.own_pid_namespace);
+  state_.set_foreground_pid(options_.main_pid);
+  if (options_.known_spaces != nullptr) {
+    for (const auto& [pid, id] : *options_.known_spaces) next_space_ = std::max(next_space_, id + 1);
+  }
+  // The clocks: of a process of the tree that isn't its init (init may have been made before the time namespace counted).
+  TRY(*state_.mutable_host(), host_facts(proc_, processes_.back().host_pid));
+  TRY_DO(check_namespaces());
+  for (auto& process : processes_) {
+    auto status = proc_.status(process.host_pid);
+    auto stat = proc_.stat(process.host_pid);
+    if (!status || !stat) {
+      if (inspecting()) continue;
+      return std::unexpected(!status ? status.error() : stat.error());
+    }
+    auto& out = *state_.add_processes();
+    out.set_pid(process.pid);
+    if (const auto* parent = process_of(process.host_parent)) out.set_ppid(parent->pid);
+    out.set_pgid(status->ns_pgid.back());
+    out.set_sid(status->ns_sid.back());
+    out.set_exit_signal(stat->exit_signal);
+    out.set_is_init(process.host_pid == options_.init_host_pid);
+    if (process.zombie) {
+      out.set_state(pb::ZOMBIE);
+      out.set_exit_status(stat->exit_code);
+      out.set_comm(process.comm);
+    } else if (!process.threads.empty() && process.leader().group_stop_signal() != 0) {
+      out.set_state(pb::STOPPED);
+      out.set_stop_signal(process.leader().group_stop_signal());
+    }
+    check_process(process, *status);
+  }
+  // Parents before children, the root first: what the restore relies on.
+  std::vector<pb::Process> sorted;
+  std::vector<pid_t> done;
+  auto& list = *state_.mutable_processes();
+  while (!list.empty()) {
+    const auto ready = std::ranges::find_if(list, [&](const pb::Process& p) {
+      return p.ppid() == 0 || std::ranges::find(done, p.ppid()) != done.end();
+    });
+    if (ready == list.end()) return fail(Code::kFailed, "the process tree changed while it was read");
+    done.push_back(ready->pid());
+    sorted.push_back(std::move(*ready));
+    list.erase(ready);
+  }
+  for (auto& p : sorted) *list.Add() = std::move(p);
+  return {};
+}
+
+Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) {
+  if (process.zombie) return {};
+  auto& space = *state_.add_spaces();
+  TRY_DO(capture_space(process, space));
+  out.set_space(space.id());
+  TRY(const auto status, proc_.status(process.host_pid));
+  out.set_umask(status.umask);
+  space.set_thp_disable(!status.thp_enabled);
+  out.set_thp_disable(!status.thp_enabled);
+  TRY(const auto cwd, proc_.link(process.host_pid, "cwd"));
+  out.set_cwd(cwd);
+  TRY(const auto root, proc_.link(process.host_pid, "root"));
+  out.set_root(root);
+  demand_file(cwd, pb::FileDemand::DIRECTORY, 0, "working directory of " + process.name());
+  TRY(const auto oom, proc_.read(process.host_pid, "oom_score_adj"));
+  out.set_oom_score_adj(std::atoi(oom.c_str()));
+  if (inspecting()) return {};
+  TRY(const auto personality, proc_.read(process.host_pid, "personality"));
+  out.set_personality(static_cast<uint32_t>(std::strtoul(personality.c_str(), nullptr, 16)));
+  TRY_DO(capture_process_remotely(process, out, space));
+  for (size_t i = 0; i < process.threads.size(); i++) TRY_DO(capture_thread(process, i, out));
+  TRY(const auto pending, process.leader().pending(true));
+  for (const auto& info : pending) out.add_pending(siginfo_bytes(info));
+  return {};
+}
+
+Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space) {
+  TRY(Remote * remote, frozen_->remote(process));
+  const uint64_t scratch = raw(remote->scratch());
+  auto timers = parse_timers(proc_.read(process.host_pid, "timers").value_or(""));
+  if (timers.size() > kMaxTimers) return fail(Code::kRefused, "more than 256 POSIX timers");
+  Batch batch;
+  for (int s = 1; s <= kSignals; s++) {
+    batch.add(SYS_rt_sigaction, s, 0, ANSWER(actions) + (s - 1) * sizeof(abi::KernelSigaction), 8);
+  }
+  for (int r = 0; r < kRlimits; r++) batch.add(SYS_prlimit64, 0, r, 0, ANSWER(rlimits) + r * sizeof(rlimit));
+  for (int t = 0; t < 3; t++) batch.add(SYS_getitimer, t, ANSWER(itimers) + t * sizeof(itimerval));
+  const auto brk = batch.add(SYS_brk, 0);
+  const auto dumpable = batch.add(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0);
+  batch.add(SYS_prctl, PR_GET_CHILD_SUBREAPER, ANSWER(child_subreaper), 0, 0, 0);
+  batch.add(SYS_prctl, PR_GET_TSC, ANSWER(tsc_mode), 0, 0, 0);
+  const auto mdwe = batch.add(SYS_prctl, abi::kPrGetMdwe, 0, 0, 0, 0);
+  const auto perm = batch.add(SYS_arch_prctl, abi::kArchGetXcompPerm, ANSWER(xcomp_perm));
+  std::vector<size_t> overruns;
+  for (size_t i = 0; i < timers.size(); i++) {
+    batch.add(SYS_timer_gettime, timers[i].id, ANSWER(timers) + i * sizeof(itimerspec));
+    overruns.push_back(batch.add(SYS_timer_getoverrun, timers[i].id));
+  }
+  TRY_DO(remote->run(process.leader(), batch));
+  auto answers = std::make_unique<ProcessAnswers>();
+  TRY_DO(remote->read_scratch(0, std::as_writable_bytes(std::span(answers.get(), 1))));
+  for (int s = 1; s <= kSignals; s++) {
+    const auto& a = answers->actions[s - 1];
+    if (a.handler == 0 && a.flags == 0 && a.mask == 0) continue;
+    auto* action = out.add_actions();
+    action->set_signal(s);
+    action->set_handler(a.handler);
+    action->set_flags(a.flags);
+    action->set_restorer(a.restorer);
+    action->set_mask(a.mask);
+  }
+  for (int r = 0; r < kRlimits; r++) {
+    auto* limit = out.add_rlimits();
+    limit->set_resource(static_cast<uint32_t>(r));
+    limit->set_soft(answers->rlimits[r].rlim_cur);
+    limit->set_hard(answers->rlimits[r].rlim_max);
+  }
+  for (int t = 0; t < 3; t++) {
+    const auto& value = answers->itimers[t];
+    if (micros(value.it_value) == 0 && micros(value.it_interval) == 0) continue;
+    auto* timer = out.add_itimers();
+    timer->set_which(t);
+    timer->set_value_us(micros(value.it_value));
+    timer->set_interval_us(micros(value.it_interval));
+  }
+  for (size_t i = 0; i < timers.size(); i++) {
+    auto* timer = out.add_timers();
+    timer->set_id(timers[i].id);
+    timer->set_clock(timers[i].clock);
+    timer->set_notify(timers[i].notify);
+    timer->set_signal(timers[i].signal);
+    timer->set_value(timers[i].value);
+    if ((timers[i].notify & SIGEV_THREAD_ID) != 0) {
+      if (auto tid = pid_in_tree(timers[i].tid)) timer->set_tid(*tid);
+    }
+    timer->set_value_ns(nanos(answers->timers[i].it_value));
+    timer->set_interval_ns(nanos(answers->timers[i].it_interval));
+    timer->set_overrun(static_cast<int>(std::max<int64_t>(0, batch.result(overruns[i]))));
+  }
+  space.mutable_fields()->set_brk(static_cast<uint64_t>(batch.result(brk)));
+  out.set_dumpable(static_cast<uint32_t>(std::max<int64_t>(0, batch.result(dumpable))));
+  out.set_child_subreaper(answers->child_subreaper != 0);
+  out.set_tsc_mode(answers->tsc_mode);
+  if (batch.result(mdwe) > 0) out.set_mdwe(static_cast<uint32_t>(batch.result(mdwe)));
+  if (batch.result(perm) == 0) out.set_xcomp_perm(answers->xcomp_perm);
+  return {};
+}
+
+}  // namespace godwit::pod

@@ -1,0 +1,188 @@
+// What each thread has of its own. Registers and xstate come through ptrace, the rest by one remote batch a thread.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "base/io.h"
+#include "pod/capture/capture.h"
+#include "pod/kernel_abi.h"
+
+namespace godwit::pod {
+namespace {
+
+struct SchedAttr {  // sched_getattr(2)
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+  uint32_t util_min, util_max;
+};
+
+struct ThreadAnswers {
+  uint64_t tid_address;
+  uint64_t robust_list, robust_list_size;
+  stack_t altstack;
+  int pdeath_signal;
+  SchedAttr sched;
+  unsigned char affinity[1024];
+};
+#define ANSWER(field) (scratch + offsetof(ThreadAnswers, field))
+
+constexpr int kIoprioWhoProcess = 1;
+constexpr uint64_t kErestartRestartblock = static_cast<uint64_t>(-516);
+
+std::string bytes_of(const auto& object) { return {reinterpret_cast<const char*>(&object), sizeof object}; }
+
+void fill_credentials(const ProcStatus& status, pb::Credentials& out) {
+  for (const auto id : status.uids) out.add_uids(id);
+  for (const auto id : status.gids) out.add_gids(id);
+  for (const auto id : status.groups) out.add_groups(id);
+  out.set_cap_inheritable(status.cap_inh);
+  out.set_cap_permitted(status.cap_prm);
+  out.set_cap_effective(status.cap_eff);
+  out.set_cap_bounding(status.cap_bnd);
+  out.set_cap_ambient(status.cap_amb);
+  out.set_no_new_privs(status.no_new_privs);
+}
+
+// A relative sleep that was interrupted keeps what is left of it only inside the kernel; nanosleep writes it to its
+// second argument when it has one (nanosleep(2)). Else the whole time-out is used again: late is allowed, early isn't.
+int64_t remaining_of(pid_t pid, const user_regs_struct& regs) {
+  uint64_t rem = 0;
+  if (regs.orig_rax == SYS_nanosleep) rem = regs.rsi;
+  else if (regs.orig_rax == SYS_clock_nanosleep) rem = regs.r10;
+  if (rem == 0) return -1;
+  const auto left = read_object<timespec>(pid, rem);
+  return left ? left->tv_sec * 1'000'000'000 + left->tv_nsec : -1;
+}
+
+}  // namespace
+
+Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::Process& process_out) {
+  auto& tracee = process.threads[index];
+  auto& out = *process_out.add_threads();
+  out.set_tid(process.thread_ids[index]);
+  const auto& regs = tracee.regs();
+  if (regs.cs == 0x23) refuse("compat-32", process.name(), {});
+  out.set_regs(bytes_of(regs));
+  TRY(const auto xstate, tracee.get_xstate());
+  out.set_xstate(xstate.data(), xstate.size());
+  if (xstate.size() >= 520) {
+    uint64_t xstate_bv = 0;
+    std::memcpy(&xstate_bv, xstate.data() + 512, sizeof xstate_bv);  // XSAVE header, Intel SDM vol. 1, 13.4.2
+    state_.mutable_host()->set_xfeatures(state_.host().xfeatures() | xstate_bv);
+    state_.mutable_host()->set_xsave_size(std::max(state_.host().xsave_size(), static_cast<uint32_t>(xstate.size())));
+  }
+  out.set_blocked(tracee.blocked());
+  TRY(const auto pending, tracee.pending(false));
+  for (const auto& info : pending) out.add_pending(bytes_of(info));
+  if (tracee.held_signal()) out.add_pending(bytes_of(*tracee.held_signal()));
+  abi::RseqConfiguration rseq{};
+  if (::ptrace(abi::kPtraceGetRseqConfiguration, tracee.tid(), sizeof rseq, &rseq) > 0 && rseq.pointer != 0) {
+    auto* r = out.mutable_rseq();
+    r->set_address(rseq.pointer);
+    r->set_size(rseq.size);
+    r->set_signature(rseq.signature);
+    r->set_flags(rseq.flags);
+    TRY(const auto section, read_object<uint64_t>(process.host_pid, rseq.pointer + 8));  // struct rseq: rseq_cs
+    r->set_critical_section(section);
+  }
+  if (regs.rax == kErestartRestartblock && regs.orig_rax != ~0ull) {
+    out.mutable_restart()->set_armed(true);
+    out.mutable_restart()->set_remaining_ns(remaining_of(process.host_pid, regs));
+  }
+  TRY(const auto status, proc_.status(process.host_pid, tracee.tid()));
+  fill_credentials(status, *out.mutable_creds());
+  TRY_DO(capture_seccomp(process, tracee, status, out));
+  TRY(auto comm, proc_.read(process.host_pid, "task/" + std::to_string(tracee.tid()) + "/comm"));
+  if (comm.ends_with('\n')) comm.pop_back();
+  out.set_comm(comm);
+  return capture_thread_remotely(process, index, out);
+}
+
+Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out) {
+  TRY(Remote * remote, frozen_->remote(process));
+  const uint64_t scratch = raw(remote->scratch());
+  Batch batch;
+  batch.add(SYS_prctl, abi::kPrGetTidAddress, ANSWER(tid_address), 0, 0, 0);
+  batch.add(SYS_get_robust_list, 0, ANSWER(robust_list), ANSWER(robust_list_size));
+  batch.add(SYS_sigaltstack, 0, ANSWER(altstack));
+  batch.add(SYS_prctl, PR_GET_PDEATHSIG, ANSWER(pdeath_signal), 0, 0, 0);
+  batch.add(SYS_sched_getattr, 0, ANSWER(sched), sizeof(SchedAttr), 0);
+  const auto affinity = batch.add(SYS_sched_getaffinity, 0, sizeof(ThreadAnswers::affinity), ANSWER(affinity));
+  const auto slack = batch.add(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
+  const auto securebits = batch.add(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
+  const auto ioprio = batch.add(SYS_ioprio_get, kIoprioWhoProcess, 0);
+  size_t speculation[3];
+  for (int i = 0; i < 3; i++) speculation[i] = batch.add(SYS_prctl, PR_GET_SPECULATION_CTRL, i, 0, 0, 0);
+  TRY_DO(remote->run(process.threads[index], batch));
+  ThreadAnswers a;
+  TRY_DO(remote->read_scratch(0, std::as_writable_bytes(std::span(&a, 1))));
+  out.set_tid_address(a.tid_address);
+  out.set_robust_list(a.robust_list);
+  out.set_robust_list_size(a.robust_list_size);
+  out.set_altstack(bytes_of(a.altstack));
+  out.set_pdeath_signal(a.pdeath_signal);
+  auto* s = out.mutable_schedule();
+  s->set_policy(a.sched.policy);
+  s->set_nice(a.sched.nice);
+  s->set_priority(a.sched.priority);
+  s->set_runtime(a.sched.runtime);
+  s->set_deadline(a.sched.deadline);
+  s->set_period(a.sched.period);
+  s->set_flags(a.sched.flags);
+  if (batch.result(affinity) > 0) s->set_affinity(a.affinity, static_cast<size_t>(batch.result(affinity)));
+  if (batch.result(ioprio) > 0) s->set_io_priority(static_cast<uint32_t>(batch.result(ioprio)));
+  out.set_timer_slack_ns(static_cast<uint64_t>(std::max<int64_t>(0, batch.result(slack))));
+  out.mutable_creds()->set_securebits(static_cast<uint32_t>(std::max<int64_t>(0, batch.result(securebits))));
+  for (uint32_t i = 0; i < 3; i++) {
+    const int64_t value = batch.result(speculation[i]);
+    // Only what the task itself chose can be, and has to be, made again: PR_SPEC_PRCTL with a decision.
+    if (value <= 0 || (value & PR_SPEC_PRCTL) == 0 || (value & (PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE)) == 0) continue;
+    auto* spec = out.add_speculation();
+    spec->set_which(i);
+    spec->set_value(static_cast<uint32_t>(value & ~PR_SPEC_PRCTL));
+  }
+  return {};
+}
+
+Result<void> Capture::capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status, pb::Thread& out) {
+  out.set_seccomp_mode(static_cast<uint32_t>(status.seccomp));
+  if (status.seccomp != 2) return {};
+  // PTRACE_SECCOMP_GET_FILTER counts from the newest (index 0); they are installed again oldest first.
+  struct Instruction {
+    uint16_t code;
+    uint8_t jt, jf;
+    uint32_t k;
+  };
+  std::vector<pb::SeccompFilter> newest_first;
+  for (unsigned long i = 0;; i++) {
+    const long length = ::ptrace(abi::kPtraceSeccompGetFilter, thread.tid(), i, nullptr);
+    if (length < 0) {
+      if (errno == ENOENT) break;
+      refuse("seccomp-filter", process.name(), std::strerror(errno));
+      return {};
+    }
+    std::vector<Instruction> program(static_cast<size_t>(length));
+    if (::ptrace(abi::kPtraceSeccompGetFilter, thread.tid(), i, program.data()) < 0) return fail_errno(errno, "PTRACE_SECCOMP_GET_FILTER");
+    struct {
+      uint64_t filter_off, flags;
+    } metadata{i, 0};
+    (void)::ptrace(abi::kPtraceSeccompGetMetadata, thread.tid(), sizeof metadata, &metadata);
+    pb::SeccompFilter filter;
+    filter.set_program(program.data(), program.size() * sizeof(Instruction));
+    filter.set_flags(metadata.flags);
+    newest_first.push_back(std::move(filter));
+  }
+  for (auto it = newest_first.rbegin(); it != newest_first.rend(); ++it) *out.add_seccomp() = std::move(*it);
+  return {};
+}
+
+}  // namespace godwit::pod

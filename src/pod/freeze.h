@@ -1,0 +1,76 @@
+// Frozen: a process tree whose every thread is stopped under our grip. Its destructor lets everything go on.
+//
+// The tree is found by walking children from the root until a pass finds nobody new: since everyone found so far is
+// stopped, only those not yet found can still fork, so the walk ends. A thread that waits in vfork(2) for its child can't
+// be stopped by anybody (the kernel waits there without listening to ptrace): then all are let go for a moment, so that
+// the child may exec, and the freeze is tried again.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "pod/proc.h"
+#include "pod/remote.h"
+#include "pod/tracee.h"
+
+namespace godwit::pod {
+
+struct FrozenProcess {
+  pid_t host_pid = 0;   ///< as this process sees it
+  pid_t pid = 0;        ///< as the tree itself sees it (innermost namespace)
+  pid_t host_parent = 0;
+  bool zombie = false;
+  std::string comm;
+  std::vector<Tracee> threads;      ///< the leader first; none for a zombie
+  std::vector<pid_t> thread_ids;    ///< tids in the innermost namespace, same order
+  std::vector<MapEntry> maps;       ///< read when the trampoline was installed
+  std::unique_ptr<Remote> remote;   ///< once installed
+
+  Tracee& leader() { return threads.front(); }
+  const Tracee& leader() const { return threads.front(); }
+  /// "pid 42 (python3)"
+  std::string name() const { return "pid " + std::to_string(pid) + " (" + comm + ")"; }
+};
+
+struct FreezeOptions {
+  int patience_ms = 2000;       ///< how long a thread may take to stop
+  bool kill_with_tracer = false;
+};
+
+class Frozen {
+ public:
+  /// Freezes the tree below and including `root`. What forbids it is put into `blockers` with Code::kRefused.
+  static Result<Frozen> freeze(const ProcFs& proc, pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
+
+  Frozen(Frozen&&) = default;
+  Frozen& operator=(Frozen&&) = default;
+  ~Frozen();
+
+  std::vector<FrozenProcess>& processes() { return processes_; }
+  const std::vector<FrozenProcess>& processes() const { return processes_; }
+  FrozenProcess* find(pid_t host_pid);
+
+  /// The trampoline of a process, installed when first asked for.
+  Result<Remote*> remote(FrozenProcess& process);
+  /// Lets every thread go on, trampolines removed. Idempotent.
+  Result<void> thaw();
+  /// Kills every process (the root first, so that none can notice), and reaps those that are ours.
+  Result<void> kill_all();
+
+ private:
+  explicit Frozen(const ProcFs& proc) : proc_(&proc) {}
+  Result<void> try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
+  Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
+  Result<void> finish_process(FrozenProcess& process);
+  const ProcFs* proc_;
+  std::vector<FrozenProcess> processes_;
+  bool released_ = false;
+};
+
+}  // namespace godwit::pod

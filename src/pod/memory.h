@@ -1,0 +1,104 @@
+// Memory of a unit as page runs: which pages have content of their own, and their bytes.
+//
+// Private memory is scanned by PAGEMAP_SCAN (Linux 6.7) through /proc/PID/pagemap: a page counts when it is present or
+// swapped and is neither the zero page nor an unchanged page of a mapped file. Shared objects are read through a
+// descriptor of the object, hole by hole.
+//
+// WriteTracker finds what was written between two rounds: userfaultfd in WP_ASYNC mode, made inside the process by a
+// remote call and taken over with pidfd_getfd; the kernel itself resolves each first write, so nothing waits for us.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "pod/freeze.h"
+#include "pod/proc.h"
+
+namespace godwit::pod {
+
+using engine::PageRun;
+using engine::SpaceId;
+
+/// Reads page runs of processes (by process_vm_readv) and of shared objects (by pread). Thread-safe once filled.
+class MemoryReader : public engine::PageReader {
+ public:
+  explicit MemoryReader(const ProcFs& proc) : proc_(&proc) {}
+  Result<void> add_process(SpaceId space, pid_t host_pid);
+  Result<void> add_object(SpaceId space, Fd object);
+  void clear() { processes_.clear(); objects_.clear(); }
+  Result<void> read(std::span<const PageRun> runs, std::span<std::byte> out) override;
+
+ private:
+  struct Process {
+    pid_t host_pid;
+    Fd mem;  ///< /proc/PID/mem, for areas without PROT_READ
+  };
+  Result<void> read_process(const Process& process, std::span<const PageRun> runs, std::span<std::byte> out) const;
+  const ProcFs* proc_;
+  std::map<SpaceId, Process> processes_;
+  std::map<SpaceId, Fd> objects_;
+};
+
+struct ScanResult {
+  std::vector<PageRun> pages;  ///< with content to send
+  std::vector<PageRun> holes;  ///< were sent before, have no content any more (MADV_DONTNEED, re-mapped)
+  uint64_t page_bytes() const;
+};
+
+/// All pages with content of one area. `whole_file`: also unchanged pages of the mapped file.
+Result<void> scan_area(const Fd& pagemap, SpaceId space, const MapEntry& area, bool whole_file, std::vector<PageRun>& out);
+/// The guard regions (MADV_GUARD_INSTALL) of one area; none on kernels that can't tell.
+std::vector<PageRun> scan_guards(const Fd& pagemap, SpaceId space, const MapEntry& area);
+/// Stretches of a shared object that hold data (SEEK_DATA).
+Result<std::vector<PageRun>> scan_object(const Fd& object, SpaceId space, uint64_t size);
+
+/// Pages as sorted, disjoint intervals.
+class PageSet {
+ public:
+  void add(std::span<const PageRun> sorted_runs);
+  /// What is in this set and not in `other` (sorted runs), as runs of `space`.
+  std::vector<PageRun> minus(std::span<const PageRun> sorted_runs, SpaceId space) const;
+
+ private:
+  std::vector<std::pair<uint64_t, uint64_t>> intervals_;
+};
+
+/// Write tracking of the private anonymous memory of one process.
+///
+/// Holes are found only by last_scan(): what was sent and isn't there any more. Private mappings of files are not tracked
+/// (MADV_DONTNEED keeps the write-protection marker of a file's page, so a dropped page would look unchanged); their few
+/// changed pages are sent while the unit is frozen, unless they are large.
+class WriteTracker {
+ public:
+  /// In a frozen process: makes the userfaultfd there.
+  static Result<WriteTracker> start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space);
+
+  /// Running: what was written since the last scan; protects it again. New areas are registered and sent whole.
+  /// Code::kGone: the process ended or replaced its memory by execve(2).
+  Result<void> scan(std::span<const MapEntry> areas, ScanResult& out);
+  /// Frozen: all that is still missing at the destination.
+  Result<void> last_scan(std::span<const MapEntry> areas, ScanResult& out);
+
+ private:
+  WriteTracker() = default;
+  Result<void> scan_tracked(const MapEntry& area, bool protect, std::vector<PageRun>& out);
+  bool is_tracked(const MapEntry& area) const;
+  bool start_tracking(const MapEntry& area);
+  SpaceId space_ = 0;
+  Fd uffd_;
+  Fd pagemap_;
+  std::map<uint64_t, uint64_t> tracked_;  ///< start → end of what is registered
+  PageSet sent_;
+};
+
+/// Areas whose private pages travel.
+bool is_dumped_privately(const MapEntry& area);
+/// [vdso], [vvar], [vsyscall] …: the kernel's own areas.
+bool is_kernel_area(const MapEntry& area);
+
+}  // namespace godwit::pod

@@ -1,0 +1,199 @@
+// Restorer: from a PodState and arriving memory to a process tree that stands complete and stopped.
+//
+// The problem. A process tree must come to life with its PIDs, parents, sessions, areas, descriptors, threads and
+// registers, on a machine where the program isn't running; as little of that as possible may happen while the source is
+// frozen; and until the commit any of it may have to vanish without a trace.
+//
+// The idea. Nothing is injected and no program of ours is exec'ed. This process clones *blank* processes that hold
+// nothing but a shared trampoline (remote.h), and tells each through ptrace which system calls to make. Blank processes
+// and their areas are built from an *outline*, which is made while the unit still runs; memory streams straight into
+// them. prepare() only builds the difference between what stands and what the new outline says, so the last one, at the
+// freeze, usually finds everything done.
+//
+// Stages, and why each must come where it does:
+//   prepare()    tree.cc      processes: parents before children; setsid() between the children that were born before
+//                             the parent's setsid and those after; orphans through a helper that dies
+//                areas.cc     old mappings out, vDSO in, areas mapped; shared objects made
+//   [memory arrives: PageWriter]
+//   restore()    files.cc     every open file made here, then handed to each process over one socket (SCM_RIGHTS) and moved
+//                             to its number: all files exist before any kind's connect() looks for another
+//                process.cc   what a process has as a whole; timers late, since they start to run
+//                threads.cc   threads, each with what is its own; credentials after everything that needs root;
+//                             seccomp filters last of all
+//   resume()                  after the commit: kinds' activate() (locks, names that the source held until now),
+//                             trampoline out, registers in, let go
+//
+// Every process is seized with PTRACE_O_EXITKILL: if this process dies before resume(), they all die.
+//
+// Limits: x86-64; one level of PID namespaces; see refusals.cc.
+// Sources: ptrace(2), clone3's set_tid in clone(2), prctl(2) PR_SET_MM_MAP, credentials(7), pid_namespaces(7);
+// measured orders and costs in docs/design/pod.md.
+//
+// Threads: one, except PageWriter's methods.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "godwit/pod.pb.h"
+#include "pod/kinds.h"
+#include "pod/proc.h"
+#include "pod/remote.h"
+#include "pod/tracee.h"
+
+namespace godwit::pod {
+
+using engine::PageRun;
+using engine::SpaceId;
+
+struct RestoreOptions {
+  /// The process that is to be the parent of the tree's orphans and roots: a unit's init, stopped or not; 0: this process
+  /// itself clones the root (kept PIDs in the caller's own namespace).
+  pid_t init_host_pid = 0;
+  std::string scratch_dir = "/tmp";
+  bool close_connections = false;
+  /// Descriptors of this process that stand for what lay outside of the tree (its terminal, a pipe of its parent), by the
+  /// link that the source saw.
+  std::map<std::string, int> inherit;
+};
+
+class Restorer final : public RestoreContext, public engine::PageWriter {
+ public:
+  Restorer(const ProcFs& proc, RestoreOptions options);
+  ~Restorer() override;
+
+  Result<void> prepare(const pb::Outline& outline);
+  Result<void> restore(const pb::PodState& state);
+  Result<void> resume();
+  Result<void> discard();
+  /// Host pid of the tree's root; valid after prepare().
+  pid_t root_host_pid() const;
+  /// Of any process of the tree; 0 when there is none.
+  pid_t host_pid_of(pid_t pid_in_tree) const;
+  /// Called in this process before the first process is cloned, when the trampoline is mapped: starts the unit's init.
+  /// It must keep descriptor `keep_fd` open and give its pid as this process sees it.
+  void set_init_starter(std::function<Result<pid_t>(int keep_fd)> starter) { init_starter_ = std::move(starter); }
+
+  // RestoreContext
+  Result<const Fd*> file(FileId id) override;
+  Result<pid_t> host_pid(pid_t pid_in_tree) override;
+  Result<int64_t> remote_call(pid_t pid_in_tree, long number, std::span<const uint64_t> arguments) override;
+  Result<uint64_t> remote_scratch(pid_t pid_in_tree) override;
+  Result<void> remote_write(pid_t pid_in_tree, uint64_t address, std::span<const std::byte> data) override;
+  Result<void> remote_read(pid_t pid_in_tree, uint64_t address, std::span<std::byte> data) override;
+  Result<const Fd*> contents(uint32_t space) override;
+  const std::string& scratch_dir() override { return options_.scratch_dir; }
+  bool close_connections() const override { return options_.close_connections; }
+
+  // PageWriter
+  Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override;
+  Result<void> zero(std::span<const PageRun> runs) override;
+
+ private:
+  /// A process that stands for one of the unit's, or for its init.
+  struct Blank {
+    pid_t pid = 0;       ///< in the tree's view
+    pid_t host_pid = 0;
+    pid_t parent = 0;    ///< in the tree's view; 0: outside
+    pid_t session = 0;   ///< what it is in now
+    pid_t wanted_session = 0;
+    bool zombie = false;
+    bool is_init = false;
+    SpaceId space = 0;
+    std::vector<pb::Area> areas;  ///< built so far
+    std::vector<Tracee> threads;  ///< the leader first
+    std::unique_ptr<Remote> remote;
+    Tracee& leader() { return threads.front(); }
+  };
+  struct SharedObject {
+    Fd fd;
+    std::byte* memory = nullptr;
+    uint64_t size = 0;
+  };
+
+  // tree.cc
+  Result<void> build_tree(const pb::Outline& outline);
+  Result<void> remove_missing(const pb::Outline& outline);
+  Result<void> start_trampoline(const pb::Outline& outline);
+  Result<Blank*> adopt_init();
+  Result<Blank*> clone_root(const pb::OutlineProcess& wanted);
+  Result<Blank*> clone_from(Blank& creator, const pb::OutlineProcess& wanted);
+  Result<pid_t> remote_clone(Blank& creator, pid_t set_tid, uint64_t flags, int exit_signal);
+  Result<void> make_blank(Blank& blank, bool from_engine);
+  Result<void> build_children(Blank& parent, const pb::Outline& outline);
+  Result<void> build_orphan(const pb::OutlineProcess& wanted, const pb::Outline& outline);
+  Result<void> start_session(Blank& blank);
+  Result<void> end_helper(Blank& parent, pid_t helper_host_pid);
+  Blank* find(pid_t pid_in_tree);
+  // areas.cc
+  Result<void> build_shared_objects(const pb::Outline& outline);
+  Result<void> build_space(Blank& blank, const pb::AddressSpace& space);
+  Result<void> map_held_files(Blank& blank, const pb::AddressSpace& space);
+  Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap, const pb::AddressSpace& space);
+  Result<int> mapped_file(const pb::Area& area);
+  Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
+  Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
+  // files.cc
+  Result<void> restore_files();
+  Result<void> restore_file(const pb::OpenFile& file);
+  Result<void> deliver(Blank& blank, std::span<const int> fds);
+  Result<void> install_descriptors(Blank& blank, const pb::Process& process);
+  Result<void> connect_files();
+  Result<void> set_owners();
+  // process.cc
+  Result<void> restore_process(Blank& blank, const pb::Process& process);
+  Result<void> set_memory_fields(Blank& blank, const pb::AddressSpace& space);
+  Result<void> set_actions(Blank& blank, const pb::Process& process);
+  Result<void> set_limits(Blank& blank, const pb::Process& process);
+  Result<void> set_timers(Blank& blank, const pb::Process& process);
+  Result<void> join_groups();
+  Result<void> end_zombies();
+  Result<void> queue_signals(Blank& blank, const pb::Process& process);
+  Result<void> drain_signals(Blank& blank);
+  // threads.cc
+  Result<void> clone_threads(Blank& blank, const pb::Process& process);
+  Result<void> restore_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> set_credentials(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> set_seccomp(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> arm_restart(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> finish_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> drop_trampoline(Blank& blank);
+
+  const pb::AddressSpace* space_of(pid_t pid) const;
+
+  const ProcFs& proc_;
+  RestoreOptions options_;
+  std::function<Result<pid_t>(int)> init_starter_;
+  std::optional<SharedTrampoline> trampoline_;
+  std::vector<std::unique_ptr<Blank>> blanks_;
+  Fd channel_ours_;        ///< this process's end of the socket that hands descriptors to blanks
+  Fd channel_theirs_;      ///< the other end, until the first process has inherited it
+  int channel_number_ = 0; ///< its number in every blank
+  std::map<SpaceId, SharedObject> shared_;
+  std::map<std::string, Fd> mapped_files_;  ///< by "r:" or "w:" + path
+  std::map<FileId, Fd> files_;
+  pb::PodState state_;
+  pb::Outline outline_;
+  bool released_ = false;
+
+  // Where arriving pages go; written by prepare(), read by the stream threads.
+  struct Target {
+    pid_t host_pid = 0;
+    Fd mem;
+    std::vector<std::pair<uint64_t, uint64_t>> private_areas;  ///< sorted
+    SharedObject* object = nullptr;
+  };
+  std::shared_mutex targets_mutex_;
+  std::map<SpaceId, Target> targets_;
+  Result<void> check_runs(const Target& target, const PageRun& run) const;
+  void refresh_targets();
+};
+
+pb::Outline outline_of(const pb::PodState& state);
+
+}  // namespace godwit::pod
