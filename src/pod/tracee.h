@@ -44,6 +44,11 @@ class Tracee {
   Result<void> release();
   /// Detaches without putting anything back (the thread is to die, or was set up by hand).
   void detach(int signal = 0);
+  /// What release() is to put into the thread, for one that was made and not found.
+  void set_saved(const user_regs_struct& regs, uint64_t blocked) {
+    regs_ = regs;
+    blocked_ = blocked;
+  }
   /// Forgets it: it is dead.
   void forget() { seized_ = false; }
 

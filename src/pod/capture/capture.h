@@ -32,6 +32,8 @@ struct SpaceSource {
 struct CaptureOptions {
   bool inspecting = false;
   bool own_pid_namespace = false;
+  bool close_connections = false;
+  bool inherit_stdio = false;    ///< standard streams that lead out of the tree are replaced at the restore
   pid_t init_host_pid = 0;        ///< the unit's init, which is rebuilt and not restored; 0 if there is none
   pid_t main_pid = 0;             ///< in the tree's view: whose exit status is the unit's
   /// Space numbers given before (live moves keep them), by host pid.
@@ -70,6 +72,12 @@ class Capture final : public DumpContext {
   Result<void> remote_read(pid_t host_pid, uint64_t address, std::span<std::byte> data) override;
   void demand_file(const std::string& path, int use, uint64_t size, const std::string& used_by) override;
   Result<uint32_t> add_contents(Fd content, uint64_t size) override;
+  std::vector<HeldDescriptor> descriptors() override;
+  const Fd& proc_dir() override { return proc_.dir(); }
+  Nanos clock(clockid_t clock) override;
+  std::vector<pid_t> processes() override;
+  bool close_connections() const override { return options_.close_connections; }
+  bool may_inherit(const OpenFileView& view) override;
 
  private:
   // files.cc

@@ -82,4 +82,43 @@ Result<uint32_t> Capture::add_contents(Fd content, uint64_t size) {
   return id;
 }
 
+std::vector<HeldDescriptor> Capture::descriptors() {
+  std::vector<HeldDescriptor> all;
+  for (const auto& process : state_.processes()) {
+    const auto host = host_pid(process.pid());
+    if (!host) continue;
+    for (const auto& d : process.descriptors()) {
+      all.push_back({*host, process.pid(), d.fd(), d.file(), files_.entries()[d.file() - 1]->st.st_mode});
+    }
+  }
+  return all;
+}
+
+Nanos Capture::clock(clockid_t clock) {
+  // Both readings of host_facts() were made together, so their difference is the offset of the unit's time namespace.
+  const Nanos now = clock_now(clock);
+  const Nanos since = clock_now(CLOCK_REALTIME) - Nanos(state_.host().realtime_ns());
+  if (clock == CLOCK_MONOTONIC) return Nanos(state_.host().monotonic_ns()) + since;
+  if (clock == CLOCK_BOOTTIME) return Nanos(state_.host().boottime_ns()) + since;
+  return now;
+}
+
+std::vector<pid_t> Capture::processes() {
+  std::vector<pid_t> all;
+  for (const auto& process : state_.processes()) {
+    if (process.state() == pb::ZOMBIE || process.is_init()) continue;
+    if (const auto host = host_pid(process.pid())) all.push_back(*host);
+  }
+  return all;
+}
+
+bool Capture::may_inherit(const OpenFileView& view) {
+  if (!options_.inherit_stdio) return false;
+  for (const auto& d : descriptors()) {
+    if (d.fd > 2) continue;
+    if (files_.entries()[d.file - 1]->ours.get() == view.ours.get()) return true;
+  }
+  return false;
+}
+
 }  // namespace godwit::pod

@@ -40,6 +40,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "godwit/pod.pb.h"
 #include "pod/kinds.h"
 #include "pod/proc.h"
@@ -60,6 +61,9 @@ struct RestoreOptions {
   /// Descriptors of this process that stand for what lay outside of the tree (its terminal, a pipe of its parent), by the
   /// link that the source saw.
   std::map<std::string, int> inherit;
+  /// Offsets of the unit's time namespace against this process's clocks.
+  Nanos monotonic_offset{0};
+  Nanos boottime_offset{0};
 };
 
 class Restorer final : public RestoreContext, public engine::PageWriter {
@@ -89,6 +93,8 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<const Fd*> contents(uint32_t space) override;
   const std::string& scratch_dir() override { return options_.scratch_dir; }
   bool close_connections() const override { return options_.close_connections; }
+  const Fd& proc_dir() override { return proc_.dir(); }
+  Nanos clock(clockid_t clock) override;
 
   // PageWriter
   Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override;

@@ -1,0 +1,285 @@
+// What a process has as a whole. See restorer.h.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "pod/kernel_abi.h"
+#include "pod/restore/restorer.h"
+
+namespace godwit::pod {
+namespace {
+
+template <typename T>
+void put(std::byte* at, const T& value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+timespec to_timespec(int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'000}; }
+timeval to_timeval(int64_t us) { return {us / 1'000'000, us % 1'000'000}; }
+
+struct MmMap {  // struct prctl_mm_map, prctl(2) PR_SET_MM_MAP
+  uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start, env_end;
+  uint64_t auxv;
+  uint32_t auxv_size, exe_fd;
+};
+
+}  // namespace
+
+const pb::AddressSpace* Restorer::space_of(pid_t pid) const {
+  const auto it = std::ranges::find_if(state_.spaces(), [&](const auto& s) { return s.pid() == pid; });
+  return it == state_.spaces().end() ? nullptr : &*it;
+}
+
+Result<void> Restorer::set_memory_fields(Blank& blank, const pb::AddressSpace& space) {
+  if (space.auxv_size() > 200) return fail(Code::kCorrupt, "an auxiliary vector of " + std::to_string(space.auxv_size()) + " words");
+  TRY(const Fd exe, sys::open(space.exe(), O_RDONLY));
+  const int number[] = {exe.get()};
+  TRY_DO(deliver(blank, number));
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  for (int i = 0; i < space.auxv_size(); i++) put(scratch + 1024 + i * 8, static_cast<uint64_t>(space.auxv(i)));
+  const auto& f = space.fields();
+  const MmMap map{f.start_code(), f.end_code(), f.start_data(), f.end_data(), f.start_brk(), f.brk(), f.start_stack(),
+                  f.arg_start(), f.arg_end(), f.env_start(), f.env_end(), base + 1024,
+                  static_cast<uint32_t>(space.auxv_size() * 8), 0};
+  put(scratch, map);
+  Batch batch;
+  batch.must("PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, base, sizeof map, 0);
+  batch.must("close", SYS_close, 0);
+  return blank.remote->run(blank.leader(), batch);
+}
+
+Result<void> Restorer::set_actions(Blank& blank, const pb::Process& process) {
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  abi::KernelSigaction actions[65]{};
+  for (const auto& a : process.actions()) {
+    if (a.signal() < 1 || a.signal() > 64) return fail(Code::kCorrupt, "signal number " + std::to_string(a.signal()));
+    actions[a.signal()] = {a.handler(), a.flags(), a.restorer(), a.mask()};
+  }
+  put(scratch, actions);
+  Batch batch;
+  for (int s = 1; s <= 64; s++) {
+    if (s == SIGKILL || s == SIGSTOP) continue;
+    batch.must("rt_sigaction", SYS_rt_sigaction, s, base + static_cast<size_t>(s) * sizeof actions[0], 0, 8);
+  }
+  return blank.remote->run(blank.leader(), batch);
+}
+
+Result<void> Restorer::set_limits(Blank& blank, const pb::Process& process) {
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  Batch batch;
+  std::vector<std::pair<size_t, int>> calls;
+  for (int i = 0; i < process.rlimits_size() && i < 64; i++) {
+    const auto& l = process.rlimits(i);
+    put(scratch + i * sizeof(rlimit), rlimit{l.soft(), l.hard()});
+    calls.emplace_back(batch.add(SYS_prlimit64, 0, l.resource(), base + static_cast<size_t>(i) * sizeof(rlimit), 0), i);
+  }
+  TRY_DO(blank.remote->run(blank.leader(), batch));
+  for (const auto& [call, i] : calls) {
+    if (batch.result(call) == 0) continue;
+    // Raising a hard limit needs CAP_SYS_RESOURCE here; the soft one is given as far as it may go.
+    const auto& l = process.rlimits(i);
+    rlimit have{};
+    if (::getrlimit(static_cast<__rlimit_resource>(l.resource()), &have) < 0) continue;
+    have.rlim_cur = std::min<rlim_t>(l.soft(), have.rlim_max);
+    put(scratch, have);
+    (void)blank.remote->call(blank.leader(), SYS_prlimit64, 0, l.resource(), base, 0);
+    log::warn("pid {}: resource limit {} can't be raised to {} here: {}", process.pid(), l.resource(), l.hard(), have.rlim_max);
+  }
+  return {};
+}
+
+Result<void> Restorer::set_timers(Blank& blank, const pb::Process& process) {
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  Batch batch;
+  for (int i = 0; i < process.itimers_size() && i < 3; i++) {
+    const auto& t = process.itimers(i);
+    put(scratch + i * sizeof(itimerval), itimerval{to_timeval(t.interval_us()), to_timeval(t.value_us())});
+    batch.must("setitimer", SYS_setitimer, t.which(), base + static_cast<size_t>(i) * sizeof(itimerval), 0);
+  }
+  if (process.timers_size() > 0) {
+    // Linux 6.15: timer_create takes the id it is to give from its third argument.
+    batch.must("timers with their ids (needs Linux 6.15)", SYS_prctl, abi::kPrTimerCreateRestoreIds, 1, 0, 0, 0);
+  }
+  if (!batch.empty()) TRY_DO(blank.remote->run(blank.leader(), batch));
+  for (const auto& t : process.timers()) {
+    sigevent event{};
+    event.sigev_notify = t.notify();
+    event.sigev_signo = t.signal();
+    event.sigev_value.sival_ptr = reinterpret_cast<void*>(t.value());
+    event._sigev_un._tid = t.tid();
+    put(scratch, event);
+    put(scratch + 128, t.id());
+    put(scratch + 256, itimerspec{to_timespec(t.interval_ns()), to_timespec(t.value_ns())});
+    Batch one;
+    one.must("timer_create", SYS_timer_create, t.clock(), base, base + 128);
+    if (t.value_ns() != 0) one.must("timer_settime", SYS_timer_settime, t.id(), 0, base + 256, 0);
+    TRY_DO(blank.remote->run(blank.leader(), one));
+  }
+  if (process.timers_size() > 0) TRY_DO(blank.remote->call(blank.leader(), SYS_prctl, abi::kPrTimerCreateRestoreIds, 0, 0, 0, 0));
+  return {};
+}
+
+Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process) {
+  const auto* space = space_of(process.pid());
+  if (space == nullptr) return fail(Code::kCorrupt, "a process without memory");
+  TRY_DO(map_held_files(blank, *space));
+  TRY_DO(set_memory_fields(blank, *space));
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  if (process.cwd().size() > 4095 || process.root().size() > 4095) return fail(Code::kCorrupt, "a path longer than PATH_MAX");
+  std::memcpy(scratch, process.cwd().c_str(), process.cwd().size() + 1);
+  std::memcpy(scratch + 4096, process.root().c_str(), process.root().size() + 1);
+  Batch batch;
+  if (process.root() != "/") batch.must("chroot", SYS_chroot, base + 4096);
+  batch.must("chdir to the working directory", SYS_chdir, base);
+  batch.must("umask", SYS_umask, process.umask());
+  batch.must("personality", SYS_personality, process.personality());
+  batch.add(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disable() ? 1 : 0, 0, 0, 0);
+  batch.must("child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper() ? 1 : 0, 0, 0, 0);
+  if (process.tsc_mode() != 0) batch.add(SYS_prctl, PR_SET_TSC, process.tsc_mode(), 0, 0, 0);
+  // Bits 0 and 1 (x87, SSE) and 2 (AVX) are always there; AMX tile data is bit 18 and must be asked for before any thread.
+  if ((process.xcomp_perm() & (1ull << 18)) != 0) batch.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
+  TRY_DO(blank.remote->run(blank.leader(), batch));
+  TRY_DO(install_descriptors(blank, process));
+  return {};
+}
+
+// Process groups: leaders first. A group whose leader has died is founded by a helper that dies again.
+Result<void> Restorer::join_groups() {
+  std::set<pid_t> led;
+  for (const auto& p : state_.processes()) {
+    if (p.pgid() == p.pid()) led.insert(p.pid());
+  }
+  auto join = [&](const pb::Process& p, pid_t group) -> Result<void> {
+    Blank* blank = find(p.pid());
+    if (blank == nullptr || blank->is_init) return {};
+    if (blank->session == blank->pid && p.sid() == p.pid()) return {};  // a session's leader leads its group already
+    auto r = blank->remote->call(blank->leader(), SYS_setpgid, 0, group);
+    if (!r) return std::unexpected(r.error().in("process group " + std::to_string(group) + " for pid " + std::to_string(p.pid())));
+    return {};
+  };
+  for (const auto& p : state_.processes()) {
+    if (p.pgid() == p.pid()) TRY_DO(join(p, p.pid()));
+  }
+  for (const auto& p : state_.processes()) {
+    if (p.pgid() == p.pid() || p.pgid() == 0 || p.is_init()) continue;
+    if (led.contains(p.pgid())) {
+      TRY_DO(join(p, p.pgid()));
+      continue;
+    }
+    const bool founded_inside = options_.init_host_pid != 0 || p.pgid() != state_.processes(0).pgid();
+    if (!founded_inside) continue;  // the group of the process that started the tree: outside of it
+    Blank* member = find(p.pid());
+    pb::OutlineProcess founder;
+    founder.set_pid(p.pgid());
+    founder.set_sid(member->session);
+    TRY(Blank * helper, clone_from(*member, founder));
+    auto founded = helper->remote->call(helper->leader(), SYS_setpgid, 0, 0);
+    const pid_t host = helper->host_pid;
+    Result<void> joined = founded ? Result<void>{} : std::unexpected(founded.error());
+    for (const auto& other : state_.processes()) {
+      if (joined && other.pgid() == p.pgid() && other.pid() != p.pgid()) joined = join(other, p.pgid());
+    }
+    led.insert(p.pgid());
+    helper->leader().forget();
+    std::erase_if(blanks_, [&](const auto& b) { return b->host_pid == host; });
+    TRY_DO(end_helper(*member, host));
+    TRY_DO(joined);
+  }
+  return {};
+}
+
+Result<void> Restorer::end_zombies() {
+  for (const auto& p : state_.processes()) {
+    if (p.state() != pb::ZOMBIE) continue;
+    Blank* blank = find(p.pid());
+    if (blank == nullptr) continue;
+    // Its name and status are all that is left of it. A core dump flag can't be had without dumping one.
+    std::byte* scratch = blank->remote->local_scratch();
+    std::memcpy(scratch, p.comm().c_str(), std::min<size_t>(p.comm().size() + 1, 16));
+    (void)blank->remote->call(blank->leader(), SYS_prctl, PR_SET_NAME, raw(blank->remote->scratch()), 0, 0, 0);
+    const int status = p.exit_status();
+    blank->leader().forget();
+    if (WIFSIGNALED(status)) {
+      TRY_DO(blank->leader().set_blocked(0));
+      put(scratch, rlimit{0, 0});
+      (void)blank->remote->call(blank->leader(), SYS_prlimit64, 0, RLIMIT_CORE, raw(blank->remote->scratch()), 0);
+      ::kill(blank->host_pid, WTERMSIG(status));
+      ::ptrace(PTRACE_CONT, blank->host_pid, nullptr, nullptr);
+    } else {
+      const uint64_t code[] = {static_cast<uint64_t>(WEXITSTATUS(status))};
+      auto regs = blank->leader().regs();
+      regs.rip = raw(blank->remote->base());
+      regs.orig_rax = ~0ull;
+      regs.rax = SYS_exit_group;
+      regs.rdi = code[0];
+      TRY_DO(blank->leader().set_regs(regs));
+      ::ptrace(PTRACE_CONT, blank->host_pid, nullptr, nullptr);
+    }
+    for (;;) {
+      int st = 0;
+      const pid_t r = ::waitpid(blank->host_pid, &st, __WALL);
+      if (r < 0 && errno == EINTR) continue;
+      if (r < 0 || !WIFSTOPPED(st)) break;
+      ::ptrace(PTRACE_CONT, blank->host_pid, nullptr, reinterpret_cast<void*>(static_cast<uintptr_t>(WSTOPSIG(st) == SIGTRAP ? 0 : WSTOPSIG(st))));
+    }
+    std::erase_if(blanks_, [&](const auto& b) { return b->pid == p.pid(); });
+  }
+  return {};
+}
+
+// Building the tree made signals (SIGCHLD of helpers and zombies) that the unit never had: taken out before its own go in.
+Result<void> Restorer::drain_signals(Blank& blank) {
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  put(scratch, ~0ull);
+  put(scratch + 8, timespec{0, 0});
+  for (int i = 0; i < 1000; i++) {
+    auto r = blank.remote->call(blank.leader(), SYS_rt_sigtimedwait, base, 0, base + 8, 8);
+    if (!r) break;
+  }
+  return {};
+}
+
+Result<void> Restorer::queue_signals(Blank& blank, const pb::Process& process) {
+  TRY_DO(drain_signals(blank));
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  // A process may queue any siginfo to itself (rt_sigqueueinfo(2)), so its own calls do it.
+  for (const auto& info : process.pending()) {
+    if (info.size() != sizeof(siginfo_t)) return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
+    siginfo_t si;
+    std::memcpy(&si, info.data(), sizeof si);
+    put(scratch, si);
+    TRY_DO(blank.remote->call(blank.leader(), SYS_rt_sigqueueinfo, process.pid(), si.si_signo, base));
+  }
+  for (int i = 0; i < process.threads_size(); i++) {
+    for (const auto& info : process.threads(i).pending()) {
+      if (info.size() != sizeof(siginfo_t)) return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
+      siginfo_t si;
+      std::memcpy(&si, info.data(), sizeof si);
+      put(scratch, si);
+      TRY_DO(blank.remote->call(blank.threads[static_cast<size_t>(i)], SYS_rt_tgsigqueueinfo, process.pid(), process.threads(i).tid(), si.si_signo, base));
+    }
+  }
+  return {};
+}
+
+}  // namespace godwit::pod

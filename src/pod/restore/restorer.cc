@@ -1,0 +1,232 @@
+#include "pod/restore/restorer.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+#include "base/log.h"
+
+namespace godwit::pod {
+
+pb::Outline outline_of(const pb::PodState& state) {
+  pb::Outline outline;
+  for (const auto& p : state.processes()) {
+    auto* o = outline.add_processes();
+    o->set_pid(p.pid());
+    o->set_ppid(p.ppid());
+    o->set_sid(p.sid());
+    o->set_pgid(p.pgid());
+    o->set_space(p.space());
+    o->set_zombie(p.state() == pb::ZOMBIE);
+    o->set_is_init(p.is_init());
+    o->set_child_subreaper(p.child_subreaper());
+    o->set_exit_signal(p.exit_signal());
+  }
+  *outline.mutable_spaces() = state.spaces();
+  *outline.mutable_shared() = state.shared();
+  *outline.mutable_host() = state.host();
+  outline.set_own_pid_namespace(state.own_pid_namespace());
+  return outline;
+}
+
+Restorer::Restorer(const ProcFs& proc, RestoreOptions options) : proc_(proc), options_(std::move(options)) {}
+
+Restorer::~Restorer() { (void)discard(); }
+
+Result<void> Restorer::prepare(const pb::Outline& outline) {
+  TRY_DO(build_tree(outline));
+  TRY_DO(build_shared_objects(outline));
+  for (const auto& space : outline.spaces()) {
+    Blank* blank = find(space.pid());
+    if (blank == nullptr || blank->zombie) continue;
+    TRY_IN("memory of pid " + std::to_string(space.pid()), build_space(*blank, space));
+  }
+  refresh_targets();
+  outline_ = outline;
+  return {};
+}
+
+Result<void> Restorer::restore(const pb::PodState& state) {
+  state_ = state;
+  TRY_DO(prepare(outline_of(state_)));
+  for (const auto& section : state_.sections()) {
+    for (const auto* kind : section_kinds()) {
+      if (kind->name == section.kind() && kind->restore != nullptr) TRY_IN(section.kind(), kind->restore(*this, section.state()));
+    }
+  }
+  TRY_DO(restore_files());
+  auto each = [&](auto action) -> Result<void> {
+    for (const auto& process : state_.processes()) {
+      if (process.is_init() || process.state() == pb::ZOMBIE) continue;
+      Blank* blank = find(process.pid());
+      if (blank == nullptr) return fail(Code::kCorrupt, "pid " + std::to_string(process.pid()) + " isn't in the outline");
+      TRY_IN("pid " + std::to_string(process.pid()), action(*blank, process));
+    }
+    return {};
+  };
+  TRY_DO(each([&](Blank& b, const pb::Process& p) { return restore_process(b, p); }));
+  TRY_DO(join_groups());
+  TRY_DO(connect_files());
+  TRY_DO(each([&](Blank& b, const pb::Process& p) { return clone_threads(b, p); }));
+  TRY_DO(set_owners());
+  TRY_DO(end_zombies());
+  TRY_DO(each([&](Blank& b, const pb::Process& p) -> Result<void> {
+    TRY_DO(finish_areas(b, *space_of(p.pid())));
+    TRY_DO(set_actions(b, p));
+    TRY_DO(set_limits(b, p));
+    TRY_DO(queue_signals(b, p));
+    TRY_DO(set_timers(b, p));
+    for (int i = 0; i < p.threads_size(); i++) TRY_DO(restore_thread(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
+    return {};
+  }));
+  return each([&](Blank& b, const pb::Process& p) -> Result<void> {
+    // Filters before credentials: one that was installed by root without no_new_privs can only be installed by root. They
+    // don't judge our own calls (PTRACE_O_SUSPEND_SECCOMP).
+    for (int i = p.threads_size(); i-- > 0;) TRY_DO(set_seccomp(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
+    for (int i = p.threads_size(); i-- > 0;) TRY_DO(set_credentials(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
+    Batch batch;
+    batch.add(SYS_prctl, 4 /* PR_SET_DUMPABLE */, p.dumpable() == 1 ? 1 : 0, 0, 0, 0);
+    if (p.mdwe() != 0) batch.add(SYS_prctl, 65 /* PR_SET_MDWE */, p.mdwe(), 0, 0, 0);
+    return b.remote->run(b.leader(), batch);
+  });
+}
+
+Result<void> Restorer::resume() {
+  for (const auto& file : state_.files()) {
+    const FileKind* kind = find_file_kind(file.kind());
+    if (kind != nullptr && kind->activate != nullptr) TRY_IN("activating " + file.kind(), kind->activate(*this, file, files_.at(file.id())));
+  }
+  for (const auto& section : state_.sections()) {
+    for (const auto* kind : section_kinds()) {
+      if (kind->name == section.kind() && kind->activate != nullptr) TRY_IN(section.kind(), kind->activate(*this, section.state()));
+    }
+  }
+  for (const auto& process : state_.processes()) {
+    Blank* blank = find(process.pid());
+    if (blank == nullptr || process.is_init()) continue;
+    const std::string name = "pid " + std::to_string(process.pid());
+    for (int i = process.threads_size(); i-- > 0;) {
+      Tracee& tracee = blank->threads[static_cast<size_t>(i)];
+      TRY_IN(name, finish_thread(*blank, tracee, process.threads(i)));
+    }
+    TRY_IN(name, drop_trampoline(*blank));
+    ::ptrace(PTRACE_SETOPTIONS, blank->host_pid, nullptr, nullptr);
+    if (process.state() == pb::STOPPED) ::kill(blank->host_pid, process.stop_signal() != 0 ? process.stop_signal() : SIGSTOP);
+  }
+  released_ = true;
+  Result<void> first;
+  // Init last of its kind: it must be there to reap. Threads go in any order; the kernel doesn't tell them apart.
+  for (const auto& blank : blanks_) {
+    for (auto& thread : blank->threads) {
+      if (auto r = thread.release(); !r && first) first = r;
+    }
+  }
+  files_.clear();
+  shelf().clear();
+  return first;
+}
+
+Result<void> Restorer::discard() {
+  if (released_) return {};
+  released_ = true;
+  for (const auto& blank : blanks_) {
+    if (!blank->is_init) ::kill(blank->host_pid, SIGKILL);
+  }
+  for (const auto& blank : blanks_) {
+    if (blank->is_init) continue;
+    for (size_t i = blank->threads.size(); i-- > 0;) {
+      int status = 0;
+      const pid_t tid = blank->threads[i].tid();
+      blank->threads[i].forget();
+      while (::waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status)) {
+      }
+    }
+  }
+  blanks_.clear();  // init is let go: it reaps what is left
+  for (auto& [id, object] : shared_) {
+    if (object.memory != nullptr) ::munmap(object.memory, object.size);
+  }
+  shared_.clear();
+  files_.clear();
+  shelf().clear();
+  return {};
+}
+
+pid_t Restorer::root_host_pid() const {
+  for (const auto& blank : blanks_) {
+    if (!blank->is_init) return blank->host_pid;
+  }
+  return 0;
+}
+
+pid_t Restorer::host_pid_of(pid_t pid) const {
+  for (const auto& blank : blanks_) {
+    if (blank->pid == pid) return blank->host_pid;
+  }
+  return 0;
+}
+
+Result<const Fd*> Restorer::file(FileId id) {
+  const auto it = files_.find(id);
+  if (it == files_.end()) return fail(Code::kCorrupt, "no open file " + std::to_string(id));
+  return &it->second;
+}
+
+Result<pid_t> Restorer::host_pid(pid_t pid) {
+  for (const auto& blank : blanks_) {
+    if (blank->pid == pid) return blank->host_pid;
+    for (size_t i = 0; i < blank->threads.size(); i++) {
+      for (const auto& p : state_.processes()) {
+        if (p.pid() == blank->pid && static_cast<int>(i) < p.threads_size() && p.threads(static_cast<int>(i)).tid() == pid) return blank->threads[i].tid();
+      }
+    }
+  }
+  return fail(Code::kNotFound, "no pid " + std::to_string(pid) + " in the tree");
+}
+
+Result<int64_t> Restorer::remote_call(pid_t pid, long number, std::span<const uint64_t> arguments) {
+  Blank* blank = find(pid);
+  if (blank == nullptr) return fail(Code::kNotFound, "no pid " + std::to_string(pid) + " in the tree");
+  return blank->remote->call(blank->leader(), number, arguments);
+}
+
+Result<uint64_t> Restorer::remote_scratch(pid_t pid) {
+  Blank* blank = find(pid);
+  if (blank == nullptr) return fail(Code::kNotFound, "no pid " + std::to_string(pid) + " in the tree");
+  return raw(blank->remote->scratch());
+}
+
+Result<void> Restorer::remote_write(pid_t pid, uint64_t address, std::span<const std::byte> data) {
+  TRY(const pid_t host, host_pid(pid));
+  return write_memory(proc_, host, address, data);
+}
+
+Result<void> Restorer::remote_read(pid_t pid, uint64_t address, std::span<std::byte> data) {
+  TRY(const pid_t host, host_pid(pid));
+  return read_memory(host, address, data);
+}
+
+Result<const Fd*> Restorer::contents(uint32_t space) {
+  const auto it = shared_.find(space);
+  if (it == shared_.end()) return fail(Code::kCorrupt, "no contents in space " + std::to_string(space));
+  return &it->second.fd;
+}
+
+Nanos Restorer::clock(clockid_t clock) {
+  // What the unit will see: this host's clock and the offsets of its time namespace.
+  const Nanos now = clock_now(clock);
+  if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE) return now + options_.monotonic_offset;
+  if (clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM) return now + options_.boottime_offset;
+  return now;
+}
+
+}  // namespace godwit::pod

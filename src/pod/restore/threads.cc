@@ -1,0 +1,207 @@
+// Threads and what each has of its own. See restorer.h.
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+#include "pod/kernel_abi.h"
+#include "pod/restore/restorer.h"
+
+namespace godwit::pod {
+namespace {
+
+constexpr int64_t kErestartRestartblock = -516;
+constexpr int kIoprioWhoProcess = 1;
+constexpr int kSecbitNoSetuidFixup = 1 << 2;
+
+template <typename T>
+void put(std::byte* at, const T& value) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+struct SchedAttr {  // sched_setattr(2)
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+template <typename T>
+Result<T> object_of(const std::string& bytes, const char* what) {
+  if (bytes.size() != sizeof(T)) return fail(Code::kCorrupt, std::string(what) + " of " + std::to_string(bytes.size()) + " bytes");
+  T value;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Result<void> Restorer::clone_threads(Blank& blank, const pb::Process& process) {
+  constexpr uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  if (process.threads_size() == 0) return fail(Code::kCorrupt, "a process without threads");
+  for (int i = 1; i < process.threads_size(); i++) {
+    TRY(const pid_t tid, remote_clone(blank, process.threads(i).tid(), kFlags, 0));
+    blank.threads.push_back(Tracee::adopt(tid));
+    TRY_DO(blank.threads.back().hold());
+  }
+  return {};
+}
+
+Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  TRY(auto altstack, object_of<stack_t>(thread.altstack(), "an alternative signal stack"));
+  altstack.ss_flags &= ~SS_ONSTACK;
+  put(scratch, altstack);
+  char comm[16]{};
+  std::memcpy(comm, thread.comm().data(), std::min<size_t>(thread.comm().size(), 15));
+  put(scratch + 64, comm);
+  const auto& s = thread.schedule();
+  put(scratch + 128, SchedAttr{sizeof(SchedAttr), s.policy(), s.flags(), s.nice(), s.priority(), s.runtime(), s.deadline(), s.period()});
+  const size_t affinity = std::min<size_t>(s.affinity().size(), 1024);
+  std::memcpy(scratch + 256, s.affinity().data(), affinity);
+  Batch batch;
+  batch.must("sigaltstack", SYS_sigaltstack, base, 0);
+  if (thread.robust_list() != 0) batch.must("set_robust_list", SYS_set_robust_list, thread.robust_list(), thread.robust_list_size());
+  batch.add(SYS_set_tid_address, thread.tid_address());
+  batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, base + 64, 0, 0, 0);
+  batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns(), 0, 0, 0);
+  // A mask without any CPU of this machine means nothing here: then all are allowed.
+  if (affinity > 0) batch.add(SYS_sched_setaffinity, 0, affinity, base + 256);
+  const auto sched = batch.add(SYS_sched_setattr, 0, base + 128, 0);
+  if (s.io_priority() != 0) batch.add(SYS_ioprio_set, kIoprioWhoProcess, 0, s.io_priority());
+  for (const auto& spec : thread.speculation()) batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
+  TRY_DO(blank.remote->run(tracee, batch));
+  if (batch.result(sched) < 0 && s.policy() != 0) log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), s.policy(), batch.result(sched));
+  return {};
+}
+
+// credentials(7), capabilities(7). User ids are changed with SECBIT_NO_SETUID_FIXUP, so that capabilities stay until they
+// are set by hand; the real securebits come when PR_SET_SECUREBITS is still allowed, just before capset().
+Result<void> Restorer::set_credentials(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+  const auto& c = thread.creds();
+  if (c.uids_size() != 4 || c.gids_size() != 4 || c.groups_size() > 4096) return fail(Code::kCorrupt, "credentials that can't be");
+  std::byte* scratch = blank.remote->local_scratch();
+  const uint64_t base = raw(blank.remote->scratch());
+  for (int i = 0; i < c.groups_size(); i++) put(scratch + 4096 + i * 4, c.groups(i));
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  for (size_t half = 0; half < 2; half++) {
+    data[half] = {static_cast<uint32_t>(c.cap_effective() >> (32 * half)), static_cast<uint32_t>(c.cap_permitted() >> (32 * half)),
+                  static_cast<uint32_t>(c.cap_inheritable() >> (32 * half))};
+  }
+  put(scratch, header);
+  put(scratch + 64, data);
+  Batch batch;
+  // One map of ids only, as an ordinary user's namespace has, forbids setgroups (user_namespaces(7)); a failure is told below.
+  const auto groups = batch.add(SYS_setgroups, c.groups_size(), base + 4096);
+  batch.must("setresgid", SYS_setresgid, c.gids(0), c.gids(1), c.gids(2));
+  batch.add(SYS_setfsgid, c.gids(3));
+  batch.add(SYS_prctl, PR_SET_SECUREBITS, kSecbitNoSetuidFixup, 0, 0, 0);
+  batch.must("setresuid", SYS_setresuid, c.uids(0), c.uids(1), c.uids(2));
+  batch.add(SYS_setfsuid, c.uids(3));
+  for (int cap = 0; cap < 64; cap++) {
+    if ((c.cap_bounding() >> cap & 1) == 0) batch.add(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
+  }
+  batch.add(SYS_prctl, PR_SET_SECUREBITS, c.securebits(), 0, 0, 0);
+  const auto caps = batch.add(SYS_capset, base, base + 64);
+  batch.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  for (int cap = 0; cap < 64; cap++) {
+    if ((c.cap_ambient() >> cap & 1) != 0) batch.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+  }
+  batch.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.pdeath_signal(), 0, 0, 0);
+  if (c.no_new_privs()) batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  TRY_DO(blank.remote->run(tracee, batch));
+  if (batch.result(groups) < 0 && c.groups_size() > 0) log::warn("tid {}: supplementary groups can't be set here", thread.tid());
+  if (batch.result(caps) < 0) return fail_errno(static_cast<int>(-batch.result(caps)), "capset");
+  return {};
+}
+
+Result<void> Restorer::set_seccomp(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+  if (thread.seccomp_mode() == 1) {
+    TRY_DO(blank.remote->call(tracee, SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, 0));
+    return {};
+  }
+  for (const auto& filter : thread.seccomp()) {
+    const size_t size = filter.program().size();
+    if (size % sizeof(sock_filter) != 0 || size > kScratchSize - 64) return fail(Code::kCorrupt, "a seccomp filter of " + std::to_string(size) + " bytes");
+    std::byte* scratch = blank.remote->local_scratch();
+    const uint64_t base = raw(blank.remote->scratch());
+    std::memcpy(scratch + 64, filter.program().data(), size);
+    put(scratch, sock_fprog{static_cast<unsigned short>(size / sizeof(sock_filter)), reinterpret_cast<sock_filter*>(base + 64)});
+    TRY_DO(blank.remote->call(tracee, SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags() & ~static_cast<uint64_t>(SECCOMP_FILTER_FLAG_TSYNC), base));
+  }
+  return {};
+}
+
+// A call that restart_syscall(2) would continue needs a restart block, which a new task doesn't have: the call is made
+// here with an interruption already waiting, so that the kernel itself leaves the block behind. No further remote call
+// may be made that could block in this thread.
+Result<void> Restorer::arm_restart(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+  TRY(auto regs, object_of<user_regs_struct>(thread.regs(), "registers"));
+  if (!thread.has_restart() || !thread.restart().armed()) return {};
+  std::byte* scratch = blank.remote->local_scratch();
+  auto call = regs;
+  const int64_t left = thread.restart().remaining_ns();
+  if (left >= 0) {
+    put(scratch, timespec{left / 1'000'000'000, left % 1'000'000'000});
+    if (regs.orig_rax == SYS_nanosleep) call.rdi = raw(blank.remote->scratch());
+    if (regs.orig_rax == SYS_clock_nanosleep) call.rdx = raw(blank.remote->scratch());
+  }
+  call.rip = raw(blank.remote->base());
+  call.rax = regs.orig_rax;
+  call.orig_rax = ~0ull;
+  TRY_DO(tracee.set_regs(call));
+  TRY_DO(tracee.cont_and_wait(PTRACE_SYSCALL));  // its entry
+  if (::ptrace(PTRACE_INTERRUPT, tracee.tid(), nullptr, nullptr) < 0) return fail_errno(errno, "PTRACE_INTERRUPT");
+  TRY_DO(tracee.cont_and_wait(PTRACE_SYSCALL));  // its exit
+  TRY(const auto after, tracee.get_regs());
+  if (static_cast<int64_t>(after.rax) != kErestartRestartblock) {
+    // It had nothing to wait for (the futex has changed, the time is over): its result is the call's result.
+    tracee.regs().rax = after.rax;
+    tracee.regs().orig_rax = ~0ull;
+  }
+  return {};
+}
+
+// Registers as they are to be, kept in the tracee until release().
+Result<void> Restorer::finish_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+  TRY(auto regs, object_of<user_regs_struct>(thread.regs(), "registers"));
+  if (thread.has_rseq() && thread.rseq().address() != 0) {
+    // Needs the thread's own registers only in that rsp is not used; the area is in the restored memory.
+    TRY_DO(blank.remote->call(tracee, SYS_rseq, thread.rseq().address(), thread.rseq().size(), thread.rseq().flags(), thread.rseq().signature()));
+  }
+  std::vector<std::byte> xstate(thread.xstate().size());
+  std::memcpy(xstate.data(), thread.xstate().data(), xstate.size());
+  TRY_DO(tracee.set_xstate(xstate));
+  tracee.set_saved(regs, thread.blocked());
+  TRY_DO(arm_restart(blank, tracee, thread));
+  if (thread.has_rseq() && thread.rseq().critical_section() != 0) {
+    // The kernel clears this word whenever the thread runs outside of the section, as it did in our calls.
+    const uint64_t section = thread.rseq().critical_section();
+    TRY_DO(write_memory(proc_, tracee.tid(), thread.rseq().address() + 8, std::as_bytes(std::span(&section, 1))));
+  }
+  return {};
+}
+
+Result<void> Restorer::drop_trampoline(Blank& blank) {
+  TRY(const auto maps, proc_.maps(blank.host_pid));
+  TRY(const auto at, Remote::find_syscall(blank.host_pid, maps));
+  const uint64_t arguments[] = {raw(blank.remote->base()), kTrampolineSize};
+  TRY_DO(Remote::step_call(blank.leader(), at, SYS_munmap, arguments));
+  return {};
+}
+
+}  // namespace godwit::pod
