@@ -22,15 +22,15 @@
 namespace godwit::pod {
 
 struct FrozenProcess {
-  pid_t host_pid = 0;   ///< as this process sees it
-  pid_t pid = 0;        ///< as the tree itself sees it (innermost namespace)
+  pid_t host_pid = 0;  ///< as this process sees it
+  pid_t pid = 0;  ///< as the tree itself sees it (innermost namespace)
   pid_t host_parent = 0;
   bool zombie = false;
   std::string comm;
-  std::vector<Tracee> threads;      ///< the leader first; none for a zombie
-  std::vector<pid_t> thread_ids;    ///< tids in the innermost namespace, same order
-  std::vector<MapEntry> maps;       ///< read when the trampoline was installed
-  std::unique_ptr<Remote> remote;   ///< once installed
+  std::vector<Tracee> threads;  ///< the leader first; none for a zombie
+  std::vector<pid_t> thread_ids;  ///< tids in the innermost namespace, same order
+  std::vector<MapEntry> maps;  ///< read when the trampoline was installed
+  std::unique_ptr<Remote> remote;  ///< once installed
 
   Tracee& leader() { return threads.front(); }
   const Tracee& leader() const { return threads.front(); }
@@ -39,14 +39,15 @@ struct FrozenProcess {
 };
 
 struct FreezeOptions {
-  int patience_ms = 2000;       ///< how long a thread may take to stop
+  int patience_ms = 2000;  ///< how long a thread may take to stop
   bool kill_with_tracer = false;
 };
 
 class Frozen {
  public:
   /// Freezes the tree below and including `root`. What forbids it is put into `blockers` with Code::kRefused.
-  static Result<Frozen> freeze(const ProcFs& proc, pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
+  static Result<Frozen> freeze(const ProcFs& proc, pid_t root, const FreezeOptions& options,
+                               std::vector<engine::Blocker>& blockers);
 
   Frozen(Frozen&&) = default;
   Frozen& operator=(Frozen&&) = default;
@@ -66,7 +67,8 @@ class Frozen {
  private:
   explicit Frozen(const ProcFs& proc) : proc_(&proc) {}
   Result<void> try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
-  Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
+  Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
+                             std::vector<engine::Blocker>& blockers);
   Result<void> finish_process(FrozenProcess& process);
   const ProcFs* proc_;
   std::vector<FrozenProcess> processes_;

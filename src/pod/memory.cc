@@ -59,7 +59,8 @@ uint64_t ScanResult::page_bytes() const {
 }
 
 bool is_kernel_area(const MapEntry& area) {
-  return area.name == "[vdso]" || area.name.starts_with("[vvar") || area.name == "[vsyscall]" || area.name == "[uprobes]";
+  return area.name == "[vdso]" || area.name.starts_with("[vvar") || area.name == "[vsyscall]" ||
+         area.name == "[uprobes]";
 }
 
 bool is_dumped_privately(const MapEntry& area) { return !area.shared && !is_kernel_area(area); }
@@ -92,7 +93,8 @@ Result<void> MemoryReader::read(std::span<const PageRun> runs, std::span<std::by
         std::ranges::fill(piece, std::byte{0});
         size_t done = 0;
         while (done < piece.size()) {
-          const ssize_t r = ::pread(o->second.get(), piece.data() + done, piece.size() - done, static_cast<off_t>(run.address + done));
+          const ssize_t r = ::pread(o->second.get(), piece.data() + done, piece.size() - done,
+                                    static_cast<off_t>(run.address + done));
           if (r < 0) return fail_errno(errno, "reading a shared object");
           if (r == 0) break;
           done += static_cast<size_t>(r);
@@ -107,7 +109,8 @@ Result<void> MemoryReader::read(std::span<const PageRun> runs, std::span<std::by
   return {};
 }
 
-Result<void> MemoryReader::read_process(const Process& process, std::span<const PageRun> runs, std::span<std::byte> out) const {
+Result<void> MemoryReader::read_process(const Process& process, std::span<const PageRun> runs,
+                                        std::span<std::byte> out) const {
   std::array<iovec, kMaxIovecs> remote;
   size_t done = 0;
   for (size_t i = 0; i < runs.size();) {
@@ -124,7 +127,8 @@ Result<void> MemoryReader::read_process(const Process& process, std::span<const 
       size_t offset = done;
       for (size_t k = 0; k < n; k++) {
         for (uint64_t a = 0; a < runs[i + k].length; a += kPage, offset += kPage) {
-          const ssize_t r = ::pread(process.mem.get(), out.data() + offset, kPage, static_cast<off_t>(runs[i + k].address + a));
+          const ssize_t r =
+              ::pread(process.mem.get(), out.data() + offset, kPage, static_cast<off_t>(runs[i + k].address + a));
           if (r != static_cast<ssize_t>(kPage)) std::memset(out.data() + offset, 0, kPage);
         }
       }
@@ -135,7 +139,8 @@ Result<void> MemoryReader::read_process(const Process& process, std::span<const 
   return {};
 }
 
-Result<void> scan_area(const Fd& pagemap, SpaceId space, const MapEntry& area, bool whole_file, std::vector<PageRun>& out) {
+Result<void> scan_area(const Fd& pagemap, SpaceId space, const MapEntry& area, bool whole_file,
+                       std::vector<PageRun>& out) {
   abi::PmScanArg filter{};
   uint64_t without = abi::kPageIsPfnZero;
   if (!whole_file) without |= abi::kPageIsFile;
@@ -179,12 +184,15 @@ void PageSet::add(std::span<const PageRun> runs) {
   std::vector<std::pair<uint64_t, uint64_t>> merged;
   merged.reserve(intervals_.size() + runs.size());
   auto push = [&](uint64_t start, uint64_t end) {
-    if (!merged.empty() && start <= merged.back().second) merged.back().second = std::max(merged.back().second, end);
-    else merged.emplace_back(start, end);
+    if (!merged.empty() && start <= merged.back().second)
+      merged.back().second = std::max(merged.back().second, end);
+    else
+      merged.emplace_back(start, end);
   };
   size_t i = 0;
   for (const auto& run : runs) {
-    for (; i < intervals_.size() && intervals_[i].first <= run.address; i++) push(intervals_[i].first, intervals_[i].second);
+    for (; i < intervals_.size() && intervals_[i].first <= run.address; i++)
+      push(intervals_[i].first, intervals_[i].second);
     push(run.address, run.address + run.length);
   }
   for (; i < intervals_.size(); i++) push(intervals_[i].first, intervals_[i].second);

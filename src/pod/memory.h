@@ -30,7 +30,10 @@ class MemoryReader : public engine::PageReader {
   explicit MemoryReader(const ProcFs& proc) : proc_(&proc) {}
   Result<void> add_process(SpaceId space, pid_t host_pid);
   Result<void> add_object(SpaceId space, Fd object);
-  void clear() { processes_.clear(); objects_.clear(); }
+  void clear() {
+    processes_.clear();
+    objects_.clear();
+  }
   Result<void> read(std::span<const PageRun> runs, std::span<std::byte> out) override;
 
  private:
@@ -51,7 +54,8 @@ struct ScanResult {
 };
 
 /// All pages with content of one area. `whole_file`: also unchanged pages of the mapped file.
-Result<void> scan_area(const Fd& pagemap, SpaceId space, const MapEntry& area, bool whole_file, std::vector<PageRun>& out);
+Result<void> scan_area(const Fd& pagemap, SpaceId space, const MapEntry& area, bool whole_file,
+                       std::vector<PageRun>& out);
 /// The guard regions (MADV_GUARD_INSTALL) of one area; none on kernels that can't tell.
 std::vector<PageRun> scan_guards(const Fd& pagemap, SpaceId space, const MapEntry& area);
 /// Stretches of a shared object that hold data (SEEK_DATA).

@@ -73,7 +73,8 @@ bool parse_map_line(std::string_view line, MapEntry& entry) {
   entry.shared = p[3] == 's';
   p += 4;
   unsigned major_number = 0, minor_number = 0;
-  if (!skip(' ') || !hex(entry.offset) || !skip(' ') || !hex(major_number) || !skip(':') || !hex(minor_number) || !skip(' ')) {
+  if (!skip(' ') || !hex(entry.offset) || !skip(' ') || !hex(major_number) || !skip(':') || !hex(minor_number) ||
+      !skip(' ')) {
     return false;
   }
   entry.device = makedev(major_number, minor_number);
@@ -121,30 +122,55 @@ Result<ProcStatus> parse_status(std::string_view text) {
     auto four = [&](std::array<uint32_t, 4>& a) {
       for (auto& id : a) id = number<uint32_t>(first());
     };
-    if (key == "State") { const auto w = first(); s.state = w.empty() ? '?' : w[0]; }
-    else if (key == "Tgid") s.tgid = number<pid_t>(first());
-    else if (key == "TracerPid") s.tracer = number<pid_t>(first());
-    else if (key == "Uid") four(s.uids);
-    else if (key == "Gid") four(s.gids);
-    else if (key == "Groups") s.groups = numbers<uint32_t>(rest);
-    else if (key == "NSpid") s.ns_pid = numbers<pid_t>(rest);
-    else if (key == "NStgid") s.ns_tgid = numbers<pid_t>(rest);
-    else if (key == "NSpgid") s.ns_pgid = numbers<pid_t>(rest);
-    else if (key == "NSsid") s.ns_sid = numbers<pid_t>(rest);
-    else if (key == "CapInh") s.cap_inh = hex();
-    else if (key == "CapPrm") s.cap_prm = hex();
-    else if (key == "CapEff") s.cap_eff = hex();
-    else if (key == "CapBnd") s.cap_bnd = hex();
-    else if (key == "CapAmb") s.cap_amb = hex();
-    else if (key == "SigPnd") s.sig_pending = hex();
-    else if (key == "ShdPnd") s.shared_pending = hex();
-    else if (key == "SigBlk") s.blocked = hex();
-    else if (key == "Umask") s.umask = number<uint32_t>(first(), 8);
-    else if (key == "Seccomp") s.seccomp = number<int>(first());
-    else if (key == "Seccomp_filters") s.seccomp_filters = number<int>(first());
-    else if (key == "NoNewPrivs") s.no_new_privs = first() == "1";
-    else if (key == "Threads") s.threads = number<int>(first());
-    else if (key == "THP_enabled") s.thp_enabled = first() == "1";
+    if (key == "State") {
+      const auto w = first();
+      s.state = w.empty() ? '?' : w[0];
+    } else if (key == "Tgid")
+      s.tgid = number<pid_t>(first());
+    else if (key == "TracerPid")
+      s.tracer = number<pid_t>(first());
+    else if (key == "Uid")
+      four(s.uids);
+    else if (key == "Gid")
+      four(s.gids);
+    else if (key == "Groups")
+      s.groups = numbers<uint32_t>(rest);
+    else if (key == "NSpid")
+      s.ns_pid = numbers<pid_t>(rest);
+    else if (key == "NStgid")
+      s.ns_tgid = numbers<pid_t>(rest);
+    else if (key == "NSpgid")
+      s.ns_pgid = numbers<pid_t>(rest);
+    else if (key == "NSsid")
+      s.ns_sid = numbers<pid_t>(rest);
+    else if (key == "CapInh")
+      s.cap_inh = hex();
+    else if (key == "CapPrm")
+      s.cap_prm = hex();
+    else if (key == "CapEff")
+      s.cap_eff = hex();
+    else if (key == "CapBnd")
+      s.cap_bnd = hex();
+    else if (key == "CapAmb")
+      s.cap_amb = hex();
+    else if (key == "SigPnd")
+      s.sig_pending = hex();
+    else if (key == "ShdPnd")
+      s.shared_pending = hex();
+    else if (key == "SigBlk")
+      s.blocked = hex();
+    else if (key == "Umask")
+      s.umask = number<uint32_t>(first(), 8);
+    else if (key == "Seccomp")
+      s.seccomp = number<int>(first());
+    else if (key == "Seccomp_filters")
+      s.seccomp_filters = number<int>(first());
+    else if (key == "NoNewPrivs")
+      s.no_new_privs = first() == "1";
+    else if (key == "Threads")
+      s.threads = number<int>(first());
+    else if (key == "THP_enabled")
+      s.thp_enabled = first() == "1";
   }
   if (s.ns_pid.empty()) return fail(Code::kCorrupt, "a status without NSpid");
   return s;
@@ -193,7 +219,8 @@ std::string proc_path(pid_t pid, std::string_view name) { return std::to_string(
 // A process that ended between two looks is normal: ENOENT for its directory, ESRCH from an open file of it.
 template <typename T>
 Result<T> gone_or(Result<T> r) {
-  if (!r && (r.error().errnum == ENOENT || r.error().errnum == ESRCH)) return std::unexpected(r.error().as(Code::kGone));
+  if (!r && (r.error().errnum == ENOENT || r.error().errnum == ESRCH))
+    return std::unexpected(r.error().as(Code::kGone));
   return r;
 }
 }  // namespace

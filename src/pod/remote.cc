@@ -7,9 +7,8 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <algorithm>
-#include <algorithm>
 #include <cstring>
 
 #include "base/io.h"
@@ -28,20 +27,19 @@ constexpr size_t kBatchEntry = 16;
 constexpr unsigned char kCode[] = {
     0x0f, 0x05,                                                  // syscall
     0xcc,                                                        // int3
-    0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
-    0x48, 0x8b, 0x03,                                            // mov rax, [rbx]
-    0x48, 0x8b, 0x7b, 0x08,                                      // mov rdi, [rbx+8]
-    0x48, 0x8b, 0x73, 0x10,                                      // mov rsi, [rbx+16]
-    0x48, 0x8b, 0x53, 0x18,                                      // mov rdx, [rbx+24]
-    0x4c, 0x8b, 0x53, 0x20,                                      // mov r10, [rbx+32]
-    0x4c, 0x8b, 0x43, 0x28,                                      // mov r8, [rbx+40]
-    0x4c, 0x8b, 0x4b, 0x30,                                      // mov r9, [rbx+48]
-    0x0f, 0x05,                                                  // syscall
-    0x48, 0x89, 0x43, 0x38,                                      // mov [rbx+56], rax
-    0x48, 0x83, 0xc3, 0x40,                                      // add rbx, 64
-    0x48, 0xff, 0xcd,                                            // dec rbp
-    0x75, 0xd6,                                                  // jnz to the first mov
-    0xcc,                                                        // int3
+    0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x48, 0x8b, 0x03,  // mov rax, [rbx]
+    0x48, 0x8b, 0x7b, 0x08,  // mov rdi, [rbx+8]
+    0x48, 0x8b, 0x73, 0x10,  // mov rsi, [rbx+16]
+    0x48, 0x8b, 0x53, 0x18,  // mov rdx, [rbx+24]
+    0x4c, 0x8b, 0x53, 0x20,  // mov r10, [rbx+32]
+    0x4c, 0x8b, 0x43, 0x28,  // mov r8, [rbx+40]
+    0x4c, 0x8b, 0x4b, 0x30,  // mov r9, [rbx+48]
+    0x0f, 0x05,  // syscall
+    0x48, 0x89, 0x43, 0x38,  // mov [rbx+56], rax
+    0x48, 0x83, 0xc3, 0x40,  // add rbx, 64
+    0x48, 0xff, 0xcd,  // dec rbp
+    0x75, 0xd6,  // jnz to the first mov
+    0xcc,  // int3
 };
 
 std::string pid_name(pid_t pid) { return "pid " + std::to_string(pid); }
@@ -132,7 +130,8 @@ Result<RemoteAddress> Remote::find_syscall(pid_t pid, std::span<const MapEntry> 
   return fail(Code::kRefused, pid_name(pid) + " has no syscall instruction in its code");
 }
 
-Result<int64_t> Remote::step_call(const Tracee& thread, RemoteAddress at, long number, std::span<const uint64_t> arguments) {
+Result<int64_t> Remote::step_call(const Tracee& thread, RemoteAddress at, long number,
+                                  std::span<const uint64_t> arguments) {
   auto regs = call_regs(thread, raw(at));
   set_arguments(regs, number, arguments);
   TRY_DO(thread.set_regs(regs));
@@ -147,7 +146,8 @@ Result<Remote> Remote::install(const ProcFs& proc, const Tracee& leader, std::sp
   const uint64_t whole[] = {0, kTrampolineSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0};
   TRY(const int64_t base, step_call(leader, at, SYS_mmap, whole));
   // The code page is mapped without PROT_WRITE (prctl(PR_SET_MDWE) forbids both) and written through /proc/PID/mem.
-  const uint64_t code[] = {static_cast<uint64_t>(base), kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0};
+  const uint64_t code[] = {
+      static_cast<uint64_t>(base), kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0};
   TRY_DO(step_call(leader, at, SYS_mmap, code));
   TRY_DO(write_memory(proc, leader.tid(), static_cast<uint64_t>(base), std::as_bytes(std::span(kCode))));
   Remote remote;
@@ -178,7 +178,8 @@ RemoteAddress Remote::scratch() const { return base_ + kScratchOffset; }
 std::byte* Remote::local_scratch() const { return local_ == nullptr ? nullptr : local_ + kScratchOffset; }
 
 Result<void> Remote::write_scratch(size_t offset, std::span<const std::byte> data) {
-  if (offset > kScratchSize || data.size() > kScratchSize - offset) return fail(Code::kFailed, "more than the scratch memory holds");
+  if (offset > kScratchSize || data.size() > kScratchSize - offset)
+    return fail(Code::kFailed, "more than the scratch memory holds");
   if (local_ != nullptr) {
     std::memcpy(local_scratch() + offset, data.data(), data.size());
     return {};
@@ -250,7 +251,8 @@ Result<int> Remote::start_single(const Tracee& thread, long number, std::span<co
 }
 
 Result<int64_t> Remote::check(long number, int64_t result) {
-  if (result < 0 && result > -4096) return fail_errno(static_cast<int>(-result), "remote system call " + std::to_string(number));
+  if (result < 0 && result > -4096)
+    return fail_errno(static_cast<int>(-result), "remote system call " + std::to_string(number));
   return result;
 }
 

@@ -76,9 +76,12 @@ class Batch {
   };
   template <typename T>
   static uint64_t convert(T value) {
-    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<uint64_t>(value);
-    else if constexpr (std::is_enum_v<T>) return static_cast<uint64_t>(value);
-    else return static_cast<uint64_t>(static_cast<int64_t>(value));
+    if constexpr (std::is_pointer_v<T>)
+      return reinterpret_cast<uint64_t>(value);
+    else if constexpr (std::is_enum_v<T>)
+      return static_cast<uint64_t>(value);
+    else
+      return static_cast<uint64_t>(static_cast<int64_t>(value));
   }
   std::vector<CallRecord> calls_;
   std::vector<Must> musts_;
@@ -145,7 +148,8 @@ class Remote {
   /// For inherited trampolines: a single-step address is needed to unmap it; any `syscall` instruction of the process.
   static Result<RemoteAddress> find_syscall(pid_t pid, std::span<const MapEntry> maps);
   /// One call by single-stepping a syscall instruction at `at`: needs no trampoline.
-  static Result<int64_t> step_call(const Tracee& thread, RemoteAddress at, long number, std::span<const uint64_t> arguments);
+  static Result<int64_t> step_call(const Tracee& thread, RemoteAddress at, long number,
+                                   std::span<const uint64_t> arguments);
 
   static Result<int64_t> check(long number, int64_t result);
 

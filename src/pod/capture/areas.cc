@@ -33,7 +33,7 @@ struct RefusedFlag {
   std::string_view flag, code;
 };
 // VmFlags of proc_pid_smaps(5) that name memory which can't be carried.
-constexpr RefusedFlag kRefused[] = {{"io", "io-mapping"}, {"pf", "io-mapping"}, {"ht", "hugetlb"},
+constexpr RefusedFlag kRefused[] = {{"io", "io-mapping"}, {"pf", "io-mapping"},   {"ht", "hugetlb"},
                                     {"dp", "droppable"},  {"ss", "shadow-stack"}, {"um", "userfaultfd"},
                                     {"ui", "userfaultfd"}};
 // Those that are made again by madvise(2), mlock2(2), mmap(2) flags; the restore knows each (restore/areas.cc).
@@ -73,7 +73,8 @@ Result<std::vector<MapEntry>> Capture::areas_of(const FrozenProcess& process) {
     if (it != options_.earlier_areas->end()) {
       TRY(auto now, proc_.maps(process.host_pid));
       std::erase_if(now, [&](const MapEntry& m) { return process.remote && process.remote->covers(m.start, m.end); });
-      const bool same = std::ranges::equal(now, it->second, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
+      const bool same =
+          std::ranges::equal(now, it->second, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
       if (same) return it->second;
     }
   }
@@ -111,7 +112,8 @@ Result<void> Capture::capture_space(FrozenProcess& process, pb::AddressSpace& ou
   return {};
 }
 
-Result<void> Capture::capture_area(FrozenProcess& process, const MapEntry& area, pb::AddressSpace& out, SpaceSource& source) {
+Result<void> Capture::capture_area(FrozenProcess& process, const MapEntry& area, pb::AddressSpace& out,
+                                   SpaceSource& source) {
   const std::string name = area_name(process, area);
   for (const auto& refused : kRefused) {
     if (has_flag(area, refused.flag) && !is_kernel_area(area)) {
@@ -186,7 +188,8 @@ Result<void> Capture::capture_shared_area(FrozenProcess& process, const MapEntry
   out.set_backing(pb::Area::FILE);
   if (!is_deleted(area.name)) {
     out.set_path(area.name);
-    demand_file(area.name, (area.prot & PROT_WRITE) != 0 ? pb::FileDemand::OPEN_WRITE : pb::FileDemand::MAPPED, 0, process.name());
+    demand_file(area.name, (area.prot & PROT_WRITE) != 0 ? pb::FileDemand::OPEN_WRITE : pb::FileDemand::MAPPED, 0,
+                process.name());
     return {};
   }
   // A memfd or a deleted file: mapped again from the description that holds it; one is made if no descriptor does.

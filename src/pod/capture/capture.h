@@ -83,7 +83,8 @@ class Capture final : public DumpContext {
   // files.cc
   Result<void> capture_descriptors();
   Result<void> capture_descriptors_of(FrozenProcess& process, pb::Process& out);
-  Result<FileId> note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, const std::string& object, const std::string& fd_dir);
+  Result<FileId> note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, const std::string& object,
+                           const std::string& fd_dir);
   Result<void> dump_files();
   // processes.cc
   Result<void> capture_tree();
@@ -94,7 +95,8 @@ class Capture final : public DumpContext {
   // threads.cc
   Result<void> capture_thread(FrozenProcess& process, size_t index, pb::Process& out);
   Result<void> capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out);
-  Result<void> capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status, pb::Thread& out);
+  Result<void> capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status,
+                               pb::Thread& out);
   // areas.cc
   Result<void> capture_space(FrozenProcess& process, pb::AddressSpace& out);
   Result<std::vector<MapEntry>> areas_of(const FrozenProcess& process);

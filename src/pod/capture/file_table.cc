@@ -28,8 +28,10 @@ Result<FileTable::Added> FileTable::add(Fd ours, const struct stat& st) {
     const size_t middle = (low + high) / 2;
     TRY(const int order, compare(ours.get(), bucket[middle]->ours.get()));
     if (order == 0) return Added{bucket[middle], false};
-    if (order == 1) high = middle;
-    else low = middle + 1;
+    if (order == 1)
+      high = middle;
+    else
+      low = middle + 1;
   }
   auto entry = std::make_unique<FileEntry>();
   entry->id = static_cast<FileId>(entries_.size() + 1);
@@ -51,7 +53,8 @@ std::vector<FileId> FileTable::with_inode(dev_t device, ino_t inode) const {
 
 Result<FileId> FileTable::at(pid_t host_pid, int fd) const {
   const auto it = where_.find({host_pid, fd});
-  if (it == where_.end()) return fail(Code::kNotFound, "pid " + std::to_string(host_pid) + " has no fd " + std::to_string(fd));
+  if (it == where_.end())
+    return fail(Code::kNotFound, "pid " + std::to_string(host_pid) + " has no fd " + std::to_string(fd));
   return it->second;
 }
 

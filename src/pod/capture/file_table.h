@@ -16,7 +16,7 @@ namespace godwit::pod {
 struct FileEntry {
   FileId id = 0;
   Fd ours;
-  struct stat st {};
+  struct stat st{};
   std::string link;
   std::string fdinfo;
   pid_t host_pid = 0;
@@ -25,9 +25,7 @@ struct FileEntry {
   uint64_t filesystem = 0;
   unsigned flags = 0;
   std::string object;
-  OpenFileView view() const {
-    return {ours, st, link, fdinfo, host_pid, pid, fd, filesystem, flags, object};
-  }
+  OpenFileView view() const { return {ours, st, link, fdinfo, host_pid, pid, fd, filesystem, flags, object}; }
 };
 
 class FileTable {

@@ -15,10 +15,13 @@ namespace godwit::pod {
 Result<void> Capture::capture_descriptors() {
   for (auto& process : processes_) {
     if (process.zombie || process.host_pid == options_.init_host_pid) continue;
-    auto* out = std::ranges::find_if(*state_.mutable_processes(), [&](const pb::Process& p) { return p.pid() == process.pid; }).operator->();
+    auto* out = std::ranges::find_if(*state_.mutable_processes(), [&](const pb::Process& p) {
+                  return p.pid() == process.pid;
+                }).operator->();
     auto done = capture_descriptors_of(process, *out);
     // A process that is only looked at may end meanwhile.
-    if (!done && !(inspecting() && done.error().code == Code::kGone)) return std::unexpected(done.error().in(process.name()));
+    if (!done && !(inspecting() && done.error().code == Code::kGone))
+      return std::unexpected(done.error().in(process.name()));
   }
   return dump_files();
 }
@@ -40,8 +43,8 @@ Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process
       return std::unexpected(ours.error());
     }
     const std::string object = "fd " + std::to_string(fd) + " of " + process.name();
-    TRY(const FileId id, note_file(std::move(*ours), process.host_pid, process.pid, fd, object,
-                                   std::to_string(process.host_pid)));
+    TRY(const FileId id,
+        note_file(std::move(*ours), process.host_pid, process.pid, fd, object, std::to_string(process.host_pid)));
     files_.set_at(process.host_pid, fd, id);
     auto* descriptor = out.add_descriptors();
     descriptor->set_fd(fd);
@@ -75,7 +78,7 @@ Result<FileId> Capture::note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, co
   const int flags = ::fcntl(entry.ours.get(), F_GETFL);
   if (flags < 0) return fail_errno(errno, "F_GETFL of " + object);
   entry.flags = static_cast<unsigned>(flags);
-  struct statfs fs {};
+  struct statfs fs{};
   if (::fstatfs(entry.ours.get(), &fs) == 0) entry.filesystem = static_cast<uint64_t>(fs.f_type);
   return entry.id;
 }
@@ -99,7 +102,7 @@ Result<FileId> Capture::file_of(const Fd& fd, const std::string& object) {
   if (!link) link = proc_.link(self, "fd/" + std::to_string(number));
   TRY(entry.link, link);
   entry.flags = static_cast<unsigned>(::fcntl(entry.ours.get(), F_GETFL));
-  struct statfs fs {};
+  struct statfs fs{};
   if (::fstatfs(entry.ours.get(), &fs) == 0) entry.filesystem = static_cast<uint64_t>(fs.f_type);
   return entry.id;
 }

@@ -84,12 +84,12 @@ Result<std::pair<int64_t, int64_t>> time_offsets(const ProcFs& proc, pid_t pid) 
   auto text = proc.read(pid, "timens_offsets");
   if (!text) return std::pair{monotonic, boottime};  // a kernel without time namespaces
   long seconds = 0, nanoseconds = 0;
-  if (const size_t at = text->find("monotonic"); at != std::string::npos &&
-      std::sscanf(text->c_str() + at, "monotonic %ld %ld", &seconds, &nanoseconds) == 2) {
+  if (const size_t at = text->find("monotonic");
+      at != std::string::npos && std::sscanf(text->c_str() + at, "monotonic %ld %ld", &seconds, &nanoseconds) == 2) {
     monotonic = seconds * 1'000'000'000 + nanoseconds;
   }
-  if (const size_t at = text->find("boottime"); at != std::string::npos &&
-      std::sscanf(text->c_str() + at, "boottime %ld %ld", &seconds, &nanoseconds) == 2) {
+  if (const size_t at = text->find("boottime");
+      at != std::string::npos && std::sscanf(text->c_str() + at, "boottime %ld %ld", &seconds, &nanoseconds) == 2) {
     boottime = seconds * 1'000'000'000 + nanoseconds;
   }
   return std::pair{monotonic, boottime};
@@ -142,9 +142,11 @@ Result<void> Capture::run() {
   TRY_DO(capture_descriptors());
   for (auto& process : processes_) {
     if (process.host_pid == options_.init_host_pid) continue;
-    auto& out = *std::ranges::find_if(*state_.mutable_processes(), [&](const pb::Process& p) { return p.pid() == process.pid; });
+    auto& out = *std::ranges::find_if(*state_.mutable_processes(),
+                                      [&](const pb::Process& p) { return p.pid() == process.pid; });
     auto done = capture_process(process, out);
-    if (!done && !(inspecting() && done.error().code == Code::kGone)) return std::unexpected(done.error().in(process.name()));
+    if (!done && !(inspecting() && done.error().code == Code::kGone))
+      return std::unexpected(done.error().in(process.name()));
   }
   for (const auto* kind : section_kinds()) {
     TRY(auto text, kind->dump(*this));
@@ -211,7 +213,8 @@ Result<void> Capture::check_namespaces() {
     }
     if (options_.own_pid_namespace) continue;
     TRY(const auto own, proc_.link(::getpid(), name));
-    if (own != wanted && kind != "cgroup") refuse("foreign-namespace", processes_.front().name(), std::string(kind) + " namespace");
+    if (own != wanted && kind != "cgroup")
+      refuse("foreign-namespace", processes_.front().name(), std::string(kind) + " namespace");
   }
   return {};
 }
@@ -255,9 +258,8 @@ Result<void> Capture::capture_tree() {
   std::vector<pid_t> done;
   auto& list = *state_.mutable_processes();
   while (!list.empty()) {
-    const auto ready = std::ranges::find_if(list, [&](const pb::Process& p) {
-      return p.ppid() == 0 || std::ranges::find(done, p.ppid()) != done.end();
-    });
+    const auto ready = std::ranges::find_if(
+        list, [&](const pb::Process& p) { return p.ppid() == 0 || std::ranges::find(done, p.ppid()) != done.end(); });
     if (ready == list.end()) return fail(Code::kFailed, "the process tree changed while it was read");
     done.push_back(ready->pid());
     sorted.push_back(std::move(*ready));

@@ -56,8 +56,10 @@ void fill_credentials(const ProcStatus& status, pb::Credentials& out) {
 // second argument when it has one (nanosleep(2)). Else the whole time-out is used again: late is allowed, early isn't.
 int64_t remaining_of(pid_t pid, const user_regs_struct& regs) {
   uint64_t rem = 0;
-  if (regs.orig_rax == SYS_nanosleep) rem = regs.rsi;
-  else if (regs.orig_rax == SYS_clock_nanosleep) rem = regs.r10;
+  if (regs.orig_rax == SYS_nanosleep)
+    rem = regs.rsi;
+  else if (regs.orig_rax == SYS_clock_nanosleep)
+    rem = regs.r10;
   if (rem == 0) return -1;
   const auto left = read_object<timespec>(pid, rem);
   return left ? left->tv_sec * 1'000'000'000 + left->tv_nsec : -1;
@@ -145,7 +147,8 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
   for (uint32_t i = 0; i < 3; i++) {
     const int64_t value = batch.result(speculation[i]);
     // Only what the task itself chose can be, and has to be, made again: PR_SPEC_PRCTL with a decision.
-    if (value <= 0 || (value & PR_SPEC_PRCTL) == 0 || (value & (PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE)) == 0) continue;
+    if (value <= 0 || (value & PR_SPEC_PRCTL) == 0 || (value & (PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE)) == 0)
+      continue;
     auto* spec = out.add_speculation();
     spec->set_which(i);
     spec->set_value(static_cast<uint32_t>(value & ~PR_SPEC_PRCTL));
@@ -153,7 +156,8 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
   return {};
 }
 
-Result<void> Capture::capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status, pb::Thread& out) {
+Result<void> Capture::capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status,
+                                      pb::Thread& out) {
   out.set_seccomp_mode(static_cast<uint32_t>(status.seccomp));
   if (status.seccomp != 2) return {};
   // PTRACE_SECCOMP_GET_FILTER counts from the newest (index 0); they are installed again oldest first.
@@ -171,7 +175,8 @@ Result<void> Capture::capture_seccomp(const FrozenProcess& process, const Tracee
       return {};
     }
     std::vector<Instruction> program(static_cast<size_t>(length));
-    if (::ptrace(abi::kPtraceSeccompGetFilter, thread.tid(), i, program.data()) < 0) return fail_errno(errno, "PTRACE_SECCOMP_GET_FILTER");
+    if (::ptrace(abi::kPtraceSeccompGetFilter, thread.tid(), i, program.data()) < 0)
+      return fail_errno(errno, "PTRACE_SECCOMP_GET_FILTER");
     struct {
       uint64_t filter_off, flags;
     } metadata{i, 0};

@@ -36,8 +36,9 @@ bool is_mapped_early(const pb::Area& area) {
 
 // Could the bytes that arrived in a piece of `old` stay where they are for `now`? All but the protection must agree.
 bool same_backing(const pb::Area& old, const pb::Area& now) {
-  return old.backing() == now.backing() && old.shared() == now.shared() && old.path() == now.path() && old.file() == now.file() &&
-         old.object() == now.object() && old.start() - old.offset() == now.start() - now.offset() && old.vm_flags() == now.vm_flags();
+  return old.backing() == now.backing() && old.shared() == now.shared() && old.path() == now.path() &&
+         old.file() == now.file() && old.object() == now.object() &&
+         old.start() - old.offset() == now.start() - now.offset() && old.vm_flags() == now.vm_flags();
 }
 bool same_anonymous(const pb::Area& old, const pb::Area& now) {
   return old.backing() == pb::Area::ANON && now.backing() == pb::Area::ANON && old.vm_flags() == now.vm_flags();
@@ -66,8 +67,9 @@ struct Advice {
   int advice;
 };
 // Those that must hold before memory arrives (huge pages) come with the mapping; the rest does no harm there either.
-constexpr Advice kAdvice[] = {{"hg", MADV_HUGEPAGE}, {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE}, {"dd", MADV_DONTDUMP},
-                              {"sr", MADV_SEQUENTIAL}, {"rr", MADV_RANDOM}, {"wf", MADV_WIPEONFORK}, {"dc", MADV_DONTFORK}};
+constexpr Advice kAdvice[] = {{"hg", MADV_HUGEPAGE},   {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE},
+                              {"dd", MADV_DONTDUMP},   {"sr", MADV_SEQUENTIAL}, {"rr", MADV_RANDOM},
+                              {"wf", MADV_WIPEONFORK}, {"dc", MADV_DONTFORK}};
 
 }  // namespace
 
@@ -85,15 +87,19 @@ Result<void> Restorer::build_shared_objects(const pb::Outline& outline) {
         char name[64];
         std::snprintf(name, sizeof name, "map_files/%lx-%lx", reinterpret_cast<uint64_t>(memory),
                       reinterpret_cast<uint64_t>(memory) + object.size);
-        if (auto fd = proc_.open(::getpid(), name, O_RDWR)) object.fd = std::move(*fd);
-        else ::munmap(std::exchange(memory, MAP_FAILED), object.size);  // an ordinary user may not: a memfd then
+        if (auto fd = proc_.open(::getpid(), name, O_RDWR))
+          object.fd = std::move(*fd);
+        else
+          ::munmap(std::exchange(memory, MAP_FAILED), object.size);  // an ordinary user may not: a memfd then
       }
     }
     if (memory == MAP_FAILED) {
       TRY(object.fd, sys::memfd("godwit-shared"));
-      if (::ftruncate(object.fd.get(), static_cast<off_t>(wanted.size())) < 0) return fail_errno(errno, "ftruncate of a shared object");
+      if (::ftruncate(object.fd.get(), static_cast<off_t>(wanted.size())) < 0)
+        return fail_errno(errno, "ftruncate of a shared object");
       memory = ::mmap(nullptr, object.size, PROT_READ | PROT_WRITE, MAP_SHARED, object.fd.get(), 0);
-      if (memory == MAP_FAILED) return fail_errno(errno, "mmap of a shared object of " + std::to_string(wanted.size()) + " bytes");
+      if (memory == MAP_FAILED)
+        return fail_errno(errno, "mmap of a shared object of " + std::to_string(wanted.size()) + " bytes");
     }
     object.memory = static_cast<std::byte*>(memory);
     shared_.insert_or_assign(wanted.id(), std::move(object));
@@ -156,7 +162,8 @@ Result<void> Restorer::deliver(Blank& blank, std::span<const int> fds) {
   return {};
 }
 
-Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<Range> unmap, const pb::AddressSpace&) {
+Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<Range> unmap,
+                                  const pb::AddressSpace&) {
   Batch batch;
   for (const auto& [start, end] : unmap) batch.must("unmapping", SYS_munmap, start, end - start);
   std::vector<int> fds;
@@ -258,8 +265,10 @@ Result<void> Restorer::finish_areas(Blank& blank, const pb::AddressSpace& space)
   std::vector<std::string> names;
   for (const auto& area : space.areas()) {
     const uint64_t length = area.end() - area.start();
-    if (has_flag(area, "lo")) batch.add(SYS_mlock2, area.start(), length, has_flag(area, "lf") ? 1 /* MLOCK_ONFAULT */ : 0);
-    for (const auto& guard : area.guards()) batch.must("guard pages", SYS_madvise, guard.start(), guard.end() - guard.start(), abi::kMadvGuardInstall);
+    if (has_flag(area, "lo"))
+      batch.add(SYS_mlock2, area.start(), length, has_flag(area, "lf") ? 1 /* MLOCK_ONFAULT */ : 0);
+    for (const auto& guard : area.guards())
+      batch.must("guard pages", SYS_madvise, guard.start(), guard.end() - guard.start(), abi::kMadvGuardInstall);
     if (has_flag(area, "sl")) batch.add(462 /* mseal, Linux 6.10 */, area.start(), length, 0);
     if (!area.name().empty() && names.size() < 100) names.push_back(area.name());
   }
@@ -285,16 +294,22 @@ void Restorer::refresh_targets() {
     target.private_areas.clear();
     for (const auto& area : blank->areas) {
       if (area.shared()) continue;
-      if (!target.private_areas.empty() && target.private_areas.back().second == area.start()) target.private_areas.back().second = area.end();
-      else target.private_areas.emplace_back(area.start(), area.end());
+      if (!target.private_areas.empty() && target.private_areas.back().second == area.start())
+        target.private_areas.back().second = area.end();
+      else
+        target.private_areas.emplace_back(area.start(), area.end());
     }
   }
   for (auto& [id, object] : shared_) targets_[id].object = &object;
 }
 
 Result<void> Restorer::check_runs(const Target& target, const PageRun& run) const {
-  auto bad = [&] { return fail(Code::kCorrupt, "pages for " + std::to_string(run.address) + ", where the unit has no memory of its own"); };
-  if (run.address % kPage != 0 || run.length % kPage != 0 || run.length == 0 || run.address + run.length < run.address) return bad();
+  auto bad = [&] {
+    return fail(Code::kCorrupt,
+                "pages for " + std::to_string(run.address) + ", where the unit has no memory of its own");
+  };
+  if (run.address % kPage != 0 || run.length % kPage != 0 || run.length == 0 || run.address + run.length < run.address)
+    return bad();
   if (target.object != nullptr) {
     if (run.address + run.length > target.object->size) return bad();
     return {};
@@ -309,7 +324,8 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
   std::array<iovec, 1024> remote;
   for (size_t i = 0; i < runs.size();) {
     const auto it = targets_.find(runs[i].space);
-    if (it == targets_.end()) return fail(Code::kCorrupt, "pages for space " + std::to_string(runs[i].space) + ", which doesn't exist");
+    if (it == targets_.end())
+      return fail(Code::kCorrupt, "pages for space " + std::to_string(runs[i].space) + ", which doesn't exist");
     const Target& target = it->second;
     size_t n = 0;
     size_t bytes = 0;
@@ -317,8 +333,10 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
       const auto& run = runs[i + n];
       TRY_DO(check_runs(target, run));
       if (run.length > data.size() - bytes) return fail(Code::kCorrupt, "fewer bytes than pages");
-      if (target.object != nullptr) std::memcpy(target.object->memory + run.address, data.data() + bytes, run.length);
-      else remote[n] = {reinterpret_cast<void*>(run.address), run.length};
+      if (target.object != nullptr)
+        std::memcpy(target.object->memory + run.address, data.data() + bytes, run.length);
+      else
+        remote[n] = {reinterpret_cast<void*>(run.address), run.length};
       bytes += run.length;
     }
     if (target.object == nullptr) {

@@ -27,7 +27,8 @@ Result<void> Restorer::restore_file(const pb::OpenFile& file) {
   if (!kind->sets_own_flags) {
     const int now = ::fcntl(fd.get(), F_GETFL);
     const int wanted = (now & ~kSettable) | (static_cast<int>(file.flags()) & kSettable);
-    if (now >= 0 && now != wanted && (now & O_PATH) == 0 && ::fcntl(fd.get(), F_SETFL, wanted) < 0) return fail_errno(errno, "F_SETFL");
+    if (now >= 0 && now != wanted && (now & O_PATH) == 0 && ::fcntl(fd.get(), F_SETFL, wanted) < 0)
+      return fail_errno(errno, "F_SETFL");
     if (file.position() > 0 && ::lseek(fd.get(), file.position(), SEEK_SET) < 0 && errno != ESPIPE) {
       return fail_errno(errno, "lseek to " + std::to_string(file.position()));
     }
@@ -54,8 +55,10 @@ Result<void> Restorer::install_descriptors(Blank& blank, const pb::Process& proc
   std::ranges::sort(sorted, {}, &pb::Descriptor::fd);
   std::vector<int> fds;
   for (const auto* d : sorted) {
-    if (d->fd() < 0 || d->fd() >= channel_number_) return fail(Code::kRefused, "descriptor number " + std::to_string(d->fd()) + " is above the limit here");
-    if (fds.size() > 0 && sorted[fds.size() - 1]->fd() == d->fd()) return fail(Code::kCorrupt, "descriptor " + std::to_string(d->fd()) + " twice");
+    if (d->fd() < 0 || d->fd() >= channel_number_)
+      return fail(Code::kRefused, "descriptor number " + std::to_string(d->fd()) + " is above the limit here");
+    if (fds.size() > 0 && sorted[fds.size() - 1]->fd() == d->fd())
+      return fail(Code::kCorrupt, "descriptor " + std::to_string(d->fd()) + " twice");
     TRY(const Fd* ours, file(d->file()));
     fds.push_back(ours->get());
   }
@@ -83,7 +86,8 @@ Result<void> Restorer::connect_files() {
   }
   for (const auto& section : state_.sections()) {
     for (const auto* kind : section_kinds()) {
-      if (kind->name == section.kind() && kind->connect != nullptr) TRY_IN(section.kind(), kind->connect(*this, section.state()));
+      if (kind->name == section.kind() && kind->connect != nullptr)
+        TRY_IN(section.kind(), kind->connect(*this, section.state()));
     }
   }
   return {};

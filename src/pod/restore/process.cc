@@ -31,7 +31,8 @@ timespec to_timespec(int64_t ns) { return {ns / 1'000'000'000, ns % 1'000'000'00
 timeval to_timeval(int64_t us) { return {us / 1'000'000, us % 1'000'000}; }
 
 struct MmMap {  // struct prctl_mm_map, prctl(2) PR_SET_MM_MAP
-  uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start, env_end;
+  uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start,
+      env_end;
   uint64_t auxv;
   uint32_t auxv_size, exe_fd;
 };
@@ -44,7 +45,8 @@ const pb::AddressSpace* Restorer::space_of(pid_t pid) const {
 }
 
 Result<void> Restorer::set_memory_fields(Blank& blank, const pb::AddressSpace& space) {
-  if (space.auxv_size() > 200) return fail(Code::kCorrupt, "an auxiliary vector of " + std::to_string(space.auxv_size()) + " words");
+  if (space.auxv_size() > 200)
+    return fail(Code::kCorrupt, "an auxiliary vector of " + std::to_string(space.auxv_size()) + " words");
   TRY(const Fd exe, sys::open(space.exe(), O_RDONLY));
   const int number[] = {exe.get()};
   TRY_DO(deliver(blank, number));
@@ -52,9 +54,20 @@ Result<void> Restorer::set_memory_fields(Blank& blank, const pb::AddressSpace& s
   const uint64_t base = raw(blank.remote->scratch());
   for (int i = 0; i < space.auxv_size(); i++) put(scratch + 1024 + i * 8, static_cast<uint64_t>(space.auxv(i)));
   const auto& f = space.fields();
-  const MmMap map{f.start_code(), f.end_code(), f.start_data(), f.end_data(), f.start_brk(), f.brk(), f.start_stack(),
-                  f.arg_start(), f.arg_end(), f.env_start(), f.env_end(), base + 1024,
-                  static_cast<uint32_t>(space.auxv_size() * 8), 0};
+  const MmMap map{f.start_code(),
+                  f.end_code(),
+                  f.start_data(),
+                  f.end_data(),
+                  f.start_brk(),
+                  f.brk(),
+                  f.start_stack(),
+                  f.arg_start(),
+                  f.arg_end(),
+                  f.env_start(),
+                  f.env_end(),
+                  base + 1024,
+                  static_cast<uint32_t>(space.auxv_size() * 8),
+                  0};
   put(scratch, map);
   Batch batch;
   batch.must("PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, base, sizeof map, 0);
@@ -99,7 +112,8 @@ Result<void> Restorer::set_limits(Blank& blank, const pb::Process& process) {
     have.rlim_cur = std::min<rlim_t>(l.soft(), have.rlim_max);
     put(scratch, have);
     (void)blank.remote->call(blank.leader(), SYS_prlimit64, 0, l.resource(), base, 0);
-    log::warn("pid {}: resource limit {} can't be raised to {} here: {}", process.pid(), l.resource(), l.hard(), have.rlim_max);
+    log::warn("pid {}: resource limit {} can't be raised to {} here: {}", process.pid(), l.resource(), l.hard(),
+              have.rlim_max);
   }
   return {};
 }
@@ -132,7 +146,8 @@ Result<void> Restorer::set_timers(Blank& blank, const pb::Process& process) {
     if (t.value_ns() != 0) one.must("timer_settime", SYS_timer_settime, t.id(), 0, base + 256, 0);
     TRY_DO(blank.remote->run(blank.leader(), one));
   }
-  if (process.timers_size() > 0) TRY_DO(blank.remote->call(blank.leader(), SYS_prctl, abi::kPrTimerCreateRestoreIds, 0, 0, 0, 0));
+  if (process.timers_size() > 0)
+    TRY_DO(blank.remote->call(blank.leader(), SYS_prctl, abi::kPrTimerCreateRestoreIds, 0, 0, 0, 0));
   return {};
 }
 
@@ -143,7 +158,8 @@ Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process)
   TRY_DO(set_memory_fields(blank, *space));
   std::byte* scratch = blank.remote->local_scratch();
   const uint64_t base = raw(blank.remote->scratch());
-  if (process.cwd().size() > 4095 || process.root().size() > 4095) return fail(Code::kCorrupt, "a path longer than PATH_MAX");
+  if (process.cwd().size() > 4095 || process.root().size() > 4095)
+    return fail(Code::kCorrupt, "a path longer than PATH_MAX");
   std::memcpy(scratch, process.cwd().c_str(), process.cwd().size() + 1);
   std::memcpy(scratch + 4096, process.root().c_str(), process.root().size() + 1);
   Batch batch;
@@ -155,7 +171,8 @@ Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process)
   batch.must("child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper() ? 1 : 0, 0, 0, 0);
   if (process.tsc_mode() != 0) batch.add(SYS_prctl, PR_SET_TSC, process.tsc_mode(), 0, 0, 0);
   // Bits 0 and 1 (x87, SSE) and 2 (AVX) are always there; AMX tile data is bit 18 and must be asked for before any thread.
-  if ((process.xcomp_perm() & (1ull << 18)) != 0) batch.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
+  if ((process.xcomp_perm() & (1ull << 18)) != 0)
+    batch.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
   TRY_DO(blank.remote->run(blank.leader(), batch));
   TRY_DO(install_descriptors(blank, process));
   return {};
@@ -172,7 +189,9 @@ Result<void> Restorer::join_groups() {
     if (blank == nullptr || blank->is_init) return {};
     if (blank->session == blank->pid && p.sid() == p.pid()) return {};  // a session's leader leads its group already
     auto r = blank->remote->call(blank->leader(), SYS_setpgid, 0, group);
-    if (!r) return std::unexpected(r.error().in("process group " + std::to_string(group) + " for pid " + std::to_string(p.pid())));
+    if (!r)
+      return std::unexpected(
+          r.error().in("process group " + std::to_string(group) + " for pid " + std::to_string(p.pid())));
     return {};
   };
   for (const auto& p : state_.processes()) {
@@ -238,7 +257,8 @@ Result<void> Restorer::end_zombies() {
       const pid_t r = ::waitpid(blank->host_pid, &st, __WALL);
       if (r < 0 && errno == EINTR) continue;
       if (r < 0 || !WIFSTOPPED(st)) break;
-      ::ptrace(PTRACE_CONT, blank->host_pid, nullptr, reinterpret_cast<void*>(static_cast<uintptr_t>(WSTOPSIG(st) == SIGTRAP ? 0 : WSTOPSIG(st))));
+      ::ptrace(PTRACE_CONT, blank->host_pid, nullptr,
+               reinterpret_cast<void*>(static_cast<uintptr_t>(WSTOPSIG(st) == SIGTRAP ? 0 : WSTOPSIG(st))));
     }
     std::erase_if(blanks_, [&](const auto& b) { return b->pid == p.pid(); });
   }
@@ -264,7 +284,8 @@ Result<void> Restorer::queue_signals(Blank& blank, const pb::Process& process) {
   const uint64_t base = raw(blank.remote->scratch());
   // A process may queue any siginfo to itself (rt_sigqueueinfo(2)), so its own calls do it.
   for (const auto& info : process.pending()) {
-    if (info.size() != sizeof(siginfo_t)) return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
+    if (info.size() != sizeof(siginfo_t))
+      return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
     siginfo_t si;
     std::memcpy(&si, info.data(), sizeof si);
     put(scratch, si);
@@ -272,11 +293,13 @@ Result<void> Restorer::queue_signals(Blank& blank, const pb::Process& process) {
   }
   for (int i = 0; i < process.threads_size(); i++) {
     for (const auto& info : process.threads(i).pending()) {
-      if (info.size() != sizeof(siginfo_t)) return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
+      if (info.size() != sizeof(siginfo_t))
+        return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
       siginfo_t si;
       std::memcpy(&si, info.data(), sizeof si);
       put(scratch, si);
-      TRY_DO(blank.remote->call(blank.threads[static_cast<size_t>(i)], SYS_rt_tgsigqueueinfo, process.pid(), process.threads(i).tid(), si.si_signo, base));
+      TRY_DO(blank.remote->call(blank.threads[static_cast<size_t>(i)], SYS_rt_tgsigqueueinfo, process.pid(),
+                                process.threads(i).tid(), si.si_signo, base));
     }
   }
   return {};

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "base/sys.h"
 
 namespace godwit::pod {
 
@@ -60,7 +61,8 @@ Result<void> Restorer::restore(const pb::PodState& state) {
   TRY_DO(prepare(outline_of(state_)));
   for (const auto& section : state_.sections()) {
     for (const auto* kind : section_kinds()) {
-      if (kind->name == section.kind() && kind->restore != nullptr) TRY_IN(section.kind(), kind->restore(*this, section.state()));
+      if (kind->name == section.kind() && kind->restore != nullptr)
+        TRY_IN(section.kind(), kind->restore(*this, section.state()));
     }
   }
   TRY_DO(restore_files());
@@ -68,7 +70,8 @@ Result<void> Restorer::restore(const pb::PodState& state) {
     for (const auto& process : state_.processes()) {
       if (process.is_init() || process.state() == pb::ZOMBIE) continue;
       Blank* blank = find(process.pid());
-      if (blank == nullptr) return fail(Code::kCorrupt, "pid " + std::to_string(process.pid()) + " isn't in the outline");
+      if (blank == nullptr)
+        return fail(Code::kCorrupt, "pid " + std::to_string(process.pid()) + " isn't in the outline");
       TRY_IN("pid " + std::to_string(process.pid()), action(*blank, process));
     }
     return {};
@@ -85,14 +88,16 @@ Result<void> Restorer::restore(const pb::PodState& state) {
     TRY_DO(set_limits(b, p));
     TRY_DO(queue_signals(b, p));
     TRY_DO(set_timers(b, p));
-    for (int i = 0; i < p.threads_size(); i++) TRY_DO(restore_thread(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
+    for (int i = 0; i < p.threads_size(); i++)
+      TRY_DO(restore_thread(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
     return {};
   }));
   return each([&](Blank& b, const pb::Process& p) -> Result<void> {
     // Filters before credentials: one that was installed by root without no_new_privs can only be installed by root. They
     // don't judge our own calls (PTRACE_O_SUSPEND_SECCOMP).
     for (int i = p.threads_size(); i-- > 0;) TRY_DO(set_seccomp(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
-    for (int i = p.threads_size(); i-- > 0;) TRY_DO(set_credentials(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
+    for (int i = p.threads_size(); i-- > 0;)
+      TRY_DO(set_credentials(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
     Batch batch;
     batch.add(SYS_prctl, 4 /* PR_SET_DUMPABLE */, p.dumpable() == 1 ? 1 : 0, 0, 0, 0);
     if (p.mdwe() != 0) batch.add(SYS_prctl, 65 /* PR_SET_MDWE */, p.mdwe(), 0, 0, 0);
@@ -103,11 +108,13 @@ Result<void> Restorer::restore(const pb::PodState& state) {
 Result<void> Restorer::resume() {
   for (const auto& file : state_.files()) {
     const FileKind* kind = find_file_kind(file.kind());
-    if (kind != nullptr && kind->activate != nullptr) TRY_IN("activating " + file.kind(), kind->activate(*this, file, files_.at(file.id())));
+    if (kind != nullptr && kind->activate != nullptr)
+      TRY_IN("activating " + file.kind(), kind->activate(*this, file, files_.at(file.id())));
   }
   for (const auto& section : state_.sections()) {
     for (const auto* kind : section_kinds()) {
-      if (kind->name == section.kind() && kind->activate != nullptr) TRY_IN(section.kind(), kind->activate(*this, section.state()));
+      if (kind->name == section.kind() && kind->activate != nullptr)
+        TRY_IN(section.kind(), kind->activate(*this, section.state()));
     }
   }
   for (const auto& process : state_.processes()) {
@@ -120,7 +127,8 @@ Result<void> Restorer::resume() {
     }
     TRY_IN(name, drop_trampoline(*blank));
     ::ptrace(PTRACE_SETOPTIONS, blank->host_pid, nullptr, nullptr);
-    if (process.state() == pb::STOPPED) ::kill(blank->host_pid, process.stop_signal() != 0 ? process.stop_signal() : SIGSTOP);
+    if (process.state() == pb::STOPPED)
+      ::kill(blank->host_pid, process.stop_signal() != 0 ? process.stop_signal() : SIGSTOP);
   }
   released_ = true;
   Result<void> first;
@@ -186,7 +194,9 @@ Result<pid_t> Restorer::host_pid(pid_t pid) {
     if (blank->pid == pid) return blank->host_pid;
     for (size_t i = 0; i < blank->threads.size(); i++) {
       for (const auto& p : state_.processes()) {
-        if (p.pid() == blank->pid && static_cast<int>(i) < p.threads_size() && p.threads(static_cast<int>(i)).tid() == pid) return blank->threads[i].tid();
+        if (p.pid() == blank->pid && static_cast<int>(i) < p.threads_size() &&
+            p.threads(static_cast<int>(i)).tid() == pid)
+          return blank->threads[i].tid();
       }
     }
   }
@@ -221,10 +231,16 @@ Result<const Fd*> Restorer::contents(uint32_t space) {
   return &it->second.fd;
 }
 
+Result<Fd> Restorer::inherit(int fd, const std::string& link) {
+  if (!options_.inherit_stdio) return RestoreContext::inherit(fd, link);
+  return sys::dup(fd);
+}
+
 Nanos Restorer::clock(clockid_t clock) {
   // What the unit will see: this host's clock and the offsets of its time namespace.
   const Nanos now = clock_now(clock);
-  if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE) return now + options_.monotonic_offset;
+  if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE)
+    return now + options_.monotonic_offset;
   if (clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM) return now + options_.boottime_offset;
   return now;
 }

@@ -58,9 +58,8 @@ struct RestoreOptions {
   pid_t init_host_pid = 0;
   std::string scratch_dir = "/tmp";
   bool close_connections = false;
-  /// Descriptors of this process that stand for what lay outside of the tree (its terminal, a pipe of its parent), by the
-  /// link that the source saw.
-  std::map<std::string, int> inherit;
+  /// Standard streams that led out of the tree become this process's own.
+  bool inherit_stdio = false;
   /// Offsets of the unit's time namespace against this process's clocks.
   Nanos monotonic_offset{0};
   Nanos boottime_offset{0};
@@ -95,6 +94,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   bool close_connections() const override { return options_.close_connections; }
   const Fd& proc_dir() override { return proc_.dir(); }
   Nanos clock(clockid_t clock) override;
+  Result<Fd> inherit(int fd, const std::string& link) override;
 
   // PageWriter
   Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override;
@@ -103,10 +103,10 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
  private:
   /// A process that stands for one of the unit's, or for its init.
   struct Blank {
-    pid_t pid = 0;       ///< in the tree's view
+    pid_t pid = 0;  ///< in the tree's view
     pid_t host_pid = 0;
-    pid_t parent = 0;    ///< in the tree's view; 0: outside
-    pid_t session = 0;   ///< what it is in now
+    pid_t parent = 0;  ///< in the tree's view; 0: outside
+    pid_t session = 0;  ///< what it is in now
     pid_t wanted_session = 0;
     bool zombie = false;
     bool is_init = false;
@@ -140,7 +140,8 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> build_shared_objects(const pb::Outline& outline);
   Result<void> build_space(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_held_files(Blank& blank, const pb::AddressSpace& space);
-  Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap, const pb::AddressSpace& space);
+  Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap,
+                          const pb::AddressSpace& space);
   Result<int> mapped_file(const pb::Area& area);
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
@@ -177,9 +178,9 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   std::function<Result<pid_t>(int)> init_starter_;
   std::optional<SharedTrampoline> trampoline_;
   std::vector<std::unique_ptr<Blank>> blanks_;
-  Fd channel_ours_;        ///< this process's end of the socket that hands descriptors to blanks
-  Fd channel_theirs_;      ///< the other end, until the first process has inherited it
-  int channel_number_ = 0; ///< its number in every blank
+  Fd channel_ours_;  ///< this process's end of the socket that hands descriptors to blanks
+  Fd channel_theirs_;  ///< the other end, until the first process has inherited it
+  int channel_number_ = 0;  ///< its number in every blank
   std::map<SpaceId, SharedObject> shared_;
   std::map<std::string, Fd> mapped_files_;  ///< by "r:" or "w:" + path
   std::map<FileId, Fd> files_;

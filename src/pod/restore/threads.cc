@@ -40,7 +40,8 @@ struct SchedAttr {  // sched_setattr(2)
 
 template <typename T>
 Result<T> object_of(const std::string& bytes, const char* what) {
-  if (bytes.size() != sizeof(T)) return fail(Code::kCorrupt, std::string(what) + " of " + std::to_string(bytes.size()) + " bytes");
+  if (bytes.size() != sizeof(T))
+    return fail(Code::kCorrupt, std::string(what) + " of " + std::to_string(bytes.size()) + " bytes");
   T value;
   std::memcpy(&value, bytes.data(), sizeof value);
   return value;
@@ -69,12 +70,14 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
   std::memcpy(comm, thread.comm().data(), std::min<size_t>(thread.comm().size(), 15));
   put(scratch + 64, comm);
   const auto& s = thread.schedule();
-  put(scratch + 128, SchedAttr{sizeof(SchedAttr), s.policy(), s.flags(), s.nice(), s.priority(), s.runtime(), s.deadline(), s.period()});
+  put(scratch + 128, SchedAttr{sizeof(SchedAttr), s.policy(), s.flags(), s.nice(), s.priority(), s.runtime(),
+                               s.deadline(), s.period()});
   const size_t affinity = std::min<size_t>(s.affinity().size(), 1024);
   std::memcpy(scratch + 256, s.affinity().data(), affinity);
   Batch batch;
   batch.must("sigaltstack", SYS_sigaltstack, base, 0);
-  if (thread.robust_list() != 0) batch.must("set_robust_list", SYS_set_robust_list, thread.robust_list(), thread.robust_list_size());
+  if (thread.robust_list() != 0)
+    batch.must("set_robust_list", SYS_set_robust_list, thread.robust_list(), thread.robust_list_size());
   batch.add(SYS_set_tid_address, thread.tid_address());
   batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, base + 64, 0, 0, 0);
   batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns(), 0, 0, 0);
@@ -82,9 +85,11 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
   if (affinity > 0) batch.add(SYS_sched_setaffinity, 0, affinity, base + 256);
   const auto sched = batch.add(SYS_sched_setattr, 0, base + 128, 0);
   if (s.io_priority() != 0) batch.add(SYS_ioprio_set, kIoprioWhoProcess, 0, s.io_priority());
-  for (const auto& spec : thread.speculation()) batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
+  for (const auto& spec : thread.speculation())
+    batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
   TRY_DO(blank.remote->run(tracee, batch));
-  if (batch.result(sched) < 0 && s.policy() != 0) log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), s.policy(), batch.result(sched));
+  if (batch.result(sched) < 0 && s.policy() != 0)
+    log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), s.policy(), batch.result(sched));
   return {};
 }
 
@@ -92,14 +97,16 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
 // are set by hand; the real securebits come when PR_SET_SECUREBITS is still allowed, just before capset().
 Result<void> Restorer::set_credentials(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
   const auto& c = thread.creds();
-  if (c.uids_size() != 4 || c.gids_size() != 4 || c.groups_size() > 4096) return fail(Code::kCorrupt, "credentials that can't be");
+  if (c.uids_size() != 4 || c.gids_size() != 4 || c.groups_size() > 4096)
+    return fail(Code::kCorrupt, "credentials that can't be");
   std::byte* scratch = blank.remote->local_scratch();
   const uint64_t base = raw(blank.remote->scratch());
   for (int i = 0; i < c.groups_size(); i++) put(scratch + 4096 + i * 4, c.groups(i));
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2]{};
   for (size_t half = 0; half < 2; half++) {
-    data[half] = {static_cast<uint32_t>(c.cap_effective() >> (32 * half)), static_cast<uint32_t>(c.cap_permitted() >> (32 * half)),
+    data[half] = {static_cast<uint32_t>(c.cap_effective() >> (32 * half)),
+                  static_cast<uint32_t>(c.cap_permitted() >> (32 * half)),
                   static_cast<uint32_t>(c.cap_inheritable() >> (32 * half))};
   }
   put(scratch, header);
@@ -124,7 +131,8 @@ Result<void> Restorer::set_credentials(Blank& blank, Tracee& tracee, const pb::T
   batch.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.pdeath_signal(), 0, 0, 0);
   if (c.no_new_privs()) batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   TRY_DO(blank.remote->run(tracee, batch));
-  if (batch.result(groups) < 0 && c.groups_size() > 0) log::warn("tid {}: supplementary groups can't be set here", thread.tid());
+  if (batch.result(groups) < 0 && c.groups_size() > 0)
+    log::warn("tid {}: supplementary groups can't be set here", thread.tid());
   if (batch.result(caps) < 0) return fail_errno(static_cast<int>(-batch.result(caps)), "capset");
   return {};
 }
@@ -136,12 +144,15 @@ Result<void> Restorer::set_seccomp(Blank& blank, Tracee& tracee, const pb::Threa
   }
   for (const auto& filter : thread.seccomp()) {
     const size_t size = filter.program().size();
-    if (size % sizeof(sock_filter) != 0 || size > kScratchSize - 64) return fail(Code::kCorrupt, "a seccomp filter of " + std::to_string(size) + " bytes");
+    if (size % sizeof(sock_filter) != 0 || size > kScratchSize - 64)
+      return fail(Code::kCorrupt, "a seccomp filter of " + std::to_string(size) + " bytes");
     std::byte* scratch = blank.remote->local_scratch();
     const uint64_t base = raw(blank.remote->scratch());
     std::memcpy(scratch + 64, filter.program().data(), size);
-    put(scratch, sock_fprog{static_cast<unsigned short>(size / sizeof(sock_filter)), reinterpret_cast<sock_filter*>(base + 64)});
-    TRY_DO(blank.remote->call(tracee, SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags() & ~static_cast<uint64_t>(SECCOMP_FILTER_FLAG_TSYNC), base));
+    put(scratch,
+        sock_fprog{static_cast<unsigned short>(size / sizeof(sock_filter)), reinterpret_cast<sock_filter*>(base + 64)});
+    TRY_DO(blank.remote->call(tracee, SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                              filter.flags() & ~static_cast<uint64_t>(SECCOMP_FILTER_FLAG_TSYNC), base));
   }
   return {};
 }
@@ -181,7 +192,8 @@ Result<void> Restorer::finish_thread(Blank& blank, Tracee& tracee, const pb::Thr
   TRY(auto regs, object_of<user_regs_struct>(thread.regs(), "registers"));
   if (thread.has_rseq() && thread.rseq().address() != 0) {
     // Needs the thread's own registers only in that rsp is not used; the area is in the restored memory.
-    TRY_DO(blank.remote->call(tracee, SYS_rseq, thread.rseq().address(), thread.rseq().size(), thread.rseq().flags(), thread.rseq().signature()));
+    TRY_DO(blank.remote->call(tracee, SYS_rseq, thread.rseq().address(), thread.rseq().size(), thread.rseq().flags(),
+                              thread.rseq().signature()));
   }
   std::vector<std::byte> xstate(thread.xstate().size());
   std::memcpy(xstate.data(), thread.xstate().data(), xstate.size());

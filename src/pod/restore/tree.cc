@@ -20,7 +20,8 @@
 namespace godwit::pod {
 namespace {
 
-constexpr unsigned long kOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACESYSGOOD;
+constexpr unsigned long kOptions =
+    PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACESYSGOOD;
 constexpr uint64_t kUserEnd = 0x7fff'ffff'f000;
 
 // What a process cloned straight from this one runs until it is seized: only system calls, no memory.
@@ -107,7 +108,8 @@ Result<pid_t> Restorer::remote_clone(Blank& creator, pid_t set_tid, uint64_t fla
     return fail(Code::kFailed, "clone3 gave no event");
   }
   unsigned long message = 0;
-  if (::ptrace(PTRACE_GETEVENTMSG, creator.leader().tid(), nullptr, &message) < 0) return fail_errno(errno, "PTRACE_GETEVENTMSG");
+  if (::ptrace(PTRACE_GETEVENTMSG, creator.leader().tid(), nullptr, &message) < 0)
+    return fail_errno(errno, "PTRACE_GETEVENTMSG");
   const auto child = static_cast<pid_t>(message);
   TRY_DO(wait_for(child));
   TRY(status, creator.leader().cont_and_wait(PTRACE_CONT));  // on to the int3 behind the call
@@ -133,7 +135,8 @@ Result<void> Restorer::make_blank(Blank& blank, bool from_engine) {
   }
   const uint64_t trampoline = raw(blank.remote->base());
   batch.must("unmapping below the trampoline", SYS_munmap, 0, trampoline);
-  batch.must("unmapping above the trampoline", SYS_munmap, trampoline + kTrampolineSize, kUserEnd - trampoline - kTrampolineSize);
+  batch.must("unmapping above the trampoline", SYS_munmap, trampoline + kTrampolineSize,
+             kUserEnd - trampoline - kTrampolineSize);
   return blank.remote->run(blank.leader(), batch);
 }
 
@@ -147,7 +150,8 @@ Result<Restorer::Blank*> Restorer::clone_root(const pb::OutlineProcess& wanted) 
   if (child == 0) wait_to_be_seized();
   if (child < 0) {
     const int e = errno;
-    if (e == EEXIST) return fail(Code::kRefused, "pid " + std::to_string(wanted.pid()) + " is in use here: restore with --pids new");
+    if (e == EEXIST)
+      return fail(Code::kRefused, "pid " + std::to_string(wanted.pid()) + " is in use here: restore with --pids new");
     return fail_errno(e, "clone3 of pid " + std::to_string(wanted.pid()));
   }
   auto blank = std::make_unique<Blank>();
@@ -201,7 +205,8 @@ Result<void> Restorer::start_session(Blank& blank) {
 Result<void> Restorer::build_children(Blank& parent, const pb::Outline& outline) {
   const bool leads = parent.wanted_session == parent.pid;
   auto in_tree = [&](pid_t session) {
-    return std::ranges::any_of(outline.processes(), [&](const auto& p) { return p.sid() == session && p.pid() == session; });
+    return std::ranges::any_of(outline.processes(),
+                               [&](const auto& p) { return p.sid() == session && p.pid() == session; });
   };
   auto create_matching = [&](bool before_setsid) -> Result<void> {
     for (const auto& wanted : outline.processes()) {
@@ -210,9 +215,11 @@ Result<void> Restorer::build_children(Blank& parent, const pb::Outline& outline)
       if (!child_of) continue;
       const bool own_session = wanted.sid() == wanted.pid();
       // A session whose leader lies outside of the tree stands for whatever session the restored tree is born in.
-      const bool foreign = !own_session && !in_tree(wanted.sid()) && (wanted.sid() == 0 || wanted.sid() == parent.wanted_session);
+      const bool foreign =
+          !own_session && !in_tree(wanted.sid()) && (wanted.sid() == 0 || wanted.sid() == parent.wanted_session);
       const bool joins = wanted.sid() == parent.session;
-      if (before_setsid ? (joins && !own_session) : (own_session || joins || foreign)) TRY_DO(clone_from(parent, wanted));
+      if (before_setsid ? (joins && !own_session) : (own_session || joins || foreign))
+        TRY_DO(clone_from(parent, wanted));
     }
     return {};
   };
@@ -268,7 +275,8 @@ Result<void> Restorer::build_orphan(const pb::OutlineProcess& wanted, const pb::
   TRY(const auto stat, proc_.stat(made->host_pid));
   const auto* parent = find(wanted.ppid());
   if (parent != nullptr && stat.ppid != parent->host_pid) {
-    return fail(Code::kFailed, "pid " + std::to_string(wanted.pid()) + " can't be given its parent " + std::to_string(wanted.ppid()));
+    return fail(Code::kFailed,
+                "pid " + std::to_string(wanted.pid()) + " can't be given its parent " + std::to_string(wanted.ppid()));
   }
   made->parent = wanted.ppid();
   return build_children(*made, outline);
@@ -281,14 +289,17 @@ Result<void> Restorer::remove_missing(const pb::Outline& outline) {
     if (blank.is_init) continue;
     const auto wanted = std::ranges::find_if(outline.processes(), [&](const auto& p) { return p.pid() == blank.pid; });
     const bool same = wanted != outline.processes().end() && wanted->sid() == blank.wanted_session &&
-                      (wanted->ppid() == blank.parent || (wanted->ppid() == 1 && blank.parent <= 1) || (wanted->ppid() == 0 && blank.parent <= 1));
+                      (wanted->ppid() == blank.parent || (wanted->ppid() == 1 && blank.parent <= 1) ||
+                       (wanted->ppid() == 0 && blank.parent <= 1));
     if (same) {
       blank.zombie = wanted->zombie();
       continue;
     }
-    const bool has_children = std::ranges::any_of(blanks_, [&](const auto& b) { return b->parent == blank.pid && b.get() != &blank; });
+    const bool has_children =
+        std::ranges::any_of(blanks_, [&](const auto& b) { return b->parent == blank.pid && b.get() != &blank; });
     if (has_children || wanted != outline.processes().end()) {
-      return fail(Code::kFailed, "the process tree changed its shape while it was moved (pid " + std::to_string(blank.pid) + "): try again");
+      return fail(Code::kFailed, "the process tree changed its shape while it was moved (pid " +
+                                     std::to_string(blank.pid) + "): try again");
     }
     Blank* parent = find(blank.parent);
     const pid_t host = blank.host_pid;

@@ -1,0 +1,124 @@
+// The destination side of the engine: entrance check, prepare, restore.
+#include <algorithm>
+#include <set>
+
+#include "base/io.h"
+#include "base/sys.h"
+#include "pod/capture/capture.h"
+#include "pod/cpu.h"
+#include "pod/pod.h"
+#include "pod/restore/restorer.h"
+
+namespace godwit::pod {
+namespace {
+
+constexpr int64_t kSameClockNs = 2'000'000;  // two readings of one clock, a message apart
+
+class PodDestinationImpl final : public PodDestination {
+ public:
+  PodDestinationImpl(ProcFs proc, DestinationOptions options)
+      : proc_(std::move(proc)), own_namespace_(static_cast<bool>(options.start_init)), restorer_(proc_, restore_options(options)) {
+    if (options.start_init) restorer_.set_init_starter(std::move(options.start_init));
+  }
+
+  Result<std::vector<engine::Blocker>> admit(const std::string& demands) override;
+  Result<void> prepare(const std::string& text) override {
+    Stopwatch watch;
+    pb::Outline outline;
+    if (!outline.ParseFromString(text)) return fail(Code::kCorrupt, "the outline can't be parsed");
+    auto done = restorer_.prepare(outline);
+    timings_.push_back({"prepare", watch.lap_ms()});
+    return done;
+  }
+  engine::PageWriter& writer() override { return restorer_; }
+  Result<void> restore(const std::string& text) override {
+    Stopwatch watch;
+    pb::PodState state;
+    if (!state.ParseFromString(text)) return fail(Code::kCorrupt, "the state can't be parsed");
+    if (state.version() != 1) return fail(Code::kRefused, "a state of version " + std::to_string(state.version()) + ", this Godwit reads 1");
+    auto done = restorer_.restore(state);
+    timings_.push_back({"restore", watch.lap_ms()});
+    return done;
+  }
+  Result<void> resume() override {
+    Stopwatch watch;
+    auto done = restorer_.resume();
+    timings_.push_back({"resume", watch.lap_ms()});
+    return done;
+  }
+  Result<void> discard() override { return restorer_.discard(); }
+  std::vector<engine::Timing> timings() const override { return timings_; }
+  pid_t root_host_pid() const override { return restorer_.root_host_pid(); }
+  pid_t host_pid_of(pid_t pid) const override { return restorer_.host_pid_of(pid); }
+
+ private:
+  static RestoreOptions restore_options(const DestinationOptions& o) {
+    RestoreOptions r;
+    r.scratch_dir = o.scratch_dir;
+    r.close_connections = o.close_connections;
+    r.inherit_stdio = o.inherit_stdio;
+    r.monotonic_offset = o.monotonic_offset;
+    r.boottime_offset = o.boottime_offset;
+    return r;
+  }
+  ProcFs proc_;
+  bool own_namespace_;
+  Restorer restorer_;
+  std::vector<engine::Timing> timings_;
+};
+
+uint64_t available_memory(const ProcFs& proc) {
+  const auto text = io::read_file_at(proc.dir(), "meminfo");
+  if (!text) return ~0ull;
+  const size_t at = text->find("MemAvailable:");
+  return at == std::string::npos ? ~0ull : std::strtoull(text->c_str() + at + 13, nullptr, 10) * 1024;
+}
+
+Result<std::vector<engine::Blocker>> PodDestinationImpl::admit(const std::string& text) {
+  pb::Demands demands;
+  if (!demands.ParseFromString(text)) return fail(Code::kCorrupt, "the demands can't be parsed");
+  std::vector<engine::Blocker> blockers;
+  const auto have = cpu_features();
+  const std::set<std::string> features(have.begin(), have.end());
+  std::string missing;
+  for (const auto& wanted : demands.cpu_features()) {
+    if (!features.contains(wanted)) missing += (missing.empty() ? "" : " ") + wanted;
+  }
+  if (!missing.empty()) blockers.push_back(make_blocker("cpu-features", "this machine's CPU", "missing: " + missing));
+  if ((demands.host().xfeatures() & ~enabled_xfeatures()) != 0) {
+    blockers.push_back(make_blocker("cpu-features", "this machine's XSAVE state"));
+  }
+  const uint64_t memory = available_memory(proc_);
+  if (demands.memory_bytes() > memory) {
+    blockers.push_back(make_blocker("memory", "this machine's memory", std::to_string(demands.memory_bytes() >> 20) + " MiB wanted, " +
+                                                                           std::to_string(memory >> 20) + " MiB available"));
+  }
+  if (!own_namespace_) {
+    for (const pid_t pid : demands.pids()) {
+      if (proc_.stat(pid)) blockers.push_back(make_blocker("pid-in-use", "pid " + std::to_string(pid)));
+    }
+  }
+  return blockers;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PodDestination>> make_destination(DestinationOptions options) {
+  if (!options.proc.valid()) {
+    TRY(options.proc, sys::open("/proc", O_PATH | O_DIRECTORY));
+  }
+  ProcFs proc(std::move(options.proc));
+  return std::make_unique<PodDestinationImpl>(std::move(proc), std::move(options));
+}
+
+Result<ClockOffsets> clock_offsets_for(const std::string& text) {
+  pb::Outline outline;
+  if (!outline.ParseFromString(text)) return fail(Code::kCorrupt, "the outline can't be parsed");
+  ClockOffsets offsets{Nanos(outline.host().monotonic_ns()) - clock_now(CLOCK_MONOTONIC),
+                       Nanos(outline.host().boottime_ns()) - clock_now(CLOCK_BOOTTIME)};
+  if (std::abs(offsets.monotonic.count()) < kSameClockNs) offsets.monotonic = Nanos(0);
+  if (std::abs(offsets.boottime.count()) < kSameClockNs) offsets.boottime = Nanos(0);
+  return offsets;
+}
+
+}  // namespace godwit::pod

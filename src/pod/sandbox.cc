@@ -1,0 +1,243 @@
+// A unit's namespaces and its init.
+//
+// The keeper enters the mount, IPC and UTS namespaces itself and stays outside of the PID and time namespaces, so it can
+// see and trace the whole unit. A process that has unshared its children's PID namespace can't make threads any more
+// (clone(2), EINVAL), so a short-lived fork unshares those two and clones the unit's init with CLONE_PARENT: init is the
+// keeper's child. Init runs no program: it keeps two descriptors, reaps whom it inherits, and writes (pid, status) of
+// each to a pipe. It dies with the keeper (PR_SET_PDEATHSIG), and with it, by pid_namespaces(7), everybody in the unit.
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "pod/pod.h"
+
+namespace godwit::pod {
+namespace {
+
+constexpr int kCloneNewTime = 0x00000080;  // CLONE_NEWTIME, Linux 5.6
+
+struct ExitRecord {
+  pid_t pid;
+  int status;
+};
+
+struct ProgramVectors {
+  std::vector<char*> argv, env;
+};
+
+// What the short-lived fork says: who init is, or why there is none.
+struct StartRecord {
+  pid_t init;
+  int error;
+};
+
+// time_namespaces(7): "CLOCK SECONDS NANOSECONDS", nanoseconds never negative. Empty when the host's clocks are right.
+std::string offset_lines(const ClockOffsets& offsets) {
+  if (offsets.monotonic.count() == 0 && offsets.boottime.count() == 0) return {};
+  auto line = [](const char* clock, Nanos offset) {
+    int64_t seconds = offset.count() / 1'000'000'000;
+    int64_t nanoseconds = offset.count() % 1'000'000'000;
+    if (nanoseconds < 0) {
+      nanoseconds += 1'000'000'000;
+      seconds--;
+    }
+    return std::string(clock) + " " + std::to_string(seconds) + " " + std::to_string(nanoseconds) + "\n";
+  };
+  return line("monotonic", offsets.monotonic) + line("boottime", offsets.boottime);
+}
+
+bool write_offsets(const std::string& lines) {
+  if (lines.empty()) return true;
+  const int fd = ::open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+  return fd >= 0 && ::write(fd, lines.data(), lines.size()) == static_cast<ssize_t>(lines.size());
+}
+
+// --- inside init and the program: after fork, raw calls only ---------------------------------------------------------
+
+[[noreturn]] void run_program(const Sandbox::Program& program, ProgramVectors& vectors, int error_pipe) {
+  auto give_up = [&](int e) {
+    (void)!::write(error_pipe, &e, sizeof e);
+    ::_exit(127);
+  };
+  ::prctl(PR_SET_PDEATHSIG, 0);
+  ::setsid();
+  if (program.controlling_terminal) ::ioctl(program.stdio[0], TIOCSCTTY, 0);
+  int stdio[3];
+  for (int i = 0; i < 3; i++) stdio[i] = ::fcntl(program.stdio[i], F_DUPFD, 64);
+  for (int i = 0; i < 3; i++) ::dup2(stdio[i], i);
+  const int error_copy = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, 3);
+  if (error_copy > 3) {
+    ::dup3(error_pipe, 3, O_CLOEXEC);
+  }
+  ::close_range(4, ~0u, 0);
+  error_pipe = 3;
+  if (!program.cwd.empty() && ::chdir(program.cwd.c_str()) < 0) give_up(errno);
+  if (program.gid && (::setgroups(0, nullptr) < 0 || ::setresgid(*program.gid, *program.gid, *program.gid) < 0)) give_up(errno);
+  if (program.uid && ::setresuid(*program.uid, *program.uid, *program.uid) < 0) give_up(errno);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  for (int s = 1; s < 65; s++) ::signal(s, SIG_DFL);
+  ::execvpe(vectors.argv[0], vectors.argv.data(), vectors.env.data());
+  give_up(errno);
+  ::_exit(127);
+}
+
+[[noreturn]] void run_init(int exits, int keep_fd, const Sandbox::Program* program, ProgramVectors& vectors, int error_pipe) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_NAME, "godwit-init");
+  ::setsid();
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  // Fails only where there is no mount namespace of its own, and then the old /proc is right.
+  (void)::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
+  if (program != nullptr) {
+    const pid_t child = ::fork();
+    if (child == 0) run_program(*program, vectors, error_pipe);
+    if (child < 0) ::_exit(1);
+  }
+  int keep[2] = {std::min(exits, keep_fd), std::max(exits, keep_fd)};
+  unsigned from = 0;
+  for (const int fd : keep) {
+    if (fd < 0) continue;
+    if (from < static_cast<unsigned>(fd)) ::close_range(from, static_cast<unsigned>(fd) - 1, 0);
+    from = static_cast<unsigned>(fd) + 1;
+  }
+  ::close_range(from, ~0u, 0);
+  for (;;) {
+    ExitRecord record{};
+    record.pid = ::waitpid(-1, &record.status, __WALL);
+    if (record.pid > 0) {
+      (void)!::write(exits, &record, sizeof record);
+    } else if (errno == ECHILD) {
+      // Nobody is left. Whether the unit has ended is the keeper's to say: a restore begins with an empty namespace.
+      record.pid = 0;
+      (void)!::write(exits, &record, sizeof record);
+      sigset_t child_signal;
+      ::sigemptyset(&child_signal);
+      ::sigaddset(&child_signal, SIGCHLD);
+      int got = 0;
+      ::sigwait(&child_signal, &got);
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
+  std::unique_ptr<Sandbox> sandbox(new Sandbox());
+  int flags = 0;
+  if (options.new_ipc) flags |= CLONE_NEWIPC;
+  if (options.new_uts) flags |= CLONE_NEWUTS;
+  if (options.new_mount) flags |= CLONE_NEWNS;
+  if (flags != 0 && ::unshare(flags) < 0) return fail_errno(errno, "unshare of the unit's namespaces");
+  if (options.new_mount) TRY_DO(sys::mount("none", "/", "", MS_REC | MS_PRIVATE));
+  if (options.new_uts && !options.hostname.empty() && ::sethostname(options.hostname.data(), options.hostname.size()) < 0) {
+    return fail_errno(errno, "sethostname");
+  }
+  if (options.build_view) TRY_DO(options.build_view());
+  sandbox->options_ = std::move(options);
+  return sandbox;
+}
+
+Sandbox::~Sandbox() { kill(); }
+
+Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
+  TRY(auto exits, sys::pipe(O_NONBLOCK));
+  TRY(auto error, sys::pipe());
+  TRY(auto start, sys::pipe());
+  ProgramVectors vectors;
+  if (program != nullptr) {
+    for (const auto& a : program->argv) vectors.argv.push_back(const_cast<char*>(a.c_str()));
+    for (const auto& e : program->env) vectors.env.push_back(const_cast<char*>(e.c_str()));
+    vectors.argv.push_back(nullptr);
+    vectors.env.push_back(nullptr);
+  }
+  const std::string offsets = options_.time ? offset_lines(*options_.time) : std::string();
+  const int flags = (options_.new_pid ? CLONE_NEWPID : 0) | (offsets.empty() ? 0 : kCloneNewTime);
+  const pid_t helper = ::fork();
+  if (helper < 0) return fail_errno(errno, "fork of the unit's init");
+  if (helper == 0) {
+    StartRecord record{};
+    if (::unshare(flags) < 0 || !write_offsets(offsets)) {
+      record.error = errno;
+    } else {
+      record.init = static_cast<pid_t>(::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0));
+      if (record.init == 0) run_init(exits.second.get(), keep_fd, program, vectors, error.second.get());
+      if (record.init < 0) record.error = errno;
+    }
+    (void)!::write(start.second.get(), &record, sizeof record);
+    ::_exit(0);
+  }
+  exits_ = std::move(exits.first);
+  exits.second.reset();
+  error.second.reset();
+  start.second.reset();
+  StartRecord record{};
+  auto started = io::read_full(start.first.get(), std::as_writable_bytes(std::span(&record, 1)));
+  while (::waitpid(helper, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (!started) return std::unexpected(started.error().in("starting the unit's init"));
+  if (record.error != 0) return fail_errno(record.error, "the unit's PID and time namespaces");
+  init_ = record.init;
+  int e = 0;
+  if (program != nullptr) {
+    // The pipe closes when the program was exec'ed; what comes out before that is why it wasn't.
+    const auto n = io::read_some(error.first.get(), std::as_writable_bytes(std::span(&e, 1)));
+    if (n && *n == sizeof e) {
+      kill();
+      return fail_errno(e, "starting " + program->argv[0]);
+    }
+    main_pid_ = 2;
+  }
+  return init_;
+}
+
+Result<pid_t> Sandbox::start_init(int keep_fd) { return fork_init(nullptr, keep_fd); }
+
+Result<pid_t> Sandbox::launch(const Program& program) {
+  if (program.argv.empty()) return fail(Code::kUsage, "no program to run");
+  return fork_init(&program, -1);
+}
+
+Result<void> Sandbox::read_exits() {
+  for (;;) {
+    ExitRecord record{};
+    const ssize_t n = ::read(exits_.get(), &record, sizeof record);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return {};
+    if (n != sizeof record) {
+      ended_ = true;
+      return {};
+    }
+    if (record.pid == main_pid_ && main_pid_ != 0) main_status_ = record.status;
+    if (record.pid == 0 && main_status_) ended_ = true;
+  }
+}
+
+void Sandbox::kill() {
+  if (init_ <= 0) return;
+  ::kill(init_, SIGKILL);
+  int status = 0;
+  while (::waitpid(init_, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  init_ = 0;
+  ended_ = true;
+}
+
+}  // namespace godwit::pod

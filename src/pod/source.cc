@@ -1,0 +1,266 @@
+// The source side of the engine: inspect, pre-copy, freeze, capture.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "pod/capture/capture.h"
+#include "pod/cpu.h"
+#include "pod/memory.h"
+#include "pod/pod.h"
+
+namespace godwit::pod {
+namespace {
+
+class PodSource final : public engine::SourceEngine {
+ public:
+  PodSource(ProcFs proc, SourceOptions options) : proc_(std::move(proc)), options_(std::move(options)), reader_(proc_) {}
+
+  Result<engine::Inspection> inspect() override;
+  Result<void> start_precopy() override;
+  Result<engine::Round> precopy_round(engine::PageSink& sink, std::string& outline) override;
+  Result<std::string> freeze() override;
+  Result<std::string> capture(engine::PageSink& sink) override;
+  Result<void> thaw() override;
+  Result<void> discard() override;
+  std::vector<engine::Timing> timings() const override { return timings_; }
+
+ private:
+  CaptureOptions capture_options(bool inspecting) const;
+  Result<std::string> look_for_outline();
+  Result<void> send_space(SpaceSource& source, engine::PageSink& sink);
+  void note_spaces(const pb::PodState& state);
+  void time(const char* step) { timings_.push_back({step, watch_.lap_ms()}); }
+
+  ProcFs proc_;
+  SourceOptions options_;
+  MemoryReader reader_;
+  std::optional<Frozen> frozen_;
+  std::unique_ptr<Capture> capture_;
+  std::map<pid_t, SpaceId> spaces_;                        // by host pid, once announced in an outline
+  std::map<pid_t, std::vector<MapEntry>> announced_;       // areas in the newest outline
+  std::map<pid_t, WriteTracker> trackers_;
+  std::set<pid_t> broken_;  // replaced their memory since tracking began
+  std::vector<engine::Timing> timings_;
+  Stopwatch watch_;
+};
+
+CaptureOptions PodSource::capture_options(bool inspecting) const {
+  CaptureOptions o;
+  o.inspecting = inspecting;
+  o.own_pid_namespace = options_.own_pid_namespace;
+  o.init_host_pid = options_.own_pid_namespace ? options_.root : 0;
+  o.main_pid = options_.main_pid;
+  o.close_connections = options_.close_connections;
+  o.inherit_stdio = options_.inherit_stdio;
+  o.known_spaces = &spaces_;
+  if (!announced_.empty()) o.earlier_areas = &announced_;
+  return o;
+}
+
+void PodSource::note_spaces(const pb::PodState& state) {
+  for (const auto& space : state.spaces()) {
+    if (auto host = capture_->host_pid(space.pid())) spaces_[*host] = space.id();
+  }
+}
+
+Result<engine::Inspection> PodSource::inspect() {
+  TRY(auto processes, look_at_tree(proc_, options_.root));
+  announced_.clear();
+  for (const auto& p : processes) {
+    if (p.zombie || (options_.own_pid_namespace && p.host_pid == options_.root)) continue;
+    if (auto areas = proc_.smaps(p.host_pid)) announced_[p.host_pid] = std::move(*areas);
+  }
+  capture_ = std::make_unique<Capture>(proc_, processes, nullptr, capture_options(true));
+  TRY_DO(capture_->run());
+  note_spaces(capture_->state());
+  engine::Inspection found;
+  found.blockers = capture_->blockers();
+  found.outline = capture_->outline().SerializeAsString();
+  pb::Demands demands;
+  *demands.mutable_host() = capture_->state().host();
+  for (const auto& flag : cpu_features()) demands.add_cpu_features(flag);
+  demands.set_own_pid_namespace(options_.own_pid_namespace);
+  for (const auto& p : processes) {
+    demands.add_pids(p.pid);
+    long pages = 0, resident = 0;
+    if (auto statm = proc_.read(p.host_pid, "statm"); statm && std::sscanf(statm->c_str(), "%ld %ld", &pages, &resident) == 2) {
+      found.memory_bytes += static_cast<uint64_t>(resident) * 4096;
+    }
+  }
+  demands.set_memory_bytes(found.memory_bytes);
+  for (const auto& [key, file] : capture_->file_demands()) *demands.add_files() = file;
+  found.demands = demands.SerializeAsString();
+  capture_.reset();
+  return found;
+}
+
+Result<void> PodSource::start_precopy() {
+  std::vector<engine::Blocker> blockers;
+  TRY(auto frozen, Frozen::freeze(proc_, options_.root, {}, blockers));
+  for (auto& process : frozen.processes()) {
+    const auto space = spaces_.find(process.host_pid);
+    if (process.zombie || space == spaces_.end()) continue;
+    auto tracker = WriteTracker::start(proc_, frozen, process, space->second);
+    if (!tracker) {
+      log::info("no write tracking for {}: {}", process.name(), tracker.error().message());
+      continue;
+    }
+    trackers_.insert_or_assign(process.host_pid, std::move(*tracker));
+    TRY_DO(reader_.add_process(space->second, process.host_pid));
+  }
+  return frozen.thaw();
+}
+
+// Pages go only into areas that the destination has been told of: new ones are announced now and sent in the next round.
+Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::string& outline) {
+  engine::Round round;
+  Stopwatch watch;
+  bool changed = false;
+  ScanResult found;
+  for (auto& [pid, tracker] : trackers_) {
+    if (broken_.contains(pid)) continue;
+    auto now = proc_.maps(pid);
+    if (!now) {
+      broken_.insert(pid);
+      changed = true;
+      continue;
+    }
+    const auto& before = announced_[pid];
+    const bool same = std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
+    changed = changed || !same;
+    std::vector<MapEntry> both;
+    for (const auto& area : *now) {
+      for (const auto& old : before) {
+        if (old.end <= area.start || area.end <= old.start) continue;
+        MapEntry piece = area;
+        piece.start = std::max(area.start, old.start);
+        piece.end = std::min(area.end, old.end);
+        both.push_back(std::move(piece));
+      }
+    }
+    auto scanned = tracker.scan(both, found);
+    if (!scanned) {
+      if (scanned.error().code != Code::kGone) return std::unexpected(scanned.error());
+      broken_.insert(pid);
+      spaces_.erase(pid);  // a new memory is a new space
+      changed = true;
+    }
+  }
+  round.scan_ms = watch.lap_ms();
+  round.pages_dirty = round.pages_sent = found.page_bytes() / 4096;
+  TRY_DO(sink.pages(found.pages, reader_));
+  if (changed) {
+    TRY(outline, look_for_outline());
+  }
+  return round;
+}
+
+Result<std::string> PodSource::look_for_outline() {
+  TRY(auto processes, look_at_tree(proc_, options_.root));
+  announced_.clear();
+  for (const auto& p : processes) {
+    if (p.zombie || (options_.own_pid_namespace && p.host_pid == options_.root)) continue;
+    if (auto areas = proc_.smaps(p.host_pid)) announced_[p.host_pid] = std::move(*areas);
+  }
+  capture_ = std::make_unique<Capture>(proc_, processes, nullptr, capture_options(true));
+  TRY_DO(capture_->run_outline());
+  note_spaces(capture_->state());
+  auto outline = capture_->outline().SerializeAsString();
+  capture_.reset();
+  return outline;
+}
+
+Result<std::string> PodSource::freeze() {
+  timings_.clear();
+  watch_ = {};
+  std::vector<engine::Blocker> blockers;
+  auto frozen = Frozen::freeze(proc_, options_.root, {}, blockers);
+  if (!frozen) {
+    Error e = frozen.error();
+    for (const auto& b : blockers) e.text += "\n  " + b.object + ": " + b.reason;
+    return std::unexpected(e);
+  }
+  frozen_.emplace(std::move(*frozen));
+  time("stop");
+  capture_ = std::make_unique<Capture>(proc_, frozen_->processes(), &*frozen_, capture_options(false));
+  auto captured = capture_->run();
+  time("state");
+  if (captured && !capture_->blockers().empty()) {
+    std::string text = "the unit can't be moved";
+    for (const auto& b : capture_->blockers()) text += "\n  " + b.object + ": " + b.reason;
+    captured = fail(Code::kRefused, text);
+  }
+  if (!captured) {
+    (void)thaw();
+    return std::unexpected(captured.error());
+  }
+  return capture_->outline().SerializeAsString();
+}
+
+Result<void> PodSource::send_space(SpaceSource& source, engine::PageSink& sink) {
+  if (source.object.valid()) {
+    TRY(const auto runs, scan_object(source.object, source.id, source.size));
+    TRY_DO(reader_.add_object(source.id, std::move(source.object)));
+    return sink.pages(runs, reader_);
+  }
+  TRY_DO(reader_.add_process(source.id, source.host_pid));
+  const auto tracker = trackers_.find(source.host_pid);
+  ScanResult found;
+  if (tracker != trackers_.end() && !broken_.contains(source.host_pid)) {
+    std::vector<MapEntry> tracked;
+    for (size_t i = 0; i < source.areas.size(); i++) {
+      if (!source.whole_file[i]) tracked.push_back(source.areas[i]);
+    }
+    TRY_DO(tracker->second.last_scan(tracked, found));
+  }
+  TRY(const Fd pagemap, proc_.open(source.host_pid, "pagemap", O_RDONLY));
+  for (size_t i = 0; i < source.areas.size(); i++) {
+    if (tracker != trackers_.end() && !broken_.contains(source.host_pid) && !source.whole_file[i]) continue;
+    if (source.whole_file[i]) found.pages.push_back({source.id, source.areas[i].start, source.areas[i].end - source.areas[i].start});
+    else TRY_DO(scan_area(pagemap, source.id, source.areas[i], false, found.pages));
+  }
+  if (!found.holes.empty()) TRY_DO(sink.holes(found.holes));
+  return sink.pages(found.pages, reader_);
+}
+
+Result<std::string> PodSource::capture(engine::PageSink& sink) {
+  watch_.lap_ms();
+  for (auto& source : capture_->sources()) TRY_DO(send_space(source, sink));
+  time("memory");
+  return capture_->state().SerializeAsString();
+}
+
+Result<void> PodSource::thaw() {
+  Result<void> done;
+  if (frozen_) done = frozen_->thaw();
+  frozen_.reset();
+  capture_.reset();
+  trackers_.clear();  // closing a userfaultfd unregisters it
+  broken_.clear();
+  reader_.clear();
+  return done;
+}
+
+Result<void> PodSource::discard() {
+  if (frozen_) TRY_DO(frozen_->kill_all());
+  frozen_.reset();
+  capture_.reset();
+  trackers_.clear();
+  reader_.clear();
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<engine::SourceEngine>> make_source(SourceOptions options) {
+  if (!options.proc.valid()) {
+    TRY(auto proc, ProcFs::open());
+    return std::make_unique<PodSource>(std::move(proc), std::move(options));
+  }
+  ProcFs proc(std::move(options.proc));
+  return std::make_unique<PodSource>(std::move(proc), std::move(options));
+}
+
+}  // namespace godwit::pod
