@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
 
@@ -71,7 +72,7 @@ class FakeMemory : public engine::PageReader, public engine::PageWriter {
     return {};
   }
   Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(*mutex_);
     for (const PageRun& run : runs)
       for (uint64_t at = 0; at < run.length; at += kPageBytes, data = data.subspan(kPageBytes))
         std::memcpy(pages_[{run.space, run.address + at}].data(), data.data(), kPageBytes);
@@ -79,7 +80,7 @@ class FakeMemory : public engine::PageReader, public engine::PageWriter {
     return {};
   }
   Result<void> zero(std::span<const PageRun> runs) override {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(*mutex_);
     for (const PageRun& run : runs) clear(run);
     return {};
   }
@@ -87,7 +88,7 @@ class FakeMemory : public engine::PageReader, public engine::PageWriter {
 
  private:
   std::map<std::pair<engine::SpaceId, uint64_t>, Page> pages_;
-  std::mutex mutex_;
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // so that it can be moved
   size_t writes_ = 0;
 };
 
