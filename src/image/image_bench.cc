@@ -122,5 +122,58 @@ BENCHMARK(read_pack)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
+/// A first checkpoint of everything; with `changed`, one more after a byte in each of that many pages was written.
+void write_store(benchmark::State& state) {
+  const TemporaryDir dir;
+  const auto changed = static_cast<size_t>(state.range(0));
+  FlatMemory& memory = FlatMemory::shared();
+  uint64_t added = 0;
+  unsigned char fill = 0;
+  std::unique_ptr<ChunkStore> store;
+  std::optional<History> history;
+  const auto fresh = [&] {
+    history.reset();
+    (void)sys::remove_tree(dir / "state");
+    if (auto made = ChunkStore::open(dir / "state/chunks", {})) store = std::move(*made);
+    if (auto made = History::open(dir / "state/history", *store)) history.emplace(std::move(*made));
+  };
+  const auto checkpoint = [&]() -> Result<Written> {
+    TRY(auto writer, ImageWriter::to_history(*history, {}));
+    const PageRun all = memory.all();
+    TRY_DO(writer->pages(std::span(&all, 1), memory));
+    Manifest m = new_manifest();
+    m.unit.assign("unit-1");
+    return writer->finish(m);
+  };
+  fresh();
+  if (changed != 0 && !checkpoint()) return state.SkipWithError("first checkpoint");
+  for (auto _ : state) {
+    state.PauseTiming();
+    if (changed != 0)
+      memory.dirty(changed, ++fill);
+    else
+      fresh();
+    state.ResumeTiming();
+    const auto written = checkpoint();
+    if (!written) return state.SkipWithError("checkpoint");
+    added = written->bytes_stored;
+  }
+  state.counters["added_MiB"] = static_cast<double>(added) / (1 << 20);
+  count_bytes(state);
+}
+BENCHMARK(write_store)->Arg(0)->Arg(1)->Arg(100)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void digest_sha256(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(sha256(FlatMemory::shared().bytes()));
+  count_bytes(state);
+}
+BENCHMARK(digest_sha256)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void digest_xxh3(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(xxh3_128(FlatMemory::shared().bytes()));
+  count_bytes(state);
+}
+BENCHMARK(digest_xxh3)->UseRealTime()->Unit(benchmark::kMillisecond);
+
 }  // namespace
 }  // namespace godwit::image
