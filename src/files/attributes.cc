@@ -21,9 +21,7 @@ constexpr std::string_view kTravelling[] = {"security.capability", "system.posix
 
 // A symbolic link can't be reached through /proc/self/fd (the link there would lead on to its target), and can't have
 // user attributes anyway.
-bool is_symlink(mode_t mode) {
-  return S_ISLNK(mode);
-}
+bool is_symlink(mode_t mode) { return S_ISLNK(mode); }
 
 Result<std::vector<std::string>> attribute_names(const std::string& path) {
   std::string buffer(4096, '\0');

@@ -79,9 +79,7 @@ std::string join(std::string_view parent, std::string_view name) {
   return path;
 }
 
-std::string fd_path(const Fd& fd) {
-  return "/proc/self/fd/" + std::to_string(fd.get());
-}
+std::string fd_path(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
 Result<Fd> open_beneath(const Fd& root, std::string_view path, int flags, mode_t mode) {
   if (path.empty()) return open2(root.get(), ".", flags, mode, kBeneath);

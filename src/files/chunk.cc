@@ -82,9 +82,7 @@ Result<ChunkDir> ChunkDir::open(const std::string& path) {
   return ChunkDir(std::move(dir));
 }
 
-bool ChunkDir::has(const ChunkId& id) const {
-  return ::faccessat(dir_.get(), id.hex().c_str(), F_OK, 0) == 0;
-}
+bool ChunkDir::has(const ChunkId& id) const { return ::faccessat(dir_.get(), id.hex().c_str(), F_OK, 0) == 0; }
 
 Result<void> ChunkDir::read(const ChunkId& id, std::span<std::byte> out) const {
   auto file = sys::open_at(dir_, id.hex(), O_RDONLY | O_NOFOLLOW);

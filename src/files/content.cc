@@ -61,12 +61,23 @@ Result<void> zero_range(const Fd& file, uint64_t offset, uint64_t length, std::s
 
 }  // namespace
 
-Result<void> read_checked(const Fd& root, const std::string& path, uint64_t offset, const ChunkId& id,
-                          std::span<std::byte> out) {
-  const auto gone = [&] { return fail(Code::kGone, "'" + path + "' changed since it was looked at"); };
-  auto file = open_beneath(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  if (!file || !io::pread_full(file->get(), out, offset)) return gone();
-  if (chunk_id_of(out) != id) return gone();
+void FileChunks::add(const std::string& path, const Content& content) {
+  if (content.pieces.empty()) return;
+  paths_.push_back(path);
+  const auto index = static_cast<uint32_t>(paths_.size() - 1);
+  for (const Content::Piece& piece : content.pieces)
+    places_.try_emplace(piece.id, Place{index, piece.index * kChunkSize});
+}
+
+Result<void> FileChunks::read(const ChunkId& id, std::span<std::byte> out) const {
+  const auto at = places_.find(id);
+  if (at == places_.end()) return fail(Code::kNotFound, "no file here has chunk " + id.hex());
+  const std::string& path = paths_[at->second.path];
+  constexpr int kFlags = O_RDONLY | O_NONBLOCK;
+  auto file = resolve_ == Resolve::kBeneath ? open_beneath(root_, path, kFlags | O_NOFOLLOW)
+                                            : open_in_root(root_, path, kFlags);
+  if (!file || !io::pread_full(file->get(), out, at->second.offset) || chunk_id_of(out) != id)
+    return fail(Code::kGone, "'" + path + "' changed since it was looked at");
   return {};
 }
 

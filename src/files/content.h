@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -11,9 +13,25 @@
 
 namespace godwit::files {
 
-/// Reads a chunk from where it is said to lie in a file below `root`; Code::kGone if it is no longer that chunk.
-Result<void> read_checked(const Fd& root, const std::string& path, uint64_t offset, const ChunkId& id,
-                          std::span<std::byte> out);
+/// Gives chunks from where they lie in files. What was changed since it was added is Code::kGone, never wrong bytes.
+class FileChunks : public ChunkSource {
+ public:
+  enum class Resolve { kBeneath, kInRoot };  ///< how paths are opened from `root`; see beneath.h
+  FileChunks(Fd root, Resolve resolve) : root_(std::move(root)), resolve_(resolve) {}
+  void add(const std::string& path, const Content& content);
+  [[nodiscard]] bool has(const ChunkId& id) const override { return places_.contains(id); }
+  Result<void> read(const ChunkId& id, std::span<std::byte> out) const override;
+
+ private:
+  struct Place {
+    uint32_t path = 0;  ///< index into paths_
+    uint64_t offset = 0;
+  };
+  Fd root_;
+  Resolve resolve_;
+  std::vector<std::string> paths_;
+  std::unordered_map<ChunkId, Place, ChunkIdHash> places_;
+};
 
 /// A file that lies here already and shares chunks with what is to be written: those at the same index needn't be
 /// fetched.

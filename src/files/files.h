@@ -15,4 +15,6 @@
 #include "files/chunk.h"
 #include "files/hash.h"
 #include "files/recipe.h"
+#include "files/refusals.h"
+#include "files/share_probe.h"
 #include "files/tree.h"

@@ -93,10 +93,8 @@ bool on_network(const Fd& file) {
     case FUSE_SUPER_MAGIC:
     case CODA_SUPER_MAGIC:
     case AFS_FS_MAGIC:
-    case OCFS2_SUPER_MAGIC:
-      return true;
-    default:
-      return false;
+    case OCFS2_SUPER_MAGIC: return true;
+    default: return false;
   }
 }
 

@@ -42,7 +42,7 @@ struct Hashed {
 class HashCache;
 
 struct HashJob {
-  std::string name;                  ///< for messages
+  std::string name;  ///< for messages
   std::function<Result<Fd>()> open;  ///< gives the file, O_RDONLY; called from the hashing threads, maybe often
   const Hashed* previous = nullptr;  ///< what was known of it, to be checked chunk by chunk; may be null
   bool with_fingerprints = false;

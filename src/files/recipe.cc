@@ -9,16 +9,11 @@ namespace godwit::files {
 
 std::string_view kind_name(Kind kind) {
   switch (kind) {
-    case Kind::kRegular:
-      return "regular file";
-    case Kind::kDirectory:
-      return "directory";
-    case Kind::kSymlink:
-      return "symbolic link";
-    case Kind::kFifo:
-      return "FIFO";
-    case Kind::kWhiteout:
-      return "whiteout";
+    case Kind::kRegular: return "regular file";
+    case Kind::kDirectory: return "directory";
+    case Kind::kSymlink: return "symbolic link";
+    case Kind::kFifo: return "FIFO";
+    case Kind::kWhiteout: return "whiteout";
   }
   return "unknown";
 }
@@ -92,30 +87,19 @@ Result<Recipe> recipe_from_stat(std::string path, const struct stat& st) {
   r.gid = st.st_gid;
   r.mtime_ns = Stamp::of(st).mtime_ns;
   switch (st.st_mode & S_IFMT) {
-    case S_IFREG:
-      r.kind = Kind::kRegular;
-      return r;
-    case S_IFDIR:
-      r.kind = Kind::kDirectory;
-      return r;
-    case S_IFLNK:
-      r.kind = Kind::kSymlink;
-      return r;
-    case S_IFIFO:
-      r.kind = Kind::kFifo;
-      return r;
+    case S_IFREG: r.kind = Kind::kRegular; return r;
+    case S_IFDIR: r.kind = Kind::kDirectory; return r;
+    case S_IFLNK: r.kind = Kind::kSymlink; return r;
+    case S_IFIFO: r.kind = Kind::kFifo; return r;
     case S_IFCHR:
       if (st.st_rdev == makedev(0, 0)) {
         r.kind = Kind::kWhiteout;
         return r;
       }
       return fail(Code::kRefused, r.path + " is a device");
-    case S_IFBLK:
-      return fail(Code::kRefused, r.path + " is a device");
-    case S_IFSOCK:
-      return fail(Code::kRefused, r.path + " is a socket");
-    default:
-      return fail(Code::kRefused, r.path + " is of an unknown kind");
+    case S_IFBLK: return fail(Code::kRefused, r.path + " is a device");
+    case S_IFSOCK: return fail(Code::kRefused, r.path + " is a socket");
+    default: return fail(Code::kRefused, r.path + " is of an unknown kind");
   }
 }
 

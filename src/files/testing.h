@@ -49,9 +49,7 @@ inline void write_at(const std::string& path, std::string_view data, uint64_t of
   const Fd file = good(sys::open(path, O_WRONLY | O_CREAT, 0644));
   good(io::pwrite_full(file.get(), std::as_bytes(std::span(data)), offset));
 }
-inline std::string slurp(const std::string& path) {
-  return good(io::read_file(path, 256u << 20));
-}
+inline std::string slurp(const std::string& path) { return good(io::read_file(path, 256u << 20)); }
 
 /// Makes a file look as if it had been written long ago is impossible (ctime); so tests of settled stamps wait for the
 /// file system's clock to pass the slack instead.

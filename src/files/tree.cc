@@ -6,7 +6,6 @@
 
 #include "base/sys.h"
 #include "files/beneath.h"
-#include "files/content.h"
 
 namespace godwit::files {
 
@@ -118,24 +117,11 @@ std::vector<ChunkWant> missing_chunks(const Tree& want, const Snapshot& present,
   return missing;
 }
 
-Result<TreeChunks> TreeChunks::of(const Fd& directory, const Snapshot& snapshot) {
-  TreeChunks chunks;
-  TRY(chunks.directory_, sys::dup(directory.get()));
-  for (const auto& [path, hashed] : snapshot.known) {
-    if (hashed.content.pieces.empty()) continue;
-    chunks.paths_.push_back(path);
-    const auto index = static_cast<uint32_t>(chunks.paths_.size() - 1);
-    for (const Content::Piece& piece : hashed.content.pieces)
-      chunks.places_.try_emplace(piece.id, Place{index, piece.index * kChunkSize});
-  }
+Result<FileChunks> tree_chunks(const Fd& directory, const Snapshot& snapshot) {
+  TRY(auto root, sys::dup(directory.get()));
+  FileChunks chunks(std::move(root), FileChunks::Resolve::kBeneath);
+  for (const auto& [path, hashed] : snapshot.known) chunks.add(path, hashed.content);
   return chunks;
-}
-
-Result<void> TreeChunks::read(const ChunkId& id, std::span<std::byte> out) const {
-  const auto at = places_.find(id);
-  if (at == places_.end()) return fail(Code::kNotFound, "no file here has chunk " + id.hex());
-  const std::string& path = paths_[at->second.path];
-  return read_checked(directory_, path, at->second.offset, id, out);
 }
 
 }  // namespace godwit::files

@@ -33,6 +33,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "files/chunk.h"
+#include "files/content.h"
 #include "files/hash.h"
 #include "files/recipe.h"
 
@@ -61,16 +62,16 @@ Result<void> check_tree(const Tree& tree);
 struct Snapshot {
   Tree tree;
   std::unordered_map<std::string, Hashed> known;  ///< by path; every kind has its stamp, regular files their content
-  std::vector<std::string> left_out;              ///< "path: why"
-  std::vector<std::string> unstable;              ///< files that changed each time they were read
-  uint64_t files_read = 0;                        ///< how many had to be opened and read
+  std::vector<std::string> left_out;  ///< "path: why"
+  std::vector<std::string> unstable;  ///< files that changed each time they were read
+  uint64_t files_read = 0;  ///< how many had to be opened and read
 };
 
 struct SnapshotOptions {
   const Snapshot* previous = nullptr;
   std::set<FileKey> always_read;  ///< files that are mapped shared and writable: their times don't tell (hash.h)
-  bool layer = false;             ///< an overlay's upper layer: whiteouts are entries, not devices that are left out
-  std::string only;               ///< if not empty: look at this one name in the directory, and at nothing else
+  bool layer = false;  ///< an overlay's upper layer: whiteouts are entries, not devices that are left out
+  std::string only;  ///< if not empty: look at this one name in the directory, and at nothing else
   Progress progress;
 };
 /// What is in the directory now. A directory that isn't readable, or a file, is an error that names it.
@@ -79,7 +80,7 @@ Result<Snapshot> take(const Fd& directory, const SnapshotOptions& options);
 /// How one tree becomes another: small, so that rounds cost little. A value for the wire.
 struct TreeDelta {
   std::vector<std::string> removed;  ///< sorted
-  std::vector<Recipe> changed;       ///< new, or different in anything; sorted
+  std::vector<Recipe> changed;  ///< new, or different in anything; sorted
   bool operator==(const TreeDelta&) const = default;
 };
 TreeDelta make_delta(const Tree& from, const Tree& to);
@@ -94,8 +95,8 @@ struct ApplyOptions {
   /// and large files are changed where they lie instead of replaced whole.
   bool private_directory = false;
   bool keep_owner = true;  ///< failing to give a file to its owner is an error; else it stays the caller's
-  bool layer = false;      ///< whiteouts may be made
-  std::string only;        ///< as in SnapshotOptions: other names, and the directory's own metadata, are left alone
+  bool layer = false;  ///< whiteouts may be made
+  std::string only;  ///< as in SnapshotOptions: other names, and the directory's own metadata, are left alone
   Progress progress;
 };
 /// Makes the directory equal to `want`, and returns its new snapshot. `present` is what take() or apply() last said of
@@ -109,21 +110,7 @@ Result<Snapshot> apply(const Fd& directory, const Tree& want, const Snapshot& pr
 /// The name in a tree's root that apply() works in; no tree may have it.
 inline constexpr std::string_view kStagingName = ".godwit-apply";
 
-/// Gives chunks from where they lie in a snapshot's files. Keeps a reference to the directory, none to the snapshot.
-class TreeChunks : public ChunkSource {
- public:
-  static Result<TreeChunks> of(const Fd& directory, const Snapshot& snapshot);
-  [[nodiscard]] bool has(const ChunkId& id) const override { return places_.contains(id); }
-  Result<void> read(const ChunkId& id, std::span<std::byte> out) const override;
-
- private:
-  struct Place {
-    uint32_t path = 0;  ///< index into paths_
-    uint64_t offset = 0;
-  };
-  Fd directory_;
-  std::vector<std::string> paths_;
-  std::unordered_map<ChunkId, Place, ChunkIdHash> places_;
-};
+/// Gives chunks from where they lie in a snapshot's files. Keeps the directory open, and nothing of the snapshot.
+Result<FileChunks> tree_chunks(const Fd& directory, const Snapshot& snapshot);
 
 }  // namespace godwit::files

@@ -49,7 +49,7 @@ class Applying {
   Result<Snapshot> run() {
     TRY_DO(check());
     TRY_DO(look());
-    TRY(auto own, TreeChunks::of(root_, *present_));
+    TRY(auto own, tree_chunks(root_, *present_));
     const AnySource both({&store_, &own});
     decide();
     TRY_DO(open_staging());
@@ -164,20 +164,11 @@ class Applying {
     const int dir = staging_.get();
     int made = 0;
     switch (entry.kind) {
-      case Kind::kRegular:
-        TRY_DO(stage_file(entry, name, chunks));
-        break;
-      case Kind::kSymlink:
-        made = ::symlinkat(entry.target.c_str(), dir, name.c_str());
-        break;
-      case Kind::kFifo:
-        made = ::mkfifoat(dir, name.c_str(), 0600);
-        break;
-      case Kind::kWhiteout:
-        made = ::mknodat(dir, name.c_str(), S_IFCHR, makedev(0, 0));
-        break;
-      case Kind::kDirectory:
-        break;
+      case Kind::kRegular: TRY_DO(stage_file(entry, name, chunks)); break;
+      case Kind::kSymlink: made = ::symlinkat(entry.target.c_str(), dir, name.c_str()); break;
+      case Kind::kFifo: made = ::mkfifoat(dir, name.c_str(), 0600); break;
+      case Kind::kWhiteout: made = ::mknodat(dir, name.c_str(), S_IFCHR, makedev(0, 0)); break;
+      case Kind::kDirectory: break;
     }
     if (made < 0) return fail_errno(errno, "making a " + std::string(kind_name(entry.kind)));
     TRY(auto object, open_beneath(staging_, name, O_PATH | O_NOFOLLOW));

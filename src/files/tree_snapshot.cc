@@ -40,9 +40,7 @@ Result<struct stat> stat_entry(const Fd& dir, const std::string& name, bool& mou
   return st;
 }
 
-bool vanished(const Error& error) {
-  return error.errnum == ENOENT || error.errnum == ENOTDIR || error.errnum == ELOOP;
-}
+bool vanished(const Error& error) { return error.errnum == ENOENT || error.errnum == ENOTDIR || error.errnum == ELOOP; }
 
 class Taking {
  public:
@@ -236,8 +234,6 @@ class Taking {
 
 }  // namespace
 
-Result<Snapshot> take(const Fd& directory, const SnapshotOptions& options) {
-  return Taking(directory, options).run();
-}
+Result<Snapshot> take(const Fd& directory, const SnapshotOptions& options) { return Taking(directory, options).run(); }
 
 }  // namespace godwit::files

@@ -47,7 +47,7 @@ struct Pair {
     Snapshot now = good(take(source_fd, taking));
     const auto wanted = missing_chunks(now.tree, there, store);
     carried = wanted.size();
-    carry(wanted, good(TreeChunks::of(source_fd, now)), store);
+    carry(wanted, good(tree_chunks(source_fd, now)), store);
     there = good(apply(destination_fd, now.tree, there, store, options));
     EXPECT_EQ(good(take(destination_fd, {})).tree, now.tree);
     return now;
@@ -168,7 +168,7 @@ TEST(Tree, looks_at_one_file_only_when_asked_to) {
   taking.only = "out.log";
   const Snapshot now = good(take(p.source_fd, taking));
   EXPECT_EQ(now.tree.entries.size(), 2u);
-  carry(missing_chunks(now.tree, Snapshot{}, p.store), good(TreeChunks::of(p.source_fd, now)), p.store);
+  carry(missing_chunks(now.tree, Snapshot{}, p.store), good(tree_chunks(p.source_fd, now)), p.store);
   ApplyOptions options;
   options.only = "out.log";
   const mode_t mode = good(sys::stat(p.destination.path())).st_mode;
@@ -216,27 +216,13 @@ TEST(Apply, follows_random_changes_of_everything) {
         const std::string a = name();
         const std::string b = name();
         switch (random.below(10)) {
-          case 0:
-            (void)sys::make_dirs(a);
-            break;
-          case 1:
-            (void)sys::remove_tree(a);
-            break;
-          case 2:
-            (void)::symlink("target", a.c_str());
-            break;
-          case 3:
-            (void)::link(a.c_str(), b.c_str());
-            break;
-          case 4:
-            (void)::rename(a.c_str(), b.c_str());
-            break;
-          case 5:
-            (void)::chmod(a.c_str(), 0700 | static_cast<mode_t>(random.below(0100)));
-            break;
-          case 6:
-            (void)::truncate(a.c_str(), static_cast<off_t>(random.below(6 * kChunkSize)));
-            break;
+          case 0: (void)sys::make_dirs(a); break;
+          case 1: (void)sys::remove_tree(a); break;
+          case 2: (void)::symlink("target", a.c_str()); break;
+          case 3: (void)::link(a.c_str(), b.c_str()); break;
+          case 4: (void)::rename(a.c_str(), b.c_str()); break;
+          case 5: (void)::chmod(a.c_str(), 0700 | static_cast<mode_t>(random.below(0100))); break;
+          case 6: (void)::truncate(a.c_str(), static_cast<off_t>(random.below(6 * kChunkSize))); break;
           default: {
             if (random.below(3) == 0) (void)sys::make_dirs(a.substr(0, a.rfind('/')));
             auto file = sys::open(a, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK);
@@ -274,7 +260,7 @@ TEST(Apply, does_not_follow_a_symbolic_link_that_lies_in_the_way) {
   write_at(outside / "file", "outside");
   // Believing that the directory is empty, it meets the link unprepared.
   const Snapshot now = good(take(p.source_fd, {}));
-  carry(missing_chunks(now.tree, p.there, p.store), good(TreeChunks::of(p.source_fd, now)), p.store);
+  carry(missing_chunks(now.tree, p.there, p.store), good(tree_chunks(p.source_fd, now)), p.store);
   ApplyOptions blind;
   blind.private_directory = true;
   EXPECT_FALSE(apply(p.destination_fd, now.tree, p.there, p.store, blind));
@@ -363,12 +349,12 @@ TEST(Delta, leads_from_one_tree_to_the_other_and_fits_no_third) {
   EXPECT_FALSE(patch(random_tree(), {.removed = {}, .changed = {{.path = "z/z"}}}));
 }
 
-TEST(TreeChunks, notice_that_the_file_changed_meanwhile) {
+TEST(FileChunks, notice_that_the_file_changed_meanwhile) {
   TemporaryDir dir;
   write_at(dir / "f", "before");
   const Fd fd = dir.fd();
   const Snapshot now = good(take(fd, {}));
-  const TreeChunks chunks = good(TreeChunks::of(fd, now));
+  const FileChunks chunks = good(tree_chunks(fd, now));
   const ChunkId id = now.tree.find("f")->content.pieces.at(0).id;
   std::vector<std::byte> out(6);
   good(chunks.read(id, out));
