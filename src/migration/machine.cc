@@ -25,7 +25,8 @@ using DA = DestinationAction;
 
 // The two tables are the protocol. A change here is proved or refuted by machine_explorer_test.cc.
 const std::vector<Row<S, SE, SA>>& source_table() {
-  static const std::vector<SA> back = {SA::kSendAbort, SA::kThaw, SA::kFinish};
+  // Thawed first: nothing of it can be running there, and each millisecond is downtime.
+  static const std::vector<SA> back = {SA::kThaw, SA::kSendAbort, SA::kFinish};
   static const std::vector<SA> thaw = {SA::kThaw, SA::kFinish};
   static const std::vector<SA> gone = {SA::kDiscard, SA::kFinish};
   static const std::vector<Row<S, SE, SA>> table = {

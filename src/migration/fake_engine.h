@@ -1,0 +1,248 @@
+// For tests: a unit whose memory is plain buffers and which writes to itself at random while it runs.
+#pragma once
+
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <random>
+#include <sstream>
+#include <thread>
+
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "migration/pages.h"
+
+namespace godwit::migration::fake {
+
+using engine::PageRun;
+using engine::SpaceId;
+
+/// What the tests look at; may lie in memory that processes share.
+struct Flags {
+  std::atomic<int> source_runs{1}, source_copy{1}, destination_runs{0}, destination_copy{0};
+  std::atomic<int> equal{0}, both_ran{0};
+};
+
+inline std::string digest_of_memory(const std::map<SpaceId, std::vector<std::byte>>& spaces) {
+  std::string all;
+  for (const auto& [id, bytes] : spaces) {
+    const auto d = sha256(bytes);
+    all += std::to_string(id) + ":" + std::string(reinterpret_cast<const char*>(d.data()), d.size());
+  }
+  return all;
+}
+
+class Source : public engine::SourceEngine, public engine::PageReader {
+ public:
+  Source(Flags& flags, uint64_t seed, std::vector<size_t> pages, double dirty_per_ms)
+      : flags_(flags), random_(seed), dirty_per_ms_(dirty_per_ms) {
+    for (SpaceId i = 0; i < pages.size(); i++) add_space(i, pages[i]);
+    run();
+  }
+  ~Source() override { stop(); }
+
+  Result<engine::Inspection> inspect() override {
+    return engine::Inspection{blockers, "demands", outline(), memory_bytes()};
+  }
+  Result<void> start_precopy() override { return {}; }
+  Result<engine::Round> precopy_round(engine::PageSink& sink, std::string& renewed) override {
+    if (rounds_++ == 1 && grows) {  // an area that comes while the unit runs
+      const std::scoped_lock lock(mutex_);
+      add_space(static_cast<SpaceId>(spaces_.size()), 7);
+    }
+    engine::Round round;
+    std::vector<PageRun> runs = take_dirty(/*known=*/announced_);
+    if (announced_ != spaces_.size()) {
+      announced_ = spaces_.size();
+      renewed = outline();
+    }
+    for (const auto& r : runs) round.pages_dirty += r.length / kPageSize;
+    if (auto r = sink.pages(runs, *this); !r) return std::unexpected(r.error());
+    return round;
+  }
+  Result<std::string> freeze() override {
+    stop();
+    flags_.source_runs = 0;
+    if (grows) add_space(static_cast<SpaceId>(spaces_.size()), 3);
+    return outline();
+  }
+  Result<std::string> capture(engine::PageSink& sink) override {
+    if (!holes.empty()) {
+      for (const auto& h : holes) std::memset(spaces_[h.space].data() + h.address, 0, h.length);
+      if (auto r = sink.holes(holes); !r) return std::unexpected(r.error());
+    }
+    if (auto r = sink.pages(take_dirty(spaces_.size()), *this); !r) return std::unexpected(r.error());
+    return digest_of_memory(spaces_);
+  }
+  Result<void> thaw() override {
+    if (flags_.source_runs == 0) {
+      flags_.source_runs = 1;
+      if (flags_.destination_runs != 0) flags_.both_ran = 1;
+      run();
+    }
+    return {};
+  }
+  Result<void> discard() override {
+    stop();
+    flags_.source_runs = flags_.source_copy = 0;
+    return {};
+  }
+  Result<void> read(std::span<const PageRun> runs, std::span<std::byte> out) override {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& r : runs) {
+      std::memcpy(out.data(), spaces_[r.space].data() + r.address, r.length);
+      out = out.subspan(r.length);
+    }
+    return {};
+  }
+  [[nodiscard]] uint64_t memory_bytes() const {
+    uint64_t n = 0;
+    for (const auto& [id, bytes] : spaces_) n += bytes.size();
+    return n;
+  }
+  [[nodiscard]] unsigned rounds() const { return rounds_; }
+
+  std::vector<engine::Blocker> blockers;
+  std::vector<PageRun> holes;  ///< dropped while it is frozen
+  bool grows = false;          ///< areas come during pre-copy and before the freeze
+
+ private:
+  void add_space(SpaceId id, size_t pages) {
+    auto& bytes = spaces_[id];
+    bytes.resize(pages * kPageSize);
+    dirty_[id].assign(pages, true);
+    for (size_t p = 0; p < pages; p++) {
+      if (random_() % 4 != 0) scribble(bytes, p);  // a quarter stays zero
+    }
+  }
+  void scribble(std::vector<std::byte>& bytes, size_t page) {
+    uint64_t words[kPageSize / 8];
+    if (random_() % 16 == 0) {
+      std::memset(words, 0, sizeof words);
+    } else {
+      for (auto& w : words) w = compressible ? page : random_();
+    }
+    std::memcpy(bytes.data() + page * kPageSize, words, sizeof words);
+  }
+  std::vector<PageRun> take_dirty(size_t known) {
+    const std::scoped_lock lock(mutex_);
+    std::vector<PageRun> runs;
+    for (auto& [id, bits] : dirty_) {
+      if (id >= known) continue;
+      for (size_t p = 0; p < bits.size(); p++) {
+        if (!bits[p]) continue;
+        bits[p] = false;
+        if (!runs.empty() && runs.back().space == id && runs.back().address + runs.back().length == p * kPageSize) {
+          runs.back().length += kPageSize;
+        } else {
+          runs.push_back({id, p * kPageSize, kPageSize});
+        }
+      }
+    }
+    return runs;
+  }
+  [[nodiscard]] std::string outline() const {
+    std::ostringstream out;
+    for (const auto& [id, bytes] : spaces_) out << id << " " << bytes.size() << "\n";
+    return out.str();
+  }
+  void run() {
+    if (dirty_per_ms_ <= 0) return;
+    runner_ = std::jthread([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        {
+          const std::scoped_lock lock(mutex_);
+          for (double n = dirty_per_ms_; n > 0; n--) {
+            auto it = spaces_.begin();
+            std::advance(it, static_cast<ptrdiff_t>(random_() % spaces_.size()));
+            const size_t page = random_() % (it->second.size() / kPageSize);
+            scribble(it->second, page);
+            dirty_[it->first][page] = true;
+          }
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the rate, not a wait for something
+      }
+    });
+  }
+  void stop() {
+    if (runner_.joinable()) {
+      runner_.request_stop();
+      runner_.join();
+    }
+  }
+
+  Flags& flags_;
+  std::mutex mutex_;
+  std::mt19937_64 random_;
+  double dirty_per_ms_;
+  std::map<SpaceId, std::vector<std::byte>> spaces_;
+  std::map<SpaceId, std::vector<bool>> dirty_;
+  unsigned rounds_ = 0;
+  size_t announced_ = spaces_at_start();
+  std::jthread runner_;
+
+  static size_t spaces_at_start() { return 2; }
+
+ public:
+  bool compressible = false;
+};
+
+class Destination : public engine::DestinationEngine, public engine::PageWriter {
+ public:
+  explicit Destination(Flags& flags) : flags_(flags) {}
+
+  Result<std::vector<engine::Blocker>> admit(const std::string&) override { return blockers; }
+  Result<void> prepare(const std::string& outline) override {
+    std::istringstream in(outline);
+    SpaceId id = 0;
+    size_t bytes = 0;
+    flags_.destination_copy = 1;
+    while (in >> id >> bytes) spaces_[id].resize(bytes);
+    return {};
+  }
+  engine::PageWriter& writer() override { return *this; }
+  Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override {
+    for (const auto& r : runs) {
+      if (auto ok = check(r); !ok) return ok;
+      std::memcpy(spaces_[r.space].data() + r.address, data.data(), r.length);
+      data = data.subspan(r.length);
+    }
+    return {};
+  }
+  Result<void> zero(std::span<const PageRun> runs) override {
+    for (const auto& r : runs) {
+      if (auto ok = check(r); !ok) return ok;
+      std::memset(spaces_[r.space].data() + r.address, 0, r.length);
+    }
+    return {};
+  }
+  Result<void> restore(const std::string& state) override {
+    flags_.equal = state == digest_of_memory(spaces_) ? 1 : 0;
+    return {};
+  }
+  Result<void> resume() override {
+    if (flags_.source_runs != 0) flags_.both_ran = 1;
+    flags_.destination_runs = 1;
+    return {};
+  }
+  Result<void> discard() override {
+    spaces_.clear();
+    flags_.destination_runs = flags_.destination_copy = 0;
+    return {};
+  }
+  std::vector<engine::Blocker> blockers;
+
+ private:
+  Result<void> check(const PageRun& r) {
+    const auto it = spaces_.find(r.space);
+    if (it == spaces_.end() || r.address > it->second.size() || r.length > it->second.size() - r.address) {
+      return fail(Code::kCorrupt, "a run outside of the prepared areas");
+    }
+    return {};
+  }
+  Flags& flags_;
+  std::map<SpaceId, std::vector<std::byte>> spaces_;
+};
+
+}  // namespace godwit::migration::fake

@@ -1,0 +1,92 @@
+// Private to the two drivers: the mailbox that everything which happens goes through, and stream 0.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "godwit/stream.pb.h"
+#include "migration/migration.h"
+
+namespace godwit::migration {
+
+namespace stream = wire::stream;
+
+inline constexpr uint32_t kControlLimit = 256u << 20;  ///< one message; a unit's state is the longest
+inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr size_t kTokenBlock = 64;  ///< inside TLS, first on each stream: length, token, zeros
+
+struct Event {
+  enum class Kind { kMessage, kLinkLost, kAnswer, kCancel, kStream };
+  Kind kind = Kind::kMessage;
+  std::unique_ptr<stream::Control> message;
+  Error error;
+  Answer answer;
+};
+
+class Mailbox {
+ public:
+  void put(Event event);
+  /// The next event, or nothing when `timeout` passed without one.
+  std::optional<Event> take(Nanos timeout);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Event> events_;  // guarded by mutex_
+};
+
+/// Stream 0: sends messages and heartbeats, puts what arrives into the mailbox. Its loss is reported once.
+class ControlLink {
+ public:
+  ControlLink(std::unique_ptr<TlsStream> stream, Mailbox& mailbox, Patience patience, std::function<void()> lost);
+  ~ControlLink();
+  Result<void> send(const stream::Control& message);
+  /// Ends after what was sent was read: waits a moment for the peer to close first.
+  void linger(Nanos at_most);
+  [[nodiscard]] uint64_t bytes() const { return stream_->bytes_written(); }
+
+ private:
+  void listen();
+  void beat();
+  Result<void> receive(stream::Control& message);
+
+  std::unique_ptr<TlsStream> stream_;
+  Mailbox& mailbox_;
+  Patience patience_;
+  std::function<void()> lost_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ending_ = false;  // guarded by mutex_
+  bool over_ = false;    // guarded by mutex_
+  std::jthread listener_, heart_;
+};
+
+Result<void> send_token(TlsStream& s, const std::string& token, Nanos timeout);
+Result<void> check_token(TlsStream& s, const std::string& token, Nanos timeout);
+
+void to_wire(const Error& error, const std::vector<engine::Blocker>& blockers, wire::Failure& out);
+Error from_wire(const wire::Failure& failure, std::vector<engine::Blocker>& blockers);
+void to_wire(const engine::Blocker& b, wire::Blocker& out);
+engine::Blocker from_wire(const wire::Blocker& b);
+
+/// SHA-256 over the page root and the digests of state and files: what the state is known by.
+Digest256 state_digest(const Digest256& page_root, const std::string& state, const std::string& files);
+inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
+inline std::string string_of(const Digest256& d) { return {reinterpret_cast<const char*>(d.data()), d.size()}; }
+
+/// The phases of a move, in order.
+class Phases {
+ public:
+  void add(std::string name, double ms) { list_.push_back({std::move(name), ms}); }
+  [[nodiscard]] const std::vector<engine::Timing>& list() const { return list_; }
+
+ private:
+  std::vector<engine::Timing> list_;
+};
+
+}  // namespace godwit::migration
