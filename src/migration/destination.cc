@@ -203,14 +203,17 @@ Result<void> Incoming::Impl::on_hello(const stream::Hello& hello) {
 }
 
 void Incoming::Impl::handle(DE event) {
-  for (std::optional<DE> next = event; next;) {
-    const auto st = step(state_, *next);
+  for (bool more = true; more;) {
+    const auto st = step(state_, event);
     if (!st.known) return;
     log::debug("move {}: {} -> {}", plan_.migration, name(state_), name(st.next));
     state_ = st.next;
-    next.reset();
+    more = false;
     for (const DA action : st.actions) {
-      if (const auto raised = perform(action)) next = raised;
+      if (const auto raised = perform(action)) {
+        event = *raised;
+        more = true;
+      }
     }
     GODWIT_CHECK(state_ != D::kRunning || ours_, "runs without the commit");
   }

@@ -4,7 +4,10 @@
 // go and end in kConverged, kCaptured, kFailed …); between actions run() waits in the mailbox. A step that has to wait
 // for the destination's reply does so in expect(), which turns whatever else comes (a cut, an Aborted, a cancel, silence)
 // into the event that it means, left in `why_` for the caller at the top.
+#include <sys/socket.h>
+
 #include <atomic>
+#include <cerrno>
 
 #include "base/base.h"
 #include "link/link.h"
@@ -105,14 +108,17 @@ Outcome Outgoing::Impl::run() {
 }
 
 void Outgoing::Impl::handle(SE event) {
-  for (std::optional<SE> next = event; next;) {
-    const auto st = step(state_, *next);
+  for (bool more = true; more;) {
+    const auto st = step(state_, event);
     if (!st.known) return;
     log::debug("move {}: {} -> {}", plan_.migration, name(state_), name(st.next));
     state_ = st.next;
-    next.reset();
+    more = false;
     for (const SA action : st.actions) {
-      if (const auto raised = perform(action)) next = raised;
+      if (const auto raised = perform(action)) {
+        event = *raised;
+        more = true;
+      }
     }
     if (state_ != S::kFrozen) assert_state();
   }
@@ -229,7 +235,10 @@ std::optional<SE> Outgoing::Impl::wait_for_word() {
 Result<std::unique_ptr<TlsStream>> Outgoing::Impl::open_stream(uint32_t index) {
   TRY(Fd socket, dial(endpoint_, plan_.patience.handshake));
   const auto preamble = link::encode({plan_.migration, index, plan_.data_streams + 1});
-  TRY_DO(io::write_full(socket.get(), preamble));
+  // Into the empty buffer of a fresh connection: all of it fits.
+  if (::send(socket.get(), preamble.data(), preamble.size(), MSG_NOSIGNAL) != std::ssize(preamble)) {
+    return std::unexpected(Error{Code::kPeer, errno, "preamble to " + endpoint_});
+  }
   TRY(auto tls,
       TlsStream::handshake(std::move(socket), tls_, pki::Side::kClient, plan_.peer, plan_.patience.handshake));
   TRY_DO(send_token(*tls, plan_.token, plan_.patience.handshake));

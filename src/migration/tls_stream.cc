@@ -31,6 +31,38 @@ int left_ms(Nanos deadline) {
   return static_cast<int>(std::clamp<int64_t>(left + 1, 0, 1 << 30));
 }
 
+// OpenSSL's socket BIO writes with write(2), which raises SIGPIPE when the peer is gone; signals are the program's own
+// business, and a keeper may have to leave them at their default. So the last BIO of the chain is ours.
+int fd_of(BIO* b) { return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(b))); }
+int bio_write(BIO* b, const char* data, int size) {
+  BIO_clear_retry_flags(b);
+  for (;;) {
+    const ssize_t n = ::send(fd_of(b), data, static_cast<size_t>(size), MSG_NOSIGNAL);
+    if (n >= 0) return static_cast<int>(n);
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) BIO_set_retry_write(b);
+    return -1;
+  }
+}
+long bio_ctrl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH || command == BIO_CTRL_DUP ? 1 : 0; }
+
+BIO* quiet_socket_bio(int fd) {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket without SIGPIPE");
+    if (m != nullptr) {
+      BIO_meth_set_write(m, bio_write);
+      BIO_meth_set_ctrl(m, bio_ctrl);
+    }
+    return m;
+  }();
+  BIO* const b = method != nullptr ? BIO_new(method) : nullptr;
+  if (b != nullptr) {
+    BIO_set_data(b, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+    BIO_set_init(b, 1);
+  }
+  return b;
+}
+
 }  // namespace
 
 TlsStream::TlsStream(Fd socket, SSL* ssl) : socket_(std::move(socket)), ssl_(ssl) {}
@@ -46,7 +78,7 @@ Result<std::unique_ptr<TlsStream>> TlsStream::handshake(Fd socket, SSL_CTX* cont
   if (ssl == nullptr) return fail(Code::kFailed, "TLS connection: " + pki::tls_error());
   std::unique_ptr<TlsStream> stream(new TlsStream(std::move(socket), ssl));
   BIO* const in = BIO_new_socket(stream->socket_.get(), BIO_NOCLOSE);
-  BIO* const out = BIO_new_socket(stream->socket_.get(), BIO_NOCLOSE);
+  BIO* const out = quiet_socket_bio(stream->socket_.get());
   BIO* const buffer = BIO_new(BIO_f_buffer());
   if (in == nullptr || out == nullptr || buffer == nullptr) return fail(Code::kFailed, "TLS connection: out of memory");
   BIO_set_write_buffer_size(buffer, kWriteBuffer);
