@@ -14,6 +14,9 @@ constexpr const FileKind* kFileKinds[] = {
     &kDeviceKind,
     &kRegularKind,
     &kUnixSocketKind,
+    &kInetSocketKind,
+    &kNetlinkSocketKind,
+    &kOtherSocketKind,
 };
 
 constexpr const SectionKind* kSectionKinds[] = {

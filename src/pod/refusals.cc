@@ -35,6 +35,8 @@ constexpr Refusal kTable[] = {
      "running the program without io_uring"},
     {"nested-namespace", "a process in a namespace of its own inside the tree",
      "only one level of namespaces is rebuilt", "starting the program without unshare(1) or a container inside it"},
+    {"netlink-unread", "a netlink socket with unread messages", "they tell of this machine's kernel",
+     "trying again a moment later"},
     {"no-permission", "a process that Godwit may not trace", "ptrace over it is denied",
      "running Godwit as root or as its owner"},
     {"pkey", "memory with a protection key", "protection keys are not yet rebuilt",
