@@ -1,6 +1,11 @@
 #include "image/image.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <thread>
 
 #include "image/testing.h"
 
@@ -97,6 +102,53 @@ TEST_P(ImageForms, the_newest_mention_of_a_page_counts) {
 INSTANTIATE_TEST_SUITE_P(All, ImageForms,
                          ::testing::Combine(::testing::Values("directory", "file"), ::testing::Values(0, 1),
                                             ::testing::Values(DigestKind::kXxh3, DigestKind::kSha256)));
+
+TEST(ImageStream, goes_through_a_pipe) {
+  auto [r, w] = *sys::pipe();
+  std::mt19937_64 random(1);
+  FakeMemory memory;
+  const PageRun all{0, 0x1000, 300 * kPageBytes};
+  memory.fill(random, all);
+  std::jthread source([&memory, &all, out = std::move(w)]() mutable {
+    auto writer = ImageWriter::to_stream(std::move(out), {.zstd_level = 1});
+    ASSERT_OK(writer);
+    ASSERT_OK((*writer)->pages(std::span(&all, 1), memory));
+    ASSERT_OK((*writer)->finish(new_manifest()));
+  });
+  const auto image = ImageReader::open_stream(std::move(r));
+  ASSERT_OK(image);
+  FakeMemory back;
+  ASSERT_OK((*image)->load_pages(back));
+  source.join();
+  EXPECT_TRUE(back == memory);
+}
+
+TEST(ImageWriter, a_full_disk_is_an_error_and_leaves_nothing) {
+  for (const bool file : {false, true}) {
+    const TemporaryDir dir;
+    const pid_t child = ::fork();
+    if (child == 0) {
+      // The kernel's limit of a file's size fails in the middle of a write, as a full disk does.
+      ::signal(SIGXFSZ, SIG_IGN);
+      const rlimit limit{20000, 20000};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+      bool right = false;
+      if (auto writer = file ? ImageWriter::to_file(dir / "image", {}) : ImageWriter::to_directory(dir / "image", {})) {
+        std::mt19937_64 random(1);
+        FakeMemory memory;
+        const PageRun all{0, 0x1000, 300 * kPageBytes};
+        memory.fill(random, all);
+        const auto done = (*writer)->pages(std::span(&all, 1), memory);
+        right = !done && done.error().code == Code::kSystem;
+      }
+      ::_exit(right ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(sys::list_dir(dir.path())->empty());
+  }
+}
 
 TEST(ImageWriter, leaves_nothing_when_it_is_not_finished) {
   const TemporaryDir dir;
