@@ -1,4 +1,4 @@
-// cr: threads in poll, ppoll, select, pselect, epoll_wait and epoll_pwait2, with and without time-outs
+// cr: threads in poll, ppoll, select, pselect and epoll_wait, with and without time-outs
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
