@@ -35,12 +35,6 @@ constexpr const FileKind* kFileKinds[] = {
 };
 
 constexpr const SectionKind* kSectionKinds[] = {
-    &kLocksKind,
-};
-// clang-format on
-};
-
-constexpr const SectionKind* kSectionKinds[] = {
     &kUnixPeersSection,
     &kLocksKind,
 };
