@@ -1,0 +1,111 @@
+// What nodes ask: registration, heartbeats, THE COMMIT POINT, ends of units; and how a new machine joins.
+#include <fmt/format.h>
+
+#include "base/base.h"
+#include "controller/services.h"
+
+namespace godwit::controller {
+
+grpc::Status ClusterService::authorize(const Context& context, const std::string& node) const {
+  if (!parts_.secure || rpc::caller(context) == node) return grpc::Status::OK;
+  return rpc::to_status(
+      Error{Code::kRefused, 0, fmt::format("{} can't speak for node {}", rpc::caller(context), node)});
+}
+
+grpc::Status ClusterService::Register(Context* context, const wire::RegisterRequest* request,
+                                      wire::RegisterReply* reply) {
+  if (auto no = authorize(*context, request->node().name()); !no.ok()) return no;
+  if (!pki::valid_name(request->node().name()) || pki::reserved_name(request->node().name()))
+    return rpc::to_status(Error{Code::kUsage, 0, fmt::format("\"{}\" can't be a node's name", request->node().name())});
+  auto verdict = parts_.ledger.register_node(*request);
+  if (!verdict) return rpc::to_status(verdict.error());
+  for (const auto& note : verdict->notes) log::warn("{}", note);
+  log::info("node registered node={} address={} units={}", request->node().name(), request->node().control(),
+            request->units_size());
+  reply->set_heartbeat_ms(kHeartbeatMs);
+  for (const auto& d : verdict->disown) *reply->add_disown() = d;
+  return grpc::Status::OK;
+}
+
+grpc::Status ClusterService::Heartbeat(Context* context, const wire::HeartbeatRequest* request,
+                                       wire::HeartbeatReply* reply) {
+  if (auto no = authorize(*context, request->node()); !no.ok()) return no;
+  // A controller that was started anew hasn't heard what the node has: it must register first.
+  const bool unknown = parts_.ledger.read([&](const State& s, const Now&) {
+    return !s.nodes.contains(request->node()) || !s.seen.contains(request->node());
+  });
+  reply->set_unknown(unknown);
+  if (unknown) return grpc::Status::OK;
+  parts_.ledger.heard(*request);
+  for (const auto& d :
+       parts_.ledger.read([&](const State& s, const Now&) { return disowned(s, request->node(), request->units()); }))
+    *reply->add_disown() = d;
+  return grpc::Status::OK;
+}
+
+grpc::Status ClusterService::Commit(Context* context, const wire::CommitRequest* request, wire::CommitReply* reply) {
+  if (auto no = authorize(*context, request->node()); !no.ok()) return no;
+  if (auto passed = fault::pass("controller.commit"); !passed) return rpc::to_status(passed.error());
+  auto verdict = parts_.ledger.decide([&](const State& s, const Now&) { return commit(s, *request); });
+  // The store could not write (full disk): nothing is decided, the node asks again.
+  if (!verdict) return rpc::to_status(verdict.error().error.as(Code::kPeer));
+  if (auto passed = fault::pass("controller.committed"); !passed) return rpc::to_status(passed.error());
+  *reply = verdict->reply;
+  log::info("commit migration={} unit={} node={} granted={} epoch={} {}", request->migration(), request->unit(),
+            request->node(), reply->granted(), reply->epoch(), reply->reason());
+  return grpc::Status::OK;
+}
+
+grpc::Status ClusterService::Resolve(Context* context, const wire::ResolveRequest* request, wire::ResolveReply* reply) {
+  if (auto no = authorize(*context, request->node()); !no.ok()) return no;
+  const std::string why = fmt::format("node {} heard nothing from the other side", request->node());
+  auto verdict = parts_.ledger.decide([&](const State& s, const Now&) { return resolve(s, *request, why); });
+  if (!verdict) return rpc::to_status(verdict.error().error.as(Code::kPeer));
+  *reply = verdict->reply;
+  log::info("resolve migration={} node={} state={}", request->migration(), request->node(),
+            wire::MigrationState_Name(reply->state()));
+  return grpc::Status::OK;
+}
+
+grpc::Status ClusterService::UnitExited(Context* context, const wire::UnitExitedRequest* request, wire::Empty*) {
+  if (auto no = authorize(*context, request->node()); !no.ok()) return no;
+  auto done = parts_.ledger.decide([&](const State& s, const Now&) { return exited(s, *request); });
+  if (!done) return rpc::to_status(done.error().error.as(Code::kPeer));
+  log::info("unit ended unit={} node={} status={} signal={}", request->unit(), request->node(),
+            request->exit().status(), request->exit().signal());
+  return grpc::Status::OK;
+}
+
+grpc::Status JoinService::Join(grpc::ServerContext*, const wire::JoinRequest* request, wire::JoinReply* reply) {
+  const auto refuse = [](std::string text) { return rpc::to_status(Error{Code::kRefused, 0, std::move(text)}); };
+  if (parts_.authority.key.empty()) return refuse("this controller has no authority to let nodes join");
+  if (!pki::valid_name(request->node()) || pki::reserved_name(request->node()))
+    return refuse(fmt::format("\"{}\" can't be a node's name", request->node()));
+  const std::string digest = pki::sha256_hex(request->token());
+  struct Used {
+    Changes changes;
+  };
+  auto used = parts_.ledger.decide([&](const State& s, const Now& now) -> Outcome<Used> {
+    const auto it = s.tokens.find(digest);
+    if (it == s.tokens.end() || it->second.expires_ms < now.wall_ms)
+      return failure(Code::kRefused,
+                     "this token isn't known, was used, or has expired; make one with: godwit token create");
+    if (!it->second.node.empty() && it->second.node != request->node())
+      return failure(Code::kRefused, fmt::format("this token is for node {}", it->second.node));
+    if (s.nodes.contains(request->node()) && !is_gone(s, now, request->node()))
+      return failure(Code::kRefused,
+                     fmt::format("a node named {} is here already; choose another --name", request->node()));
+    Used out;
+    out.changes.removed_tokens.push_back(digest);
+    return out;
+  });
+  if (!used) return rpc::to_status(used.error());
+  auto certificate = pki::sign_request(parts_.authority, request->csr(), request->node());
+  if (!certificate) return rpc::to_status(certificate.error());
+  reply->set_certificate(*certificate);
+  reply->set_ca(parts_.authority.certificate);
+  log::info("node joined node={}", request->node());
+  return grpc::Status::OK;
+}
+
+}  // namespace godwit::controller

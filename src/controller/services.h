@@ -1,0 +1,94 @@
+// The gRPC services of the controller. Each call: find, decide (ledger), ask a node, answer. No call holds a lock while
+// it waits for a node; each long one looks whether its client is still there.
+//
+// UserService is one class because gRPC wants one; its calls are in service_units.cc, service_moves.cc,
+// service_images.cc and service_streams.cc. ClusterService (the nodes' side, with the commit point) is service_cluster.cc.
+#pragma once
+
+#include <string>
+
+#include "base/pki.h"
+#include "controller/ledger.h"
+#include "controller/mover.h"
+#include "controller/peers.h"
+#include "godwit/control.grpc.pb.h"
+
+namespace godwit::controller {
+
+/// What every call needs. Outlives the server.
+struct Parts {
+  Ledger& ledger;
+  Peers& peers;
+  Mover& mover;
+  bool secure = true;
+  pki::Identity authority;  ///< empty: no node can join through us
+};
+
+class UserService final : public wire::Controller::Service {
+ public:
+  explicit UserService(Parts parts) : parts_(std::move(parts)) {}
+  using Context = grpc::ServerContext;
+  template <typename Event>
+  using Writer = grpc::ServerWriter<Event>;
+
+  grpc::Status Run(Context*, const wire::RunRequest*, wire::UnitReply*) override;
+  grpc::Status Ps(Context*, const wire::PsRequest*, wire::PsReply*) override;
+  grpc::Status Nodes(Context*, const wire::Empty*, wire::NodesReply*) override;
+  grpc::Status Show(Context*, const wire::UnitRequest*, wire::ShowReply*) override;
+  grpc::Status Wait(Context*, const wire::WaitRequest*, wire::UnitReply*) override;
+  grpc::Status Signal(Context*, const wire::SignalRequest*, wire::Empty*) override;
+  grpc::Status Kill(Context*, const wire::UnitRequest*, wire::UnitReply*) override;
+  grpc::Status Check(Context*, const wire::CheckRequest*, wire::CheckReply*) override;
+  grpc::Status Uncordon(Context*, const wire::NodeRequest*, wire::Empty*) override;
+  grpc::Status CreateToken(Context*, const wire::TokenRequest*, wire::TokenReply*) override;
+  grpc::Status Arm(Context*, const wire::ArmRequest*, wire::Empty*) override;
+
+  grpc::Status Move(Context*, const wire::MoveRequest*, Writer<wire::MoveEvent>*) override;
+  grpc::Status Drain(Context*, const wire::DrainRequest*, Writer<wire::DrainEvent>*) override;
+
+  grpc::Status Checkpoint(Context*, const wire::CheckpointRequest*, Writer<wire::CheckpointEvent>*) override;
+  grpc::Status History(Context*, const wire::UnitRequest*, wire::HistoryReply*) override;
+  grpc::Status Restore(Context*, grpc::ServerReaderWriter<wire::RestoreEvent, wire::RestoreInput>*) override;
+
+  grpc::Status Logs(Context*, const wire::LogsRequest*, Writer<wire::Data>*) override;
+  grpc::Status Attach(Context*, grpc::ServerReaderWriter<wire::AttachOutput, wire::AttachInput>*) override;
+
+ private:
+  Outcome<wire::Unit> find(const std::string& word) const;
+  /// OK, or the status for a caller that isn't a user.
+  grpc::Status authorize(const Context& context) const;
+  Outcome<wire::Unit> launch(const RunPlan& plan);
+  Outcome<wire::Unit> restore(const RestorePlan& plan, const std::string& image, uint32_t number,
+                              const std::function<void(const wire::Progress&)>& progress);
+  std::vector<wire::NodeAddress> addresses(const google::protobuf::RepeatedPtrField<std::string>& nodes) const;
+  void copy_elsewhere(wire::Checkpoint& checkpoint, const std::function<void(const wire::Progress&)>& progress);
+
+  Parts parts_;
+};
+
+class ClusterService final : public wire::Cluster::Service {
+ public:
+  explicit ClusterService(Parts parts) : parts_(std::move(parts)) {}
+  using Context = grpc::ServerContext;
+  grpc::Status Register(Context*, const wire::RegisterRequest*, wire::RegisterReply*) override;
+  grpc::Status Heartbeat(Context*, const wire::HeartbeatRequest*, wire::HeartbeatReply*) override;
+  grpc::Status Commit(Context*, const wire::CommitRequest*, wire::CommitReply*) override;
+  grpc::Status Resolve(Context*, const wire::ResolveRequest*, wire::ResolveReply*) override;
+  grpc::Status UnitExited(Context*, const wire::UnitExitedRequest*, wire::Empty*) override;
+
+ private:
+  /// OK, or the status for a caller that speaks for another node than its certificate names.
+  grpc::Status authorize(const Context& context, const std::string& node) const;
+  Parts parts_;
+};
+
+class JoinService final : public wire::Join::Service {
+ public:
+  explicit JoinService(Parts parts) : parts_(std::move(parts)) {}
+  grpc::Status Join(grpc::ServerContext*, const wire::JoinRequest*, wire::JoinReply*) override;
+
+ private:
+  Parts parts_;
+};
+
+}  // namespace godwit::controller
