@@ -1,0 +1,118 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/context.h"
+#include "cli/local.h"
+#include "cli/present.h"
+
+namespace godwit::cli {
+namespace {
+
+/// The file of -o: written beside its name and renamed when whole, so that a cut never leaves half an image there.
+class ImageFile {
+ public:
+  explicit ImageFile(std::string path) : path_(std::move(path)), part_(path_ + ".part") {}
+  ImageFile(const ImageFile&) = delete;
+  ImageFile& operator=(const ImageFile&) = delete;
+  ~ImageFile() {
+    if (fd_.valid()) (void)sys::unlink(part_);
+  }
+  Result<void> open() {
+    TRY(fd_, sys::open(part_, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    return {};
+  }
+  Result<void> write(std::string_view bytes) { return io::write_full(fd_.get(), bytes); }
+  Result<void> finish() {
+    if (::fsync(fd_.get()) != 0) return fail_errno(errno, "writing " + part_);
+    TRY_DO(sys::rename(part_, path_));
+    fd_.reset();
+    return {};
+  }
+
+ private:
+  const std::string path_;
+  const std::string part_;
+  Fd fd_;
+};
+
+int of_unit(Context& context, const Parsed& parsed) {
+  const std::string unit = parsed.argument(0);
+  const std::string path = parsed.get("--output");
+  OR_REPORT(const auto tcp, tcp_policy(parsed));
+  OR_REPORT(auto* controller, context.controller());
+  ImageFile file(path);
+  if (!path.empty())
+    if (auto opened = file.open(); !opened) return context.report(opened.error());
+  wire::CheckpointRequest request;
+  request.set_unit(unit);
+  request.set_want_file(!path.empty());
+  request.set_tcp(tcp);
+  grpc::ClientContext call;
+  ProgressBar bar(unit);
+  const auto stream = controller->Checkpoint(&call, request);
+  wire::CheckpointEvent event;
+  wire::Checkpoint done;
+  Result<void> written;
+  while (stream->Read(&event)) {
+    if (event.has_progress()) bar.show(event.progress());
+    if (event.has_done()) done = event.done();
+    if (event.has_data() && written) {
+      written = file.write(event.data());
+      if (!written) call.TryCancel();
+    }
+  }
+  bar.clear();
+  const auto status = stream->Finish();
+  if (!written) return context.report(written.error());
+  if (!status.ok()) return context.report(status);
+  if (!path.empty())
+    if (auto whole = file.finish(); !whole) return context.report(whole.error());
+  if (context.json) {
+    context.print(checkpoint_json(done, unit, path));
+  } else {
+    context.print(fmt::format("{}@{}: {} ({} new), down {:.1f} ms, in all {:.1f} ms\n", unit, done.number(),
+                              size_text(done.bytes()), size_text(done.bytes_new()), done.downtime_ms(),
+                              done.total_ms()));
+    context.print(phases_text(done.phases()));
+    if (!path.empty()) context.print(fmt::format("written to {}\n", path));
+  }
+  return kDone;
+}
+
+int run(Context& context, const Parsed& parsed) {
+  if (parsed.has("--pid") == !parsed.argument(0).empty())
+    return context.report(Error{Code::kUsage, 0, "godwit checkpoint wants a UNIT or --pid PID"});
+  if (parsed.has("--pid")) return checkpoint_pid(context, parsed);
+  if (parsed.has("--leave-running"))
+    return context.report(Error{Code::kUsage, 0, "--leave-running goes with --pid; a unit always runs on"});
+  return of_unit(context, parsed);
+}
+
+}  // namespace
+
+const Command kCheckpoint = {
+    .name = "checkpoint",
+    .group = "moving",
+    .summary = "keep a unit's present state, to go back to",
+    .arguments = {{"UNIT", "its name or id", Words::kUnit, true}},
+    .options = {{"--output", "-o", "PATH", "also write it to this file; with --pid, the directory for the image",
+                 Words::kFile},
+                {"--pid", "", "PID", "any process tree of this machine instead of a unit; needs no grid"},
+                {"--leave-running", "", "", "with --pid: let it go on afterwards"},
+                {"--tcp", "", "POLICY", "established TCP connections: refuse (the default) or close", Words::kTcp}},
+    .details =
+        "The unit runs on; it stands still for a moment only. The checkpoint becomes UNIT@NUMBER in its history, and a "
+        "second node keeps a copy. With -o FILE it is also written to one file, which can be restored on another "
+        "grid.\n\nWith --pid PID -o DIR the tree of processes that begins with PID is written to DIR and ended, or "
+        "left running with --leave-running. No daemon is needed.",
+    .examples =
+        "  godwit checkpoint sim\n  godwit checkpoint sim -o sim.godwit\n"
+        "  godwit checkpoint --pid 4711 -o /tmp/image --leave-running",
+    .json = true,
+    .run = run};
+
+}  // namespace godwit::cli

@@ -1,0 +1,44 @@
+#include "controller/controller.h"
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/context.h"
+
+namespace godwit::cli {
+namespace {
+
+int run(Context& context, const Parsed& parsed) {
+  log::set_up({.program = "godwit controller",
+               .file = parsed.get("--log"),
+               .level = parsed.has("--verbose") ? "debug" : "info"});
+  controller::Options options;
+  options.state_dir = context.state_dir;
+  options.identity_dir = parsed.get("--identity");
+  options.listen = parsed.has("--listen") ? parsed.get("--listen") : "0.0.0.0:7400";
+  options.join_listen = parsed.get("--join");
+  options.ready_file = parsed.get("--ready");
+  options.insecure = parsed.has("--insecure");
+  return controller::run(options);
+}
+
+}  // namespace
+
+const Command kController = {
+    .name = "controller",
+    .group = "daemons",
+    .summary = "the daemon that decides: units, nodes, moves, history",
+    .options = {{"--listen", "", "ADDRESS", "HOST:PORT or unix:PATH, several with commas; 0.0.0.0:7400 when left out"},
+                {"--join", "", "HOST:PORT", "where machines without a certificate may join"},
+                {"--identity", "", "DIR", "holds ca.crt, controller.crt and .key, ca.key; --state when left out",
+                 Words::kDirectory},
+                {"--ready", "", "FILE", "written when it serves", Words::kFile},
+                {"--log", "", "FILE", "where its log goes; standard error when left out", Words::kFile},
+                {"--verbose", "-v", "", "log more"},
+                {"--insecure", "", "", "no certificates: for tests on one machine"}},
+    .details =
+        "Its whole state is one file, controller.db. Killed at any moment and started again it goes on where it was: "
+        "moves in progress are taken up again. godwit up starts one.",
+    .examples = "  godwit controller --state /var/lib/godwit/controller --listen 10.0.0.1:7400",
+    .run = run};
+
+}  // namespace godwit::cli

@@ -1,0 +1,34 @@
+#include "image/image.h"
+
+#include "cli/command.h"
+#include "cli/context.h"
+
+namespace godwit::cli {
+namespace {
+
+int run(Context& context, const Parsed& parsed) {
+  OR_REPORT(const auto image, image::ImageReader::open(parsed.argument(0)));
+  if (parsed.has("--verify"))
+    if (auto sound = image->verify(); !sound) return context.report(sound.error().in(parsed.argument(0)));
+  image::JsonOptions options;
+  options.runs = parsed.has("--runs");
+  context.print(image::to_json(image->manifest(), options) + "\n");
+  return kDone;
+}
+
+}  // namespace
+
+const Command kImageShow = {.name = "image show",
+                            .group = "moving",
+                            .summary = "what is in an image, as JSON",
+                            .arguments = {{"FILE", "an image file or directory", Words::kFile}},
+                            .options = {{"--verify", "", "", "read all of it and compare every checksum"},
+                                        {"--runs", "", "", "with every run of pages"}},
+                            .details =
+                                "Prints the manifest: whose image it is, what a destination must have, its memory and "
+                                "files. A damaged or foreign file is refused (status 3) and says why.",
+                            .examples = "  godwit image show sim.godwit\n  godwit image show --verify /tmp/image",
+                            .json = true,
+                            .run = run};
+
+}  // namespace godwit::cli

@@ -1,0 +1,60 @@
+#include "node/node.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/context.h"
+#include "cli/parse.h"
+
+namespace godwit::cli {
+namespace {
+
+int run(Context& context, const Parsed& parsed) {
+#ifndef GODWIT_NODE_DAEMON  // TODO(soon): goes when src/node/daemon.cc has landed
+  (void)parsed;
+  return context.report(Error{Code::kRefused, 0, "this build has no node daemon"});
+#else
+  log::set_up(
+      {.program = "godwit node", .file = parsed.get("--log"), .level = parsed.has("--verbose") ? "debug" : "info"});
+  node::Options options;
+  if (!parsed.has("--controller")) {
+    OR_REPORT(options, node::load_options(context.state_dir));
+  } else {
+    OR_REPORT(const long pid, number(parsed, "--outer-pid", 0, 1L << 30, 0));
+    options.state_dir = context.state_dir;
+    options.name = parsed.get("--name");
+    options.controller = parsed.get("--controller");
+    options.listen = parsed.get("--listen");
+    options.data_listen = parsed.get("--data");
+    options.advertise = parsed.get("--advertise");
+    options.root = parsed.get("--root");
+    options.outer_pid = static_cast<int>(pid);
+    options.insecure = parsed.has("--insecure");
+  }
+  options.ready_file = parsed.get("--ready");
+  return node::run(options);
+#endif
+}
+
+}  // namespace
+
+const Command kNode = {
+    .name = "node",
+    .group = "daemons",
+    .summary = "the daemon of one machine",
+    .options = {{"--controller", "", "HOST:PORT", "the grid's controller; what godwit node join wrote when left out"},
+                {"--name", "-n", "NAME", "this node's name; the one in its certificate when left out"},
+                {"--listen", "", "HOST:PORT", "where the controller reaches it; 0.0.0.0:7411 when left out"},
+                {"--data", "", "HOST:PORT", "where moves come in; 0.0.0.0:7412 when left out"},
+                {"--advertise", "", "HOST", "what others call this machine"},
+                {"--root", "", "DIR", "the root file system of its units", Words::kDirectory},
+                {"--ready", "", "FILE", "written when it serves", Words::kFile},
+                {"--log", "", "FILE", "where its log goes; standard error when left out", Words::kFile},
+                {"--outer-pid", "", "PID", "what to report as its process id"},
+                {"--verbose", "-v", "", "log more"},
+                {"--insecure", "", "", "no certificates: for tests on one machine"}},
+    .details =
+        "Starts and keeps units, serves moves, reports its load. Killing it harms no unit: started again it finds "
+        "them and takes up what was in progress. A machine becomes a node with godwit node join.",
+    .examples = "  godwit node --state /var/lib/godwit/node",
+    .run = run};
+
+}  // namespace godwit::cli

@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+#include <grp.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/context.h"
+#include "cli/present.h"
+#include "cli/session.h"
+
+extern char** environ;  // NOLINT
+
+namespace godwit::cli {
+namespace {
+
+/// The caller's environment without what is meant for this program itself.
+void copy_environment(wire::UnitSpec& spec, const std::vector<std::string>& more) {
+  for (char** entry = environ; *entry; ++entry)
+    if (!std::string_view(*entry).starts_with("GODWIT_")) spec.add_env(*entry);
+  for (const auto& e : more) {
+    const std::string name = e.substr(0, e.find('=') + 1);
+    auto* env = spec.mutable_env();
+    env->erase(std::remove_if(env->begin(), env->end(), [&](const auto& have) { return have.starts_with(name); }),
+               env->end());
+    spec.add_env(e);
+  }
+}
+
+void copy_user(wire::UnitSpec& spec) {
+  spec.set_uid(::geteuid());
+  spec.set_gid(::getegid());
+  std::vector<gid_t> groups(NGROUPS_MAX);
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  for (int i = 0; i < count; ++i) spec.add_groups(groups[static_cast<size_t>(i)]);
+}
+
+Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
+  wire::UnitSpec spec;
+  spec.set_name(parsed.get("--name"));
+  for (const auto& word : parsed.arguments) spec.add_argv(word);
+  for (const auto& e : parsed.all("--env"))
+    if (e.find('=') == std::string::npos || e.front() == '=')
+      return fail(Code::kUsage, fmt::format("--env wants NAME=VALUE, not \"{}\"", e));
+  copy_environment(spec, parsed.all("--env"));
+  copy_user(spec);
+  if (parsed.has("--dir")) {
+    TRY(const std::string dir, real_path(parsed.get("--dir")));
+    spec.set_dir(dir);
+  }
+  for (const auto& path : parsed.all("--with")) {
+    TRY(const std::string real, real_path(path));
+    spec.add_with(real);
+  }
+  TRY(const std::string here, real_path("."));
+  const bool inside = !spec.dir().empty() && (here + "/").starts_with(spec.dir() + "/");
+  spec.set_cwd(spec.dir().empty() || inside ? here : spec.dir());
+  if (parsed.has("--cwd")) {
+    if (parsed.get("--cwd").front() != '/') return fail(Code::kUsage, "--cwd wants an absolute path");
+    spec.set_cwd(parsed.get("--cwd"));
+  }
+  TRY(const auto tcp, tcp_policy(parsed));
+  spec.set_tcp(tcp);
+  spec.set_tty(parsed.has("--tty"));
+  spec.set_interactive(parsed.has("--interactive") || parsed.has("--tty"));
+  return spec;
+}
+
+int run(Context& context, const Parsed& parsed) {
+  OR_REPORT(wire::UnitSpec spec, make_spec(parsed));
+  if (spec.tty()) {
+    if (!::isatty(STDIN_FILENO))
+      return context.report(Error{Code::kUsage, 0, "-t needs a terminal, and standard input is none; use -i alone"});
+    *spec.mutable_window() = window_size();
+  }
+  OR_REPORT(auto* controller, context.controller());
+  wire::RunRequest request;
+  *request.mutable_spec() = spec;
+  request.set_node(parsed.get("--node"));
+  wire::UnitReply reply;
+  grpc::ClientContext call;
+  if (const auto status = controller->Run(&call, request, &reply); !status.ok()) return context.report(status);
+  if (spec.interactive()) return attach_session(context, reply.unit().id(), spec.tty());
+  context.print(context.json ? unit_json(reply.unit()) : reply.unit().id() + "\n");
+  return kDone;
+}
+
+}  // namespace
+
+const Command kRun = {
+    .name = "run",
+    .group = "units",
+    .summary = "start a program as a unit that can be moved",
+    .arguments = {{"CMD", "the program and its arguments", Words::kCommand, false, true}},
+    .options = {{"--name", "-n", "NAME", "the unit's name; made from the program's when left out"},
+                {"--node", "", "NODE", "where it starts; the least loaded node when left out", Words::kNode},
+                {"--dir", "-d", "DIR", "a work directory that travels with the unit, with all that is written to it",
+                 Words::kDirectory},
+                {"--with", "", "PATH", "a file or tree to carry beside what the program has open", Words::kFile, true},
+                {"--cwd", "", "DIR", "the directory it starts in, as an absolute path on the node", Words::kDirectory},
+                {"--env", "-e", "NAME=VALUE", "one more environment variable", Words::kNone, true},
+                {"--tcp", "", "POLICY", "at a move, established TCP connections are refused or closed", Words::kTcp},
+                {"--interactive", "-i", "", "join this standard input and output to it, and wait for its end"},
+                {"--tty", "-t", "", "give it a terminal (with -i: -it)"}},
+    .details =
+        "Starts CMD on a node, with this user's identity, environment and directory, and prints the unit's id. The "
+        "program is not changed and needs no preparation. Its standard output and error are kept: godwit logs.\n\n"
+        "With -i or -it the command stays joined to the unit wherever it moves, and ends with status 0 when the "
+        "program ended with 0, else 1. The keys ctrl-p ctrl-q leave a terminal without ending the program.",
+    .examples =
+        "  godwit run -- blastn -db nt -query q.fa -out report.txt\n"
+        "  godwit run --name sim --node node-1 --dir ~/sim -- ./simulate --steps 1000000\n"
+        "  godwit run -it -- bash",
+    .json = true,
+    .run = run};
+
+}  // namespace godwit::cli
