@@ -17,6 +17,8 @@ namespace godwit::node {
 
 inline constexpr int kControlPort = 7411;
 inline constexpr int kDataPort = 7412;
+/// Machines without a certificate join at the controller's port plus this (`godwit controller --join`).
+inline constexpr int kJoinPortOffset = 1;
 
 /// `godwit node`.
 struct Options {

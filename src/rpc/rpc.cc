@@ -93,7 +93,8 @@ std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& iden
 std::shared_ptr<grpc::ServerCredentials> join_server_credentials(const Identity& identity) {
   if (!identity.secure()) return grpc::InsecureServerCredentials();
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  options.pem_key_cert_pairs.push_back({identity.key, identity.certificate});
+  // With the authority in the chain: the joining machine finds the one that its token names.
+  options.pem_key_cert_pairs.push_back({identity.key, identity.certificate + identity.ca});
   return grpc::SslServerCredentials(options);
 }
 

@@ -1,0 +1,47 @@
+// Cluster: what this node asks the controller. Questions about who owns a unit are asked until they are answered.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "godwit/control.grpc.pb.h"
+#include "rpc/rpc.h"
+
+namespace godwit::node {
+
+class Cluster {
+ public:
+  Cluster(const std::string& address, const rpc::Identity& identity, std::string node);
+
+  Result<wire::RegisterReply> register_node(const wire::RegisterRequest& request);
+  Result<wire::HeartbeatReply> heartbeat(const wire::HeartbeatRequest& request);
+
+  // These return empty only when stop() was called or `wanted` no longer holds: no answer is not an answer.
+  using Wanted = std::function<bool()>;
+  std::optional<wire::CommitReply> commit(const wire::CommitRequest& request, const Wanted& wanted);
+  std::optional<wire::ResolveReply> resolve(const std::string& migration, const Wanted& wanted);
+  bool unit_exited(const wire::UnitExitedRequest& request, const Wanted& wanted);
+
+  /// Waits; false when stop() was called.
+  bool pause(std::chrono::milliseconds time);
+  /// Ends all waiting.
+  void stop();
+  bool stopping() const { return stopping_; }
+
+ private:
+  bool until_answered(const char* what, const Wanted& wanted,
+                      const std::function<grpc::Status(grpc::ClientContext&)>& ask);
+
+  const std::string node_;
+  const std::unique_ptr<wire::Cluster::Stub> stub_;
+  std::atomic<bool> stopping_ = false;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+}  // namespace godwit::node

@@ -1,0 +1,268 @@
+#include "node/daemon.h"  // first, so that the header proves self-contained
+
+#include <algorithm>
+
+#include "base/base.h"
+#include "node/keeper_process.h"
+#include "node/load.h"
+
+namespace godwit::node {
+namespace {
+
+using std::chrono::milliseconds;
+namespace k = wire::keeper;
+
+constexpr milliseconds kRegisterAgain{200};
+constexpr milliseconds kDefaultHeartbeat{1000};
+// What a commit that was under way when the last daemon died may take to be known before this one says what it has.
+constexpr milliseconds kCommitGrace{3000};
+
+bool valid_id(const std::string& id) {
+  return !id.empty() && id.size() <= 64 &&
+         std::ranges::all_of(id, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-'; });
+}
+
+}  // namespace
+
+Daemon::Daemon(Options options, rpc::Identity identity)
+    : options_(std::move(options)),
+      identity_(std::move(identity)),
+      cluster_(options_.controller, identity_, options_.name) {}
+
+Daemon::~Daemon() {
+  stop();
+  // The connections end first: no event comes any more, so no job is added while the jobs are waited for.
+  {
+    const std::lock_guard lock(units_mutex_);
+    for (auto& [id, unit] : units_) unit->drop_keeper();
+  }
+  const std::lock_guard lock(jobs_mutex_);
+  for (auto& job : jobs_) job.thread.join();
+}
+
+void Daemon::stop() { cluster_.stop(); }
+
+void Daemon::work(std::function<void()> job) {
+  const std::lock_guard lock(jobs_mutex_);
+  for (auto it = jobs_.begin(); it != jobs_.end();) {
+    if (it->done) {
+      it->thread.join();
+      it = jobs_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  Job& mine = jobs_.emplace_back();
+  mine.thread = std::thread([&mine, job = std::move(job)] {
+    job();
+    mine.done = true;
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------ registration
+
+wire::NodeInfo Daemon::info() const {
+  wire::NodeInfo info = describe_machine(options_.root, options_.state_dir);
+  info.set_name(options_.name);
+  const auto port = [](const std::string& address) { return address.substr(address.rfind(':')); };
+  info.set_control(options_.advertise + port(options_.listen));
+  info.set_data(options_.advertise + port(options_.data_listen));
+  info.set_pid(options_.outer_pid != 0 ? options_.outer_pid : ::getpid());
+  info.set_units(static_cast<uint32_t>(loads().size()));
+  return info;
+}
+
+std::vector<wire::UnitLoad> Daemon::loads() const {
+  std::vector<UnitPtr> all;
+  {
+    const std::lock_guard lock(units_mutex_);
+    for (const auto& [id, unit] : units_) all.push_back(unit);
+  }
+  std::vector<wire::UnitLoad> out;
+  for (const auto& unit : all) {
+    if (auto load = unit->load()) out.push_back(std::move(*load));
+  }
+  return out;
+}
+
+void Daemon::settle_commits() {
+  const auto limit = std::chrono::steady_clock::now() + kCommitGrace;
+  const auto open = [&] {
+    const std::lock_guard lock(units_mutex_);
+    return std::ranges::any_of(units_, [](const auto& row) {
+      const auto record = row.second->record();
+      const auto keeper = row.second->keeper();
+      return keeper && keeper->state().phase() == k::RECEIVING && keeper->state().frozen() && record.epoch == 0;
+    });
+  };
+  while (open() && std::chrono::steady_clock::now() < limit && cluster_.pause(milliseconds(20))) {
+  }
+}
+
+void Daemon::keep_registered(const std::function<void()>& registered) {
+  settle_commits();
+  bool known_there = false, ever = false, told = false;
+  milliseconds beat = kDefaultHeartbeat;
+  do {
+    std::vector<wire::Disown> disowned;
+    for (const auto& load : loads()) {
+      if (const auto unit = known(load.unit())) {
+        if (const auto keeper = unit->keeper()) (void)keeper->refresh();
+      }
+    }
+    if (!known_there) {
+      wire::RegisterRequest request;
+      *request.mutable_node() = info();
+      for (const auto& load : loads()) *request.add_units() = load;
+      const auto reply = cluster_.register_node(request);
+      if (!reply) {
+        if (!std::exchange(told, true)) log::warn("not registered yet: {}", reply.error().message());
+        beat = kRegisterAgain;
+        continue;
+      }
+      known_there = true, told = false;
+      beat = milliseconds(std::clamp<uint32_t>(reply->heartbeat_ms(), 50, 60'000));
+      disowned.assign(reply->disown().begin(), reply->disown().end());
+      log::info("registered controller={}", options_.controller);
+      if (!std::exchange(ever, true)) registered();
+    } else {
+      wire::HeartbeatRequest request;
+      request.set_node(options_.name);
+      *request.mutable_load() = measure_load(options_.state_dir);
+      for (const auto& load : loads()) *request.add_units() = load;
+      const auto reply = cluster_.heartbeat(request);
+      if (reply && reply->unknown()) {
+        known_there = false;
+        beat = kRegisterAgain;
+      }
+      if (reply) disowned.assign(reply->disown().begin(), reply->disown().end());
+    }
+    for (const auto& d : disowned) {
+      work([this, d] {
+        log::warn("the controller disowns unit={} epoch={}", d.unit(), d.epoch());
+        if (auto done = discard(d); !done) log::warn("not discarded: {}", done.error().error.message());
+      });
+    }
+  } while (cluster_.pause(beat));
+}
+
+// ------------------------------------------------------------------------------------------------------------- units
+
+std::shared_ptr<std::mutex> Daemon::gate(const std::string& id) {
+  const std::lock_guard lock(units_mutex_);
+  auto& gate = gates_[id];
+  if (!gate) gate = std::make_shared<std::mutex>();
+  return gate;
+}
+
+Daemon::UnitPtr Daemon::known(const std::string& id) const {
+  const std::lock_guard lock(units_mutex_);
+  const auto it = units_.find(id);
+  return it == units_.end() ? nullptr : it->second;
+}
+
+Outcome<Daemon::UnitPtr> Daemon::unit(const std::string& id) const {
+  if (auto found = known(id)) return found;
+  return failed(Code::kNotFound, "no unit " + id + " on " + options_.name);
+}
+
+Daemon::UnitPtr Daemon::unit_of_migration(const std::string& migration) const {
+  if (migration.empty()) return nullptr;
+  const std::lock_guard lock(units_mutex_);
+  for (const auto& [id, unit] : units_) {
+    if (unit->record().migration == migration) return unit;
+  }
+  return nullptr;
+}
+
+Outcome<void> Daemon::make_room(const std::string& id) {
+  if (!valid_id(id)) return failed(Code::kUsage, "not a unit's id: " + id);
+  if (const auto old = known(id)) {
+    if (const auto keeper = old->keeper()) {
+      auto state = keeper->refresh();
+      const auto phase = state ? state->phase() : keeper->state().phase();
+      if (phase != k::GONE && phase != k::ENDED && phase != k::EMPTY) {
+        return failed(Code::kRefused,
+                      "unit " + id + " is on " + options_.name + " already (" + k::Phase_Name(phase) + ")");
+      }
+    }
+    remove(old);
+  }
+  if (auto cleared = sys::remove_tree(unit_dir(id)); !cleared) return failed(cleared.error());
+  return {};
+}
+
+Outcome<Daemon::UnitPtr> Daemon::new_keeper(const UnitRecord& record) {
+  TRY_DO(make_room(record.unit));
+  const std::string dir = unit_dir(record.unit);
+  std::string fault;
+  {
+    const std::lock_guard lock(fault_mutex_);
+    fault = fault_;
+  }
+  const auto start = [&]() -> Result<UnitPtr> {
+    TRY_DO(sys::make_dirs(dir, 0700));
+    TRY_DO(save_record(dir, record));
+    TRY_DO(start_keeper({record.unit, dir, options_.state_dir, options_.name, options_.root}, fault));
+    auto unit = std::make_shared<Unit>(record, dir);
+    // It must be found by its events, which may come at once.
+    {
+      const std::lock_guard lock(units_mutex_);
+      units_[record.unit] = unit;
+    }
+    TRY_DO(unit->attach_keeper(unit, [this](const UnitPtr& u, const Packet* p) { on_durable(u, p); }));
+    return unit;
+  };
+  auto unit = start();
+  if (unit) return *unit;
+  std::string words = io::read_file(dir + "/keeper.log", 1u << 16).value_or("");
+  while (!words.empty() && words.back() == '\n') words.pop_back();
+  if (words.size() > 400) words.erase(0, words.size() - 400);
+  {
+    const std::lock_guard lock(units_mutex_);
+    units_.erase(record.unit);
+  }
+  (void)sys::remove_tree(dir);
+  Error why = unit.error().in("starting a keeper").as(Code::kFailed);
+  if (!words.empty()) why.text += "; it said: " + words;
+  return failed(std::move(why));
+}
+
+void Daemon::remove(const UnitPtr& unit) {
+  const std::string id = unit->record().unit;
+  if (const auto keeper = unit->keeper()) {
+    Packet packet;
+    packet.mutable_shutdown();
+    (void)keeper->request(std::move(packet));
+  }
+  unit->set_gone();
+  unit->drop_keeper();
+  {
+    const std::lock_guard lock(units_mutex_);
+    if (const auto it = units_.find(id); it != units_.end() && it->second == unit) units_.erase(it);
+  }
+  if (auto removed = sys::remove_tree(unit->dir()); !removed) log::warn("{}", removed.error().message());
+}
+
+Outcome<void> Daemon::arm(const std::string& spec) {
+  if (auto armed = fault::arm(spec); !armed) return failed(armed.error());
+  std::vector<UnitPtr> all;
+  {
+    const std::lock_guard lock(fault_mutex_);
+    fault_ = spec;
+  }
+  {
+    const std::lock_guard lock(units_mutex_);
+    for (const auto& [id, unit] : units_) all.push_back(unit);
+  }
+  for (const auto& unit : all) {
+    const auto keeper = unit->keeper();
+    if (!keeper) continue;
+    Packet packet;
+    packet.mutable_arm()->set_spec(spec);
+    TRY_DO(keeper->request(std::move(packet)));
+  }
+  return {};
+}
+
+}  // namespace godwit::node

@@ -1,0 +1,142 @@
+// Logs and attach. What a unit writes is in its out.log, also when it has a terminal (the keeper copies it there): so
+// both are the following of one file, and attach sends input to the keeper beside.
+#include <algorithm>
+#include <thread>
+
+#include "base/base.h"
+#include "node/follow.h"
+#include "node/service.h"
+
+namespace godwit::node {
+namespace {
+
+namespace k = wire::keeper;
+
+// How often it is looked whether the unit ended or left; what it writes is seen at once.
+constexpr int kLookMs = 50;
+// A newly attached terminal is shown so much of what was written before: the prompt, most likely.
+constexpr uint64_t kShownBefore = 4096;
+constexpr size_t kInputPiece = 32u << 10;
+
+enum class Stay { kHere, kEnded, kLeft };
+Stay stay_of(const Unit& unit) {
+  const auto news = unit.news();
+  if (unit.record().ended) return Stay::kEnded;
+  // A keeper that is lost without an end: its daemon side is finding out what became of the unit.
+  return news.gone ? Stay::kLeft : Stay::kHere;
+}
+
+}  // namespace
+
+grpc::Status NodeService::Logs(Context* context, const wire::LogsRequest* request, Writer<wire::Data>* writer) {
+  if (auto no = authorize(*context); !no.ok()) return no;
+  auto unit = daemon_.unit(request->unit());
+  if (!unit) return rpc::to_status(unit.error());
+  uint64_t offset = request->offset();
+  if (request->tail_lines() > 0) {
+    auto at = Follow::tail((*unit)->log_path(), static_cast<uint64_t>(request->tail_lines()));
+    if (!at) return rpc::to_status(at.error());
+    offset = *at;
+  }
+  auto follow = Follow::open((*unit)->log_path(), offset);
+  if (!follow) return rpc::to_status(follow.error());
+  for (;;) {
+    const Stay before = stay_of(**unit);  // looked at first: what was written before the end is read after it
+    auto text = follow->read();
+    if (!text) return rpc::to_status(text.error());
+    if (!text->empty()) {
+      wire::Data data;
+      data.set_offset(follow->offset() - text->size());
+      data.set_data(std::move(*text));
+      if (!writer->Write(data)) return {grpc::StatusCode::CANCELLED, "the caller left"};
+      continue;
+    }
+    if (!request->follow() || before != Stay::kHere) return grpc::Status::OK;
+    if (context->IsCancelled()) return {grpc::StatusCode::CANCELLED, "the caller left"};
+    follow->wait(kLookMs);
+  }
+}
+
+namespace {
+
+using AttachStream = grpc::ServerReaderWriter<wire::AttachOutput, wire::AttachInput>;
+
+// Everything that the user types, in order, until he or the unit is gone.
+void forward_input(AttachStream* stream, const Unit& unit) {
+  wire::AttachInput input;
+  while (stream->Read(&input)) {
+    const auto keeper = unit.keeper();
+    if (!keeper) return;
+    k::Packet packet;
+    if (input.has_window()) {
+      *packet.mutable_resize()->mutable_window() = input.window();
+      (void)keeper->request(std::move(packet));
+      continue;
+    }
+    if (input.has_end_of_input()) {
+      packet.mutable_input()->set_end(true);
+      (void)keeper->request(std::move(packet));
+      continue;
+    }
+    for (size_t at = 0; at < input.data().size(); at += kInputPiece) {
+      k::Packet piece;
+      piece.mutable_input()->set_data(input.data().substr(at, kInputPiece));
+      if (!keeper->request(std::move(piece), {}, std::chrono::minutes(10))) break;
+    }
+  }
+}
+
+}  // namespace
+
+grpc::Status NodeService::Attach(Context* context, AttachStream* stream) {
+  if (auto no = authorize(*context); !no.ok()) return no;
+  wire::AttachInput first;
+  if (!stream->Read(&first) || !first.has_unit()) {
+    return rpc::to_status(Error{Code::kUsage, 0, "the first message must name the unit"});
+  }
+  auto unit = daemon_.unit(first.unit());
+  if (!unit) return rpc::to_status(unit.error());
+  uint64_t offset = first.offset();
+  if (offset == 0) {
+    const auto st = sys::stat((*unit)->log_path());
+    const uint64_t size = st ? static_cast<uint64_t>(st->st_size) : 0;
+    offset = size - std::min(size, kShownBefore);
+  }
+  auto follow = Follow::open((*unit)->log_path(), offset);
+  if (!follow) return rpc::to_status(follow.error());
+  wire::AttachOutput output;
+  output.set_attached(true);
+  (void)stream->Write(output);
+
+  std::thread typing([&] { forward_input(stream, **unit); });
+  for (;;) {
+    const Stay before = stay_of(**unit);
+    auto text = follow->read();
+    output.Clear();
+    if (text && !text->empty()) {
+      output.set_offset(follow->offset() - text->size());
+      output.set_data(std::move(*text));
+      if (!stream->Write(output)) break;
+      continue;
+    }
+    if (!text || before == Stay::kLeft) {
+      output.set_moved(true);
+      (void)stream->Write(output);
+      break;
+    }
+    if (before == Stay::kEnded) {
+      const auto record = (*unit)->record();
+      output.mutable_exit()->set_status(record.status);
+      output.mutable_exit()->set_signal(record.signal);
+      (void)stream->Write(output);
+      break;
+    }
+    if (context->IsCancelled()) break;
+    follow->wait(kLookMs);
+  }
+  // The reading side ends when the caller does: it was told, or is gone.
+  typing.join();
+  return grpc::Status::OK;
+}
+
+}  // namespace godwit::node
