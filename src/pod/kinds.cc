@@ -10,18 +10,35 @@
 namespace godwit::pod {
 namespace {
 
+// clang-format off: one row a line
 constexpr const FileKind* kFileKinds[] = {
+    &kUnsupportedKind,  // before all: a file of mqueuefs looks like a regular one
+    &kKernelFileKind,   // before those that look at names
+    &kMemfdKind,        // before deleted: its link says "(deleted)" too
+    &kDeletedKind,
+    &kPathKind,         // after those that can open with O_PATH themselves, before those that can't
     &kDeviceKind,
+    &kPipeKind,
+    &kFifoKind,
+    &kEventfdKind,
+    &kSignalfdKind,
+    &kTimerfdKind,
+    &kPidfdKind,
+    &kEpollKind,
+    &kInotifyKind,
     &kRegularKind,
     &kUnixSocketKind,
     &kInetSocketKind,
     &kNetlinkSocketKind,
     &kOtherSocketKind,
+    &kUnknownKind,      // last
 };
 
 constexpr const SectionKind* kSectionKinds[] = {
     &kUnixPeersSection,
+    &kLocksKind,
 };
+// clang-format on
 
 }  // namespace
 

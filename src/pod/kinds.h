@@ -74,7 +74,8 @@ struct HeldDescriptor {
   pid_t pid;
   int fd;
   FileId file;
-  mode_t mode;  ///< st_mode of the file: most of them can be passed over by it
+  mode_t mode;     ///< st_mode of the file: most of them can be passed over by it
+  unsigned flags;  ///< F_GETFL of it
 };
 
 /// What a kind may ask for during a dump. The tree is frozen (inspecting: it may be running, see inspecting()).

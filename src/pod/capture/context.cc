@@ -88,7 +88,8 @@ std::vector<HeldDescriptor> Capture::descriptors() {
     const auto host = host_pid(process.pid());
     if (!host) continue;
     for (const auto& d : process.descriptors()) {
-      all.push_back({*host, process.pid(), d.fd(), d.file(), files_.entries()[d.file() - 1]->st.st_mode});
+      const FileEntry& file = *files_.entries()[d.file() - 1];
+      all.push_back({*host, process.pid(), d.fd(), d.file(), file.st.st_mode, file.flags});
     }
   }
   return all;

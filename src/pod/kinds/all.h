@@ -5,8 +5,24 @@
 
 namespace godwit::pod {
 
-extern const FileKind kDeviceKind;   // device.cc: /dev/null and its like
-extern const FileKind kRegularKind;  // regular.cc: regular files and directories by path
+extern const FileKind kDeletedKind;      // deleted.cc: files without a name, O_TMPFILE
+extern const FileKind kDeviceKind;       // device.cc: /dev/null and its like
+extern const FileKind kEpollKind;        // epoll.cc
+extern const FileKind kEventfdKind;      // eventfd.cc
+extern const FileKind kFifoKind;         // fifo.cc: named pipes
+extern const FileKind kInotifyKind;      // inotify.cc
+extern const FileKind kKernelFileKind;   // kernel_file.cc: /proc, /sys, control groups
+extern const FileKind kMemfdKind;        // memfd.cc
+extern const FileKind kPathKind;         // path.cc: O_PATH
+extern const FileKind kPidfdKind;        // pidfd.cc
+extern const FileKind kPipeKind;         // pipe.cc
+extern const FileKind kRegularKind;      // regular.cc: regular files and directories by path
+extern const FileKind kSignalfdKind;     // signalfd.cc
+extern const FileKind kTimerfdKind;      // timerfd.cc
+extern const FileKind kUnknownKind;      // unsupported.cc: the last row, whatever nobody knows
+extern const FileKind kUnsupportedKind;  // unsupported.cc: what is known not to be movable
+
+extern const SectionKind kLocksKind;  // locks.cc: flock, fcntl locks, leases
 
 extern const FileKind kUnixSocketKind;      // unix_socket.cc: UNIX sockets of every type
 extern const FileKind kInetSocketKind;       // inet_socket.cc: TCP and UDP without established connections

@@ -83,7 +83,7 @@ class FakeTree : public DumpContext {
     if (number < 0) number = fd;
     for (auto& e : entries_) {
       if (::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_FILE, e->ours.get(), fd) == 0) {
-        held_.push_back({pid, pid, number, e->id, e->st.st_mode});
+        held_.push_back({pid, pid, number, e->id, e->st.st_mode, e->flags});
         return e->id;
       }
     }
@@ -100,7 +100,7 @@ class FakeTree : public DumpContext {
     e->fd = number;
     e->object = "fd " + std::to_string(number) + " of pid " + std::to_string(pid);
     e->pid = pid;
-    held_.push_back({pid, pid, number, e->id, e->st.st_mode});
+    held_.push_back({pid, pid, number, e->id, e->st.st_mode, e->flags});
     entries_.push_back(std::move(e));
     return entries_.back()->id;
   }

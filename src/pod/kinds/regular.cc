@@ -8,6 +8,7 @@
 #include "godwit/pod.pb.h"
 #include "godwit/pod_kinds_regular.pb.h"
 #include "pod/kinds/all.h"
+#include "pod/kinds/common.h"
 
 namespace godwit::pod {
 namespace {
@@ -34,10 +35,11 @@ Result<Fd> restore(RestoreContext&, const pb::OpenFile& file) {
   pb::RegularFile state;
   if (!state.ParseFromString(file.state())) return fail(Code::kCorrupt, "the state of a regular file can't be parsed");
   // What created or emptied the file then must not do so again.
-  const int flags = static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC);
+  const int flags = static_cast<int>(kinds::open_flags(file)) | O_NOCTTY;
   TRY(Fd fd, sys::open(state.path(), flags | (state.directory() ? O_DIRECTORY : 0)));
   TRY(const auto st, sys::stat(fd));
-  if (!state.directory() && !S_ISREG(st.st_mode)) return fail(Code::kFailed, state.path() + " is no longer a regular file");
+  if (!state.directory() && !S_ISREG(st.st_mode))
+    return fail(Code::kFailed, state.path() + " is no longer a regular file");
   return fd;
 }
 
