@@ -13,8 +13,10 @@
 #pragma once
 
 #include "files/chunk.h"
+#include "files/demand.h"
 #include "files/hash.h"
 #include "files/recipe.h"
 #include "files/refusals.h"
 #include "files/share_probe.h"
 #include "files/tree.h"
+#include "files/view.h"

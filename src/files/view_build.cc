@@ -1,0 +1,199 @@
+// build_view(): the mounts of a view, and trying them.
+//
+// All is put together below a prefix: the stage directory if the root itself is layered (then the stage becomes the
+// root at the end), else nothing. To lay a layer over a mount: clone what is mounted on it, mount the overlay over it,
+// attach the clones again. A clone is a new mount of the same thing, so the host's own are never moved.
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/io.h"
+#include "base/sys.h"
+#include "files/beneath.h"
+#include "files/mounts.h"
+#include "files/refusals.h"
+#include "files/view.h"
+
+namespace godwit::files {
+namespace {
+
+// In overlay's options ':' separates lower layers and ',' options; a backslash takes that from them.
+std::string escaped(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (c == ':' || c == ',' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+Result<void> mount_overlay(const ViewPlan& plan, const ViewPlan::Layer& layer, const std::string& lower,
+                           const std::string& target) {
+  TRY_DO(sys::make_dirs(layer.directory + "/upper"));
+  TRY_DO(sys::make_dirs(layer.directory + "/work", 0700));
+  std::string options = "lowerdir=" + escaped(lower) + ",upperdir=" + escaped(layer.directory + "/upper") +
+                        ",workdir=" + escaped(layer.directory + "/work");
+  // Without it an overlay keeps its notes in trusted.* attributes, which only the initial user namespace may set.
+  if (plan.user_namespace) options += ",userxattr";
+  return sys::mount("overlay", target, "overlay", 0, options);
+}
+
+class Building {
+ public:
+  explicit Building(const ViewPlan& plan) : plan_(plan) {
+    if (!plan.layers.empty() && plan.layers[0].mountpoint == "/") prefix_ = plan.stage;
+  }
+
+  Result<void> run() {
+    TRY_DO(sys::mount("none", "/", "", MS_REC | MS_PRIVATE));
+    for (const ViewPlan::Layer& layer : plan_.layers) TRY_IN("layer over " + layer.mountpoint, lay(layer));
+    for (const ViewPlan::Bind& bind : plan_.binds) TRY_IN("binding " + bind.to, attach(bind));
+    if (!prefix_.empty()) TRY_DO(enter());
+    return {};
+  }
+
+ private:
+  Result<void> lay(const ViewPlan::Layer& layer) {
+    const bool root = layer.mountpoint == "/";
+    const std::string at = root ? "/" : prefix_ + layer.mountpoint;
+    TRY(const auto mounts, read_mounts());
+    TRY(const auto id, mount_id(at));
+    struct Clone {
+      std::string path;
+      Fd tree;
+    };
+    std::vector<Clone> clones;
+    for (const std::string& path : visible_children(mounts, id)) {
+      auto tree = clone_mounts(path);
+      if (!tree) return std::unexpected(std::move(tree).error());
+      clones.push_back({path, *std::move(tree)});
+    }
+    if (root) TRY_DO(sys::make_dirs(prefix_, 0755));
+    TRY_DO(mount_overlay(plan_, layer, at, root ? prefix_ : at));
+    for (const Clone& clone : clones) TRY_DO(attach_mounts(clone.tree, (root ? prefix_ : "") + clone.path));
+    return {};
+  }
+
+  Result<void> attach(const ViewPlan::Bind& bind) {
+    const std::string target = prefix_ + bind.to;
+    struct stat st{};
+    if (::stat(target.c_str(), &st) < 0) TRY_DO(make_mount_point(target));
+    // Not by mount(2) with MS_BIND alone: in a user namespace that refuses a directory with something mounted in it.
+    return sys::mount(bind.from, target, "", MS_BIND | MS_REC);
+  }
+
+  // Missing directories are made in layers only, never on the host's file systems.
+  Result<void> make_mount_point(const std::string& target) {
+    for (size_t slash = target.find('/', 1);; slash = target.find('/', slash + 1)) {
+      const std::string part = target.substr(0, slash);
+      struct stat st{};
+      if (::stat(part.c_str(), &st) < 0) {
+        struct statfs fs{};
+        const std::string parent = part.substr(0, part.rfind('/'));
+        if (::statfs(parent.empty() ? "/" : parent.c_str(), &fs) < 0 || fs.f_type != OVERLAYFS_SUPER_MAGIC)
+          return fail(Code::kRefused, target + " does not exist, and would have to be made on the host");
+        if (::mkdir(part.c_str(), 0755) < 0) return fail_errno(errno, "mkdir " + part);
+      }
+      if (slash == std::string::npos) return {};
+    }
+  }
+
+  // The stage becomes the root, and the old root goes: pivot_root(2), "pivot_root(".", ".")".
+  Result<void> enter() {
+    if (::chdir(prefix_.c_str()) < 0) return fail_errno(errno, "chdir to the new root");
+    if (::syscall(SYS_pivot_root, ".", ".") < 0) return fail_errno(errno, "pivot_root");
+    if (::umount2(".", MNT_DETACH) < 0) return fail_errno(errno, "umount of the old root");
+    if (::chdir("/") < 0) return fail_errno(errno, "chdir to /");
+    return {};
+  }
+
+  const ViewPlan& plan_;
+  std::string prefix_;
+};
+
+bool is_overlay(const std::string& path) {
+  struct statfs fs{};
+  return ::statfs(path.c_str(), &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+// What to say when an overlay can't be mounted. The kernel gives EINVAL for nearly everything, so look at what it is.
+engine::Blocker blocker_for(const ViewPlan::Layer& layer, const Error& error) {
+  if (is_overlay(layer.directory + "/upper")) return make_blocker("view-layer", layer.directory, error.message());
+  if (is_overlay(layer.mountpoint)) return make_blocker("view-stack", layer.mountpoint, error.message());
+  return make_blocker("view-layer", layer.directory, error.message());
+}
+
+// An ordinary user's trial needs a user namespace of its own, in which he is root.
+Result<void> enter_trial(const ViewPlan& plan, uid_t uid, gid_t gid) {
+  if (::unshare(CLONE_NEWNS | (plan.user_namespace ? CLONE_NEWUSER : 0)) < 0) return fail_errno(errno, "unshare");
+  if (plan.user_namespace) {
+    TRY_DO(io::write_file("/proc/self/setgroups", "deny"));
+    TRY_DO(io::write_file("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1"));
+    TRY_DO(io::write_file("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1"));
+  }
+  return sys::mount("none", "/", "", MS_REC | MS_PRIVATE);
+}
+
+// Tries the layers in a child; gives the index of the first that fails, or -1, and the errno.
+Result<std::pair<int, int>> try_layers(const ViewPlan& plan) {
+  TRY(auto ends, sys::pipe());
+  const uid_t uid = ::geteuid();
+  const gid_t gid = ::getegid();
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(errno, "fork");
+  if (child == 0) {
+    int report[2] = {-1, 0};
+    const auto entered = enter_trial(plan, uid, gid);
+    if (!entered) report[0] = static_cast<int>(plan.layers.size()), report[1] = entered.error().errnum;
+    for (size_t i = 0; entered && report[0] < 0 && i < plan.layers.size(); ++i) {
+      const auto mounted = mount_overlay(plan, plan.layers[i], plan.layers[i].mountpoint, plan.stage);
+      if (!mounted)
+        report[0] = static_cast<int>(i), report[1] = mounted.error().errnum;
+      else
+        ::umount2(plan.stage.c_str(), MNT_DETACH);
+    }
+    (void)io::write_full(ends.second.get(), std::as_bytes(std::span(report)));
+    ::_exit(0);
+  }
+  ends.second.reset();
+  int report[2] = {};
+  const auto read = io::read_full(ends.first.get(), std::as_writable_bytes(std::span(report)));
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!read) return fail(Code::kFailed, "the trial of a view died");
+  return std::pair{report[0], report[1]};
+}
+
+}  // namespace
+
+Result<void> build_view(const ViewPlan& plan) { return Building(plan).run(); }
+
+Result<std::vector<engine::Blocker>> check_view(const ViewPlan& plan) {
+  std::vector<engine::Blocker> blockers;
+  if (plan.layers.empty()) return blockers;
+  TRY_DO(sys::make_dirs(plan.stage));
+  for (const ViewPlan::Layer& layer : plan.layers) {
+    TRY_DO(sys::make_dirs(layer.directory + "/upper"));
+    TRY_DO(sys::make_dirs(layer.directory + "/work", 0700));
+  }
+  TRY(const auto failed, try_layers(plan));
+  if (failed.first == static_cast<int>(plan.layers.size()))
+    return fail_errno(failed.second, "making a namespace to try the view in");
+  if (failed.first >= 0) {
+    const auto& layer = plan.layers[static_cast<size_t>(failed.first)];
+    blockers.push_back(blocker_for(layer, {Code::kSystem, failed.second, "mount of an overlay"}));
+  }
+  return blockers;
+}
+
+}  // namespace godwit::files
