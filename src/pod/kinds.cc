@@ -27,6 +27,9 @@ constexpr const FileKind* kFileKinds[] = {
     &kEpollKind,
     &kInotifyKind,
     &kRegularKind,
+    &kPtyMasterKind,
+    &kPtySlaveKind,
+    &kOtherTerminalKind,
     &kUnixSocketKind,
     &kInetSocketKind,
     &kNetlinkSocketKind,
@@ -36,6 +39,7 @@ constexpr const FileKind* kFileKinds[] = {
 
 constexpr const SectionKind* kSectionKinds[] = {
     &kUnixPeersSection,
+    &kTerminalsSection,
     &kLocksKind,
 };
 // clang-format on

@@ -122,6 +122,8 @@ constexpr Refusal kTable[] = {
     {"terminal-outside", "a terminal whose other side is outside of the tree",
      "after a move nobody would read or type there",
      "running the program as a unit (godwit run -t), or with its standard streams in files"},
+    {"terminal-unread", "a terminal with unread data, moved by an ordinary user", "putting it back after a look needs root",
+     "running Godwit as root, or trying again when all was read"},
     {"tracer", "a process that traces another", "the tracer's hold on its tracee can't be rebuilt",
      "ending the debugger"},
     {"uninterruptible", "a thread that doesn't stop",

@@ -28,6 +28,10 @@ extern const FileKind kUnixSocketKind;      // unix_socket.cc: UNIX sockets of e
 extern const FileKind kInetSocketKind;       // inet_socket.cc: TCP and UDP without established connections
 extern const FileKind kNetlinkSocketKind;    // netlink_socket.cc
 extern const FileKind kOtherSocketKind;      // netlink_socket.cc: every other socket, refused
+extern const FileKind kPtyMasterKind;        // tty.cc: masters of pseudo-terminals
+extern const FileKind kPtySlaveKind;         // tty.cc: their other side, and /dev/tty
+extern const FileKind kOtherTerminalKind;    // tty.cc: every other terminal, refused
+extern const SectionKind kTerminalsSection;  // tty.cc: what pairs hold; controlling terminals of sessions
 extern const SectionKind kUnixPeersSection;  // unix_socket.cc: whether their peers are all here
 
 }  // namespace godwit::pod
