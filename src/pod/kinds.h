@@ -143,8 +143,8 @@ class RestoreContext {
   virtual Result<uint64_t> remote_scratch(pid_t pid_in_tree) = 0;
   virtual Result<void> remote_write(pid_t pid_in_tree, uint64_t address, std::span<const std::byte> data) = 0;
   virtual Result<void> remote_read(pid_t pid_in_tree, uint64_t address, std::span<std::byte> data) = 0;
-  /// The bytes that add_contents() carried, as a sealed-for-us memfd of `size` bytes. They are complete when connect()
-  /// is called, so a kind that needs them fills its object there.
+  /// The bytes that add_contents() carried, as a memfd of at least their size. They are complete in every stage: shared
+  /// spaces are sent with the state, never left for post-copy. So restore() fills its object, before anybody maps it.
   virtual Result<const Fd*> contents(uint32_t space) = 0;
   /// A private directory on the unit's own storage, for files that exist only by descriptor (deleted, O_TMPFILE).
   virtual const std::string& scratch_dir() = 0;

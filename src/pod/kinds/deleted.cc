@@ -126,6 +126,21 @@ Result<Fd> restore_directory(RestoreContext& ctx, const pb::OpenFile& file) {
   return fd;
 }
 
+Result<void> fill_nameless(RestoreContext& ctx, const pb::DeletedFile& state, const Fd& base) {
+  if (::ftruncate(base.get(), static_cast<off_t>(state.size())) != 0) {
+    return fail_errno(errno, "making a deleted file " + std::to_string(state.size()) + " bytes long");
+  }
+  if (state.space() != 0) {
+    TRY(const Fd* content, ctx.contents(state.space()));
+    TRY_DO(fill(*content, base, state.size()));
+    if (::lseek(base.get(), 0, SEEK_SET) < 0) return fail_errno(errno, "lseek");
+  }
+  const timespec modified{state.mtime_ns() / 1'000'000'000, state.mtime_ns() % 1'000'000'000};
+  const timespec times[2] = {{0, UTIME_OMIT}, modified};
+  if (::futimens(base.get(), times) != 0 && errno != EPERM) return fail_errno(errno, "futimens of a deleted file");
+  return {};
+}
+
 Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
   TRY(const auto state, parse_state<pb::DeletedFile>(file));
   if (state.same_as() != 0) {
@@ -152,25 +167,9 @@ Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
     TRY(base, make_nameless(ctx.scratch_dir()));
   }
   TRY_DO(set_owner(base, state.uid(), state.gid(), state.mode()));
-  if (::ftruncate(base.get(), static_cast<off_t>(state.size())) != 0) {
-    return fail_errno(errno, "making a deleted file " + std::to_string(state.size()) + " bytes long");
-  }
+  TRY_DO(fill_nameless(ctx, state, base));
   if (is_final) return base;
   return reopen(ctx.proc_dir(), base, open_flags(file));
-}
-
-Result<void> connect(RestoreContext& ctx, const pb::OpenFile& file, const Fd& fd) {
-  TRY(const auto state, parse_state<pb::DeletedFile>(file));
-  if (state.same_as() != 0 || !state.path().empty() || state.directory()) return {};
-  TRY(Fd writer, reopen(ctx.proc_dir(), fd, O_WRONLY));
-  if (state.space() != 0) {
-    TRY(const Fd* content, ctx.contents(state.space()));
-    TRY_DO(fill(*content, writer, state.size()));
-  }
-  const timespec modified{state.mtime_ns() / 1'000'000'000, state.mtime_ns() % 1'000'000'000};
-  const timespec times[2] = {{0, UTIME_OMIT}, modified};
-  if (::futimens(writer.get(), times) != 0 && errno != EPERM) return fail_errno(errno, "futimens of a deleted file");
-  return {};
 }
 
 }  // namespace
@@ -179,7 +178,6 @@ const FileKind kDeletedKind = {.name = "deleted",
                                .matches = matches,
                                .dump = dump,
                                .restore = restore,
-                               .connect = connect,
                                .schema = "godwit.pod.v1.DeletedFile"};
 
 }  // namespace godwit::pod

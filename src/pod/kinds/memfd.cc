@@ -1,5 +1,4 @@
-// Files in memory, memfd_create(2). Like a deleted file, but named, and it may be sealed: the seals are put on when the
-// content is complete.
+// Files in memory, memfd_create(2). Like a deleted file, but named, and it may be sealed.
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
@@ -23,6 +22,11 @@ using namespace kinds;
 constexpr std::string_view kPrefix = "/memfd:";
 constexpr unsigned kSeals =
     F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC;
+
+// F_SEAL_WRITE must be on before the file is mapped: a shared mapping for reading that was made earlier could still become
+// writable, so the kernel would refuse the seal. F_SEAL_FUTURE_WRITE must come after: it lets those stay that are there.
+// F_SEAL_SEAL is last by nature.
+constexpr unsigned kLateSeals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 
 bool matches(const OpenFileView& view) {
   return S_ISREG(view.st.st_mode) && view.link.starts_with(kPrefix) && marked_deleted(view.link) &&
@@ -61,6 +65,11 @@ Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out)
   return {};
 }
 
+Result<void> add_seals(const pb::MemoryFile& state, const Fd& fd, unsigned seals) {
+  if (seals != 0 && ::fcntl(fd.get(), F_ADD_SEALS, seals) != 0) return fail_errno(errno, "sealing memfd " + state.name());
+  return {};
+}
+
 Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
   TRY(const auto state, parse_state<pb::MemoryFile>(file));
   if (state.same_as() != 0) {
@@ -72,23 +81,21 @@ Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
   if (::ftruncate(base.get(), static_cast<off_t>(state.size())) != 0) {
     return fail_errno(errno, "making a memfd " + std::to_string(state.size()) + " bytes long");
   }
+  if (state.space() != 0) {
+    TRY(const Fd* content, ctx.contents(state.space()));
+    TRY_DO(fill(*content, base, state.size()));
+    if (::lseek(base.get(), 0, SEEK_SET) < 0) return fail_errno(errno, "lseek");
+  }
+  TRY_DO(add_seals(state, base, state.seals() & ~kLateSeals));
   if ((file.flags() & O_ACCMODE) == O_RDWR && (file.flags() & O_PATH) == 0) return base;
   return reopen(ctx.proc_dir(), base, open_flags(file));
 }
 
 Result<void> connect(RestoreContext& ctx, const pb::OpenFile& file, const Fd& fd) {
   TRY(const auto state, parse_state<pb::MemoryFile>(file));
-  if (state.same_as() != 0) return {};
+  if (state.same_as() != 0 || (state.seals() & kLateSeals) == 0) return {};
   TRY(Fd writer, reopen(ctx.proc_dir(), fd, O_RDWR));
-  if (state.space() != 0) {
-    TRY(const Fd* content, ctx.contents(state.space()));
-    TRY_DO(fill(*content, writer, state.size()));
-  }
-  // All at once: F_SEAL_SEAL forbids any later.
-  if (state.seals() != 0 && ::fcntl(writer.get(), F_ADD_SEALS, state.seals()) != 0) {
-    return fail_errno(errno, "sealing memfd " + state.name());
-  }
-  return {};
+  return add_seals(state, writer, state.seals() & kLateSeals);
 }
 
 }  // namespace
