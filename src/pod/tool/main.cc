@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   if (command == "restore" && argc >= 3) {
     pod::RestoreTreeOptions options;
     options.new_pids = argc > 3;
+    if (const char* file = std::getenv("PIDFILE")) options.pid_file = file;
     auto r = pod::restore_tree(argv[2], options);
     if (!r) return report_error(r.error());
     print(*r);
