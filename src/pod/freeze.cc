@@ -115,9 +115,11 @@ Result<void> Frozen::finish_process(FrozenProcess& process) {
   for (auto& thread : process.threads) {
     TRY_DO(thread.hold());
     if (thread.tid() == process.host_pid) {
+      thread.hide_interruption(status.sig_pending | status.shared_pending);
       process.thread_ids.push_back(process.pid);
     } else {
       TRY(const auto s, proc_->status(process.host_pid, thread.tid()));
+      thread.hide_interruption(s.sig_pending | s.shared_pending);
       process.thread_ids.push_back(s.ns_pid.back());
     }
   }

@@ -2,9 +2,11 @@
 
 #include <elf.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -127,6 +129,19 @@ Result<void> Tracee::hold() {
   return {};
 }
 
+void Tracee::hide_interruption(uint64_t pending) {
+  // signal(7), "Interruption of system calls and library functions by stop signals", and the socket calls that give EINTR
+  // when a time-out is set.
+  constexpr long kNotRestarted[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_rt_sigtimedwait, SYS_semop, SYS_semtimedop,
+                                    SYS_io_getevents, SYS_accept, SYS_accept4, SYS_connect, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
+                                    SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_inotify_init};
+  if (static_cast<int64_t>(regs_.rax) != -EINTR || regs_.orig_rax == ~0ull || held_ || (pending & ~blocked_) != 0) return;
+  if (std::ranges::find(kNotRestarted, static_cast<long>(regs_.orig_rax)) == std::end(kNotRestarted)) return;
+  constexpr uint64_t kSyscallInstructionSize = 2;
+  regs_.rip -= kSyscallInstructionSize;
+  regs_.rax = std::exchange(regs_.orig_rax, ~0ull);
+}
+
 Result<void> Tracee::release() {
   if (!seized_) return {};
   seized_ = false;
@@ -196,8 +211,11 @@ Result<std::vector<siginfo_t>> Tracee::pending(bool shared) const {
 }
 
 Result<int> Tracee::cont_and_wait(int request, int signal) const {
-  TRY_DO(trace(static_cast<__ptrace_request>(request), tid_, nullptr, as_data(signal), "PTRACE_CONT"));
-  return wait_for(tid_);
+  for (int attempt = 0;; attempt++) {
+    TRY_DO(trace(static_cast<__ptrace_request>(request), tid_, nullptr, as_data(signal), "PTRACE_CONT"));
+    TRY(const int status, wait_for(tid_));
+    if (static_cast<unsigned>(status) >> 16 != abi::kPtraceEventStop || attempt == 8) return status;
+  }
 }
 
 }  // namespace godwit::pod

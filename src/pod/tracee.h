@@ -40,6 +40,9 @@ class Tracee {
   Result<void> wait_for_stop(int patience_ms);
   /// After the stop: remembers registers and mask, blocks all signals.
   Result<void> hold();
+  /// Some calls are not restarted by the kernel when a stop interrupts them (epoll_wait(2) and others, signal(7)): if no
+  /// signal is the reason, the program must not see the EINTR that only our stop caused. `pending`: signals that wait.
+  void hide_interruption(uint64_t pending);
   /// Puts everything back and detaches: the thread goes on as if nothing had happened.
   Result<void> release();
   /// Detaches without putting anything back (the thread is to die, or was set up by hand).
@@ -69,7 +72,8 @@ class Tracee {
   /// Signals pending for the thread (or with `shared` for the process), PTRACE_PEEKSIGINFO.
   Result<std::vector<siginfo_t>> pending(bool shared) const;
 
-  /// PTRACE_CONT and wait for the next stop; gives the wait status.
+  /// Resumes by `request` until a stop that our own code caused; stops of job control on the way are passed over (a
+  /// thread that SIGSTOP holds traps again each time it is resumed). Gives the wait status.
   Result<int> cont_and_wait(int request, int signal = 0) const;
 
  private:

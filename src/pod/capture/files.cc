@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 
 #include "base/io.h"
@@ -20,8 +21,8 @@ Result<void> Capture::capture_descriptors() {
                 }).operator->();
     auto done = capture_descriptors_of(process, *out);
     // A process that is only looked at may end meanwhile.
-    if (!done && !(inspecting() && done.error().code == Code::kGone))
-      return std::unexpected(done.error().in(process.name()));
+    const bool gone = !done && (done.error().code == Code::kGone || done.error().errnum == ESRCH || done.error().errnum == EBADF);
+    if (!done && !(inspecting() && gone)) return std::unexpected(done.error().in(process.name()));
   }
   return dump_files();
 }

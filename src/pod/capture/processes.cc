@@ -1,4 +1,5 @@
 // The tree, and what a process has as a whole.
+#include <linux/kcmp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -77,6 +78,25 @@ std::vector<ListedTimer> parse_timers(std::string_view text) {
 
 int64_t nanos(const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
 int64_t micros(const timeval& t) { return t.tv_sec * 1'000'000 + t.tv_usec; }
+
+// A pending SI_TIMER signal is the timer's own and can't be queued by hand.
+void mark_fired_timers(pb::Process& process) {
+  auto mark = [&](const std::string& bytes) {
+    siginfo_t info;
+    std::memcpy(&info, bytes.data(), sizeof info);
+    if (info.si_code != SI_TIMER) return;
+    for (auto& timer : *process.mutable_timers()) {
+      if (timer.id() == info.si_timerid) timer.set_fired(true);
+    }
+  };
+  for (const auto& bytes : process.pending()) mark(bytes);
+  for (const auto& thread : process.threads()) {
+    for (const auto& bytes : thread.pending()) mark(bytes);
+  }
+}
+
+// kcmp(2): do two processes share the object?
+bool shares(pid_t a, pid_t b, int type) { return ::syscall(SYS_kcmp, a, b, type, 0, 0) == 0; }
 
 // The offsets of the time namespace a process is in (time_namespaces(7)).
 Result<std::pair<int64_t, int64_t>> time_offsets(const ProcFs& proc, pid_t pid) {
@@ -182,6 +202,8 @@ pb::Outline Capture::outline() const {
     o->set_pgid(p.pgid());
     o->set_zombie(p.state() == pb::ZOMBIE);
     o->set_exit_signal(p.exit_signal());
+    o->set_shares_files_with(p.shares_files_with());
+    o->set_shares_fs_with(p.shares_fs_with());
     o->set_is_init(p.is_init());
     o->set_child_subreaper(p.child_subreaper());
     for (const auto& s : state_.spaces()) {
@@ -196,6 +218,7 @@ pb::Outline Capture::outline() const {
 }
 
 void Capture::check_process(const FrozenProcess& process, const ProcStatus& status) {
+  if (process.zombie && status.threads > 1) refuse("dead-leader", process.name(), {});
   if (inspecting() && status.tracer != 0) refuse("ptraced", process.name(), "by pid " + std::to_string(status.tracer));
 }
 
@@ -203,6 +226,7 @@ void Capture::check_process(const FrozenProcess& process, const ProcStatus& stat
 Result<void> Capture::check_namespaces() {
   constexpr std::string_view kinds[] = {"pid", "mnt", "ipc", "uts", "net", "user", "cgroup", "time"};
   const pid_t reference = processes_.front().host_pid;
+  if (processes_.front().zombie) return {};
   for (const auto kind : kinds) {
     const std::string name = "ns/" + std::string(kind);
     TRY(const auto wanted, proc_.link(reference, name));
@@ -229,6 +253,7 @@ Result<void> Capture::capture_tree() {
   // The clocks: of a process of the tree that isn't its init (init may have been made before the time namespace counted).
   TRY(*state_.mutable_host(), host_facts(proc_, processes_.back().host_pid));
   TRY_DO(check_namespaces());
+  bool shared_with_sibling = false;
   for (auto& process : processes_) {
     auto status = proc_.status(process.host_pid);
     auto stat = proc_.stat(process.host_pid);
@@ -252,6 +277,21 @@ Result<void> Capture::capture_tree() {
       out.set_stop_signal(process.leader().group_stop_signal());
     }
     check_process(process, *status);
+    if (process.zombie || out.is_init()) continue;
+    for (const auto& other : processes_) {
+      if (other.host_pid == process.host_pid || other.zombie) continue;
+      const bool parent = other.host_pid == process.host_parent;
+      // Tables are shared by clone(2) alone, so nearly always with the parent; comparing all pairs would cost more than it finds.
+      if (!parent && other.host_parent != process.host_parent) continue;
+      if (shares(process.host_pid, other.host_pid, KCMP_VM)) refuse("shared-memory-map", process.name(), "with " + other.name());
+      if (shares(process.host_pid, other.host_pid, KCMP_FILES)) {
+        if (parent) out.set_shares_files_with(other.pid);
+        else if (other.pid < process.pid) shared_with_sibling = true;
+      }
+      if (parent && shares(process.host_pid, other.host_pid, KCMP_FS)) out.set_shares_fs_with(other.pid);
+    }
+    if (shared_with_sibling && out.shares_files_with() == 0) refuse("shared-descriptor-table", process.name(), {});
+    shared_with_sibling = false;
   }
   // Parents before children, the root first: what the restore relies on.
   std::vector<pb::Process> sorted;
@@ -292,6 +332,7 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   for (size_t i = 0; i < process.threads.size(); i++) TRY_DO(capture_thread(process, i, out));
   TRY(const auto pending, process.leader().pending(true));
   for (const auto& info : pending) out.add_pending(siginfo_bytes(info));
+  mark_fired_timers(out);
   return {};
 }
 

@@ -181,7 +181,11 @@ Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, st
       fd = number.at(ours);
     }
     const uint64_t length = piece.end() - piece.start();
-    batch.must("mapping", SYS_mmap, piece.start(), length, piece.prot(), mmap_flags(piece), fd, piece.offset());
+    // Memory that was writable once stays accounted for (VM_ACCOUNT): it was mapped so, and protected later.
+    const bool was_writable = !piece.shared() && has_flag(piece, "ac") && (piece.prot() & PROT_WRITE) == 0;
+    const uint32_t first_prot = was_writable ? piece.prot() | PROT_WRITE : piece.prot();
+    batch.must("mapping", SYS_mmap, piece.start(), length, first_prot, mmap_flags(piece), fd, piece.offset());
+    if (was_writable) batch.must("protecting", SYS_mprotect, piece.start(), length, piece.prot());
     for (const auto& advice : kAdvice) {
       if (has_flag(piece, advice.flag)) batch.add(SYS_madvise, piece.start(), length, advice.advice);
     }

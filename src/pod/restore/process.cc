@@ -124,7 +124,10 @@ Result<void> Restorer::set_timers(Blank& blank, const pb::Process& process) {
   Batch batch;
   for (int i = 0; i < process.itimers_size() && i < 3; i++) {
     const auto& t = process.itimers(i);
-    put(scratch + i * sizeof(itimerval), itimerval{to_timeval(t.interval_us()), to_timeval(t.value_us())});
+    // Zero with an interval: it has fired, and the kernel starts it again when its signal is taken (setitimer(2)). Made to
+    // fire at once, its signal is the one that is pending already.
+    const int64_t value_us = t.value_us() == 0 && t.interval_us() != 0 ? 1 : t.value_us();
+    put(scratch + i * sizeof(itimerval), itimerval{to_timeval(t.interval_us()), to_timeval(value_us)});
     batch.must("setitimer", SYS_setitimer, t.which(), base + static_cast<size_t>(i) * sizeof(itimerval), 0);
   }
   if (process.timers_size() > 0) {
@@ -140,10 +143,19 @@ Result<void> Restorer::set_timers(Blank& blank, const pb::Process& process) {
     event._sigev_un._tid = t.tid();
     put(scratch, event);
     put(scratch + 128, t.id());
-    put(scratch + 256, itimerspec{to_timespec(t.interval_ns()), to_timespec(t.value_ns())});
+    int64_t value_ns = t.value_ns();
+    int flags = 0;
+    if (t.fired()) {
+      // Its signal is pending and belongs to the timer: it is made by letting the timer expire again, in the past, so that
+      // the kernel goes on counting overruns for it.
+      flags = TIMER_ABSTIME;
+      const int64_t due = t.interval_ns() == 0 ? 0 : t.value_ns() - t.interval_ns();
+      value_ns = std::max<int64_t>(1, clock(t.clock()).count() + due);
+    }
+    put(scratch + 256, itimerspec{to_timespec(t.interval_ns()), to_timespec(value_ns)});
     Batch one;
     one.must("timer_create", SYS_timer_create, t.clock(), base, base + 128);
-    if (t.value_ns() != 0) one.must("timer_settime", SYS_timer_settime, t.id(), 0, base + 256, 0);
+    if (value_ns != 0) one.must("timer_settime", SYS_timer_settime, t.id(), flags, base + 256, 0);
     TRY_DO(blank.remote->run(blank.leader(), one));
   }
   if (process.timers_size() > 0)
@@ -174,8 +186,12 @@ Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process)
   if ((process.xcomp_perm() & (1ull << 18)) != 0)
     batch.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
   TRY_DO(blank.remote->run(blank.leader(), batch));
-  TRY_DO(install_descriptors(blank, process));
-  return {};
+  // Lowering it below where it was needs CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)).
+  if (auto oom = io::write_file_at(proc_.dir(), std::to_string(blank.host_pid) + "/oom_score_adj", std::to_string(process.oom_score_adj())); !oom) {
+    log::warn("pid {}: oom_score_adj {} can't be set here", process.pid(), process.oom_score_adj());
+  }
+  if (process.shares_files_with() != 0) return {};
+  return install_descriptors(blank, process);
 }
 
 // Process groups: leaders first. A group whose leader has died is founded by a helper that dies again.
@@ -288,6 +304,7 @@ Result<void> Restorer::queue_signals(Blank& blank, const pb::Process& process) {
       return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
     siginfo_t si;
     std::memcpy(&si, info.data(), sizeof si);
+    if (si.si_code == SI_TIMER) continue;  // set_timers() makes them
     put(scratch, si);
     TRY_DO(blank.remote->call(blank.leader(), SYS_rt_sigqueueinfo, process.pid(), si.si_signo, base));
   }
@@ -297,6 +314,7 @@ Result<void> Restorer::queue_signals(Blank& blank, const pb::Process& process) {
         return fail(Code::kCorrupt, "a siginfo of " + std::to_string(info.size()) + " bytes");
       siginfo_t si;
       std::memcpy(&si, info.data(), sizeof si);
+      if (si.si_code == SI_TIMER) continue;
       put(scratch, si);
       TRY_DO(blank.remote->call(blank.threads[static_cast<size_t>(i)], SYS_rt_tgsigqueueinfo, process.pid(),
                                 process.threads(i).tid(), si.si_signo, base));

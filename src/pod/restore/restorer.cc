@@ -31,6 +31,8 @@ pb::Outline outline_of(const pb::PodState& state) {
     o->set_is_init(p.is_init());
     o->set_child_subreaper(p.child_subreaper());
     o->set_exit_signal(p.exit_signal());
+    o->set_shares_files_with(p.shares_files_with());
+    o->set_shares_fs_with(p.shares_fs_with());
   }
   *outline.mutable_spaces() = state.spaces();
   *outline.mutable_shared() = state.shared();

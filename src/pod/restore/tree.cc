@@ -171,7 +171,10 @@ Result<Restorer::Blank*> Restorer::clone_root(const pb::OutlineProcess& wanted) 
 
 Result<Restorer::Blank*> Restorer::clone_from(Blank& creator, const pb::OutlineProcess& wanted) {
   const int exit_signal = wanted.exit_signal() > 0 ? wanted.exit_signal() : SIGCHLD;
-  auto child = remote_clone(creator, wanted.pid(), 0, exit_signal);
+  uint64_t flags = 0;
+  if (wanted.shares_files_with() != 0 && wanted.shares_files_with() == creator.pid) flags |= CLONE_FILES;
+  if (wanted.shares_fs_with() != 0 && wanted.shares_fs_with() == creator.pid) flags |= CLONE_FS;
+  auto child = remote_clone(creator, wanted.pid(), flags, exit_signal);
   if (!child) {
     if (child.error().errnum == EEXIST) {
       return fail(Code::kRefused, "pid " + std::to_string(wanted.pid()) + " is in use here: restore with --pids new");
