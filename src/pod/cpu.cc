@@ -12,9 +12,11 @@ namespace {
 
 // Words that name instructions or state a program can use. The rest of the line is about the kernel or the hypervisor.
 constexpr std::string_view kInstructionPrefixes[] = {
-    "fpu", "cx8", "cmov", "mmx", "fxsr", "sse", "ssse3", "pni", "pclmulqdq", "fma", "cx16", "movbe", "popcnt", "aes", "xsave", "avx", "f16c",
-    "rdrand", "lahf_lm", "abm", "3dnow", "bmi", "hle", "erms", "rtm", "rdseed", "adx", "clflush", "clwb", "sha", "gfni", "vaes",
-    "vpclmulqdq", "rdpid", "cldemote", "movdir", "fsrm", "serialize", "amx", "fsgsbase", "pku", "ospke", "tbm", "xop", "lwp", "rdtscp", "waitpkg", "cmpccxadd"};
+    "fpu",   "cx8",   "cmov",       "mmx",   "fxsr",     "sse",    "ssse3",   "pni",       "pclmulqdq", "fma",
+    "cx16",  "movbe", "popcnt",     "aes",   "xsave",    "avx",    "f16c",    "rdrand",    "lahf_lm",   "abm",
+    "3dnow", "bmi",   "hle",        "erms",  "rtm",      "rdseed", "adx",     "clflush",   "clwb",      "sha",
+    "gfni",  "vaes",  "vpclmulqdq", "rdpid", "cldemote", "movdir", "fsrm",    "serialize", "amx",       "fsgsbase",
+    "pku",   "ospke", "tbm",        "xop",   "lwp",      "rdtscp", "waitpkg", "cmpccxadd"};
 
 }  // namespace
 

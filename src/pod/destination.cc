@@ -17,7 +17,9 @@ constexpr int64_t kSameClockNs = 2'000'000;  // two readings of one clock, a mes
 class PodDestinationImpl final : public PodDestination {
  public:
   PodDestinationImpl(ProcFs proc, DestinationOptions options)
-      : proc_(std::move(proc)), own_namespace_(static_cast<bool>(options.start_init)), restorer_(proc_, restore_options(options)) {
+      : proc_(std::move(proc)),
+        own_namespace_(static_cast<bool>(options.start_init)),
+        restorer_(proc_, restore_options(options)) {
     if (options.start_init) restorer_.set_init_starter(std::move(options.start_init));
   }
 
@@ -35,7 +37,8 @@ class PodDestinationImpl final : public PodDestination {
     Stopwatch watch;
     pb::PodState state;
     if (!state.ParseFromString(text)) return fail(Code::kCorrupt, "the state can't be parsed");
-    if (state.version() != 1) return fail(Code::kRefused, "a state of version " + std::to_string(state.version()) + ", this Godwit reads 1");
+    if (state.version() != 1)
+      return fail(Code::kRefused, "a state of version " + std::to_string(state.version()) + ", this Godwit reads 1");
     auto done = restorer_.restore(state);
     timings_.push_back({"restore", watch.lap_ms()});
     return done;
@@ -90,8 +93,9 @@ Result<std::vector<engine::Blocker>> PodDestinationImpl::admit(const std::string
   }
   const uint64_t memory = available_memory(proc_);
   if (demands.memory_bytes() > memory) {
-    blockers.push_back(make_blocker("memory", "this machine's memory", std::to_string(demands.memory_bytes() >> 20) + " MiB wanted, " +
-                                                                           std::to_string(memory >> 20) + " MiB available"));
+    blockers.push_back(make_blocker("memory", "this machine's memory",
+                                    std::to_string(demands.memory_bytes() >> 20) + " MiB wanted, " +
+                                        std::to_string(memory >> 20) + " MiB available"));
   }
   if (!own_namespace_) {
     for (const pid_t pid : demands.pids()) {

@@ -92,8 +92,10 @@ Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const Che
     return std::unexpected(!state ? state.error() : written.error());
   }
   report.timings = source->timings();
-  if (options.leave_running) TRY_DO(source->thaw());
-  else TRY_DO(source->discard());
+  if (options.leave_running)
+    TRY_DO(source->thaw());
+  else
+    TRY_DO(source->discard());
   report.frozen_ms = frozen.elapsed_ms();
   report.total_ms = total.elapsed_ms();
   report.memory_bytes = written->bytes_raw;
@@ -127,9 +129,11 @@ Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOption
   Stopwatch total;
   TRY(auto image, image::ImageReader::open(path));
   const auto& manifest = image->manifest();
-  if (manifest.engine != "pod") return fail(Code::kRefused, "an image of engine '" + manifest.engine + "', not of a process tree");
+  if (manifest.engine != "pod")
+    return fail(Code::kRefused, "an image of engine '" + manifest.engine + "', not of a process tree");
   pb::PodState state;
-  if (!state.ParseFromString(manifest.state) || state.processes_size() == 0) return fail(Code::kCorrupt, path + ": its state can't be parsed");
+  if (!state.ParseFromString(manifest.state) || state.processes_size() == 0)
+    return fail(Code::kCorrupt, path + ": its state can't be parsed");
   TreeReport report;
   count(state, report);
   std::unique_ptr<Sandbox> sandbox;

@@ -34,12 +34,12 @@
 namespace godwit::pod {
 
 struct SourceOptions {
-  pid_t root = 0;                  ///< root of the tree, as this process sees it
+  pid_t root = 0;  ///< root of the tree, as this process sees it
   bool own_pid_namespace = false;  ///< the tree is a unit with namespaces of its own; `root` is its init
-  pid_t main_pid = 0;              ///< a unit's main process, in the tree's own view
+  pid_t main_pid = 0;  ///< a unit's main process, in the tree's own view
   bool close_connections = false;  ///< established TCP connections are carried as closed ones instead of refused
-  bool inherit_stdio = false;      ///< standard streams that lead out of the tree are replaced by the restorer's own
-  Fd proc;                         ///< a /proc that shows this process; invalid: "/proc"
+  bool inherit_stdio = false;  ///< standard streams that lead out of the tree are replaced by the restorer's own
+  Fd proc;  ///< a /proc that shows this process; invalid: "/proc"
 };
 Result<std::unique_ptr<engine::SourceEngine>> make_source(SourceOptions options);
 
@@ -74,8 +74,8 @@ Result<ClockOffsets> clock_offsets_for(const std::string& outline);
 /// Namespaces of a unit, entered by the keeper itself, and its init.
 struct SandboxOptions {
   bool new_pid = true, new_ipc = true, new_uts = true, new_mount = true;
-  std::optional<ClockOffsets> time;      ///< a time namespace with these offsets; none when equal to the host's
-  std::string hostname;                  ///< empty: the host's
+  std::optional<ClockOffsets> time;  ///< a time namespace with these offsets; none when equal to the host's
+  std::string hostname;  ///< empty: the host's
   std::function<Result<void>()> build_view;  ///< called inside the new mount namespace, before init mounts /proc
 };
 class Sandbox {

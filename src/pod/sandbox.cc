@@ -86,7 +86,8 @@ bool write_offsets(const std::string& lines) {
   ::close_range(4, ~0u, 0);
   error_pipe = 3;
   if (!program.cwd.empty() && ::chdir(program.cwd.c_str()) < 0) give_up(errno);
-  if (program.gid && (::setgroups(0, nullptr) < 0 || ::setresgid(*program.gid, *program.gid, *program.gid) < 0)) give_up(errno);
+  if (program.gid && (::setgroups(0, nullptr) < 0 || ::setresgid(*program.gid, *program.gid, *program.gid) < 0))
+    give_up(errno);
   if (program.uid && ::setresuid(*program.uid, *program.uid, *program.uid) < 0) give_up(errno);
   sigset_t none;
   ::sigemptyset(&none);
@@ -97,7 +98,8 @@ bool write_offsets(const std::string& lines) {
   ::_exit(127);
 }
 
-[[noreturn]] void run_init(int exits, int keep_fd, const Sandbox::Program* program, ProgramVectors& vectors, int error_pipe) {
+[[noreturn]] void run_init(int exits, int keep_fd, const Sandbox::Program* program, ProgramVectors& vectors,
+                           int error_pipe) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_NAME, "godwit-init");
   ::setsid();
@@ -147,7 +149,8 @@ Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
   if (options.new_mount) flags |= CLONE_NEWNS;
   if (flags != 0 && ::unshare(flags) < 0) return fail_errno(errno, "unshare of the unit's namespaces");
   if (options.new_mount) TRY_DO(sys::mount("none", "/", "", MS_REC | MS_PRIVATE));
-  if (options.new_uts && !options.hostname.empty() && ::sethostname(options.hostname.data(), options.hostname.size()) < 0) {
+  if (options.new_uts && !options.hostname.empty() &&
+      ::sethostname(options.hostname.data(), options.hostname.size()) < 0) {
     return fail_errno(errno, "sethostname");
   }
   if (options.build_view) TRY_DO(options.build_view());

@@ -15,7 +15,8 @@ namespace {
 
 class PodSource final : public engine::SourceEngine {
  public:
-  PodSource(ProcFs proc, SourceOptions options) : proc_(std::move(proc)), options_(std::move(options)), reader_(proc_) {}
+  PodSource(ProcFs proc, SourceOptions options)
+      : proc_(std::move(proc)), options_(std::move(options)), reader_(proc_) {}
 
   Result<engine::Inspection> inspect() override;
   Result<void> start_precopy() override;
@@ -85,7 +86,8 @@ Result<engine::Inspection> PodSource::inspect() {
   for (const auto& p : processes) {
     demands.add_pids(p.pid);
     long pages = 0, resident = 0;
-    if (auto statm = proc_.read(p.host_pid, "statm"); statm && std::sscanf(statm->c_str(), "%ld %ld", &pages, &resident) == 2) {
+    if (auto statm = proc_.read(p.host_pid, "statm");
+        statm && std::sscanf(statm->c_str(), "%ld %ld", &pages, &resident) == 2) {
       found.memory_bytes += static_cast<uint64_t>(resident) * 4096;
     }
   }
@@ -128,7 +130,8 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
       continue;
     }
     const auto& before = announced_[pid];
-    const bool same = std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
+    const bool same =
+        std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
     changed = changed || !same;
     std::vector<MapEntry> both;
     for (const auto& area : *now) {
@@ -218,8 +221,10 @@ Result<void> PodSource::send_space(SpaceSource& source, engine::PageSink& sink) 
   TRY(const Fd pagemap, proc_.open(source.host_pid, "pagemap", O_RDONLY));
   for (size_t i = 0; i < source.areas.size(); i++) {
     if (tracker != trackers_.end() && !broken_.contains(source.host_pid) && !source.whole_file[i]) continue;
-    if (source.whole_file[i]) found.pages.push_back({source.id, source.areas[i].start, source.areas[i].end - source.areas[i].start});
-    else TRY_DO(scan_area(pagemap, source.id, source.areas[i], false, found.pages));
+    if (source.whole_file[i])
+      found.pages.push_back({source.id, source.areas[i].start, source.areas[i].end - source.areas[i].start});
+    else
+      TRY_DO(scan_area(pagemap, source.id, source.areas[i], false, found.pages));
   }
   if (!found.holes.empty()) TRY_DO(sink.holes(found.holes));
   return sink.pages(found.pages, reader_);

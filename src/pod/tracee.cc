@@ -132,10 +132,13 @@ Result<void> Tracee::hold() {
 void Tracee::hide_interruption(uint64_t pending) {
   // signal(7), "Interruption of system calls and library functions by stop signals", and the socket calls that give EINTR
   // when a time-out is set.
-  constexpr long kNotRestarted[] = {SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_rt_sigtimedwait, SYS_semop, SYS_semtimedop,
-                                    SYS_io_getevents, SYS_accept, SYS_accept4, SYS_connect, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
-                                    SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_inotify_init};
-  if (static_cast<int64_t>(regs_.rax) != -EINTR || regs_.orig_rax == ~0ull || held_ || (pending & ~blocked_) != 0) return;
+  constexpr long kNotRestarted[] = {
+      SYS_epoll_wait,   SYS_epoll_pwait, SYS_epoll_pwait2, SYS_rt_sigtimedwait, SYS_semop,    SYS_semtimedop,
+      SYS_io_getevents, SYS_accept,      SYS_accept4,      SYS_connect,         SYS_recvfrom, SYS_recvmsg,
+      SYS_recvmmsg,     SYS_sendto,      SYS_sendmsg,      SYS_sendmmsg,        SYS_read,     SYS_readv,
+      SYS_write,        SYS_writev,      SYS_inotify_init};
+  if (static_cast<int64_t>(regs_.rax) != -EINTR || regs_.orig_rax == ~0ull || held_ || (pending & ~blocked_) != 0)
+    return;
   if (std::ranges::find(kNotRestarted, static_cast<long>(regs_.orig_rax)) == std::end(kNotRestarted)) return;
   constexpr uint64_t kSyscallInstructionSize = 2;
   regs_.rip -= kSyscallInstructionSize;

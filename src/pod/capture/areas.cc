@@ -37,7 +37,8 @@ constexpr RefusedFlag kRefused[] = {{"io", "io-mapping"}, {"pf", "io-mapping"}, 
                                     {"dp", "droppable"},  {"ss", "shadow-stack"}, {"um", "userfaultfd"},
                                     {"ui", "userfaultfd"}};
 // Those that are made again by madvise(2), mlock2(2), mmap(2) flags; the restore knows each (restore/areas.cc).
-constexpr std::string_view kKept[] = {"lo", "lf", "sr", "rr", "dc", "dd", "hg", "nh", "mg", "wf", "nr", "gd", "sl", "ac"};
+constexpr std::string_view kKept[] = {"lo", "lf", "sr", "rr", "dc", "dd", "hg",
+                                      "nh", "mg", "wf", "nr", "gd", "sl", "ac"};
 
 std::string area_name(const FrozenProcess& process, const MapEntry& area) {
   char range[64];

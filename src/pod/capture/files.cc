@@ -21,7 +21,8 @@ Result<void> Capture::capture_descriptors() {
                 }).operator->();
     auto done = capture_descriptors_of(process, *out);
     // A process that is only looked at may end meanwhile.
-    const bool gone = !done && (done.error().code == Code::kGone || done.error().errnum == ESRCH || done.error().errnum == EBADF);
+    const bool gone =
+        !done && (done.error().code == Code::kGone || done.error().errnum == ESRCH || done.error().errnum == EBADF);
     if (!done && !(inspecting() && gone)) return std::unexpected(done.error().in(process.name()));
   }
   return dump_files();

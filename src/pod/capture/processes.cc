@@ -275,6 +275,8 @@ Result<void> Capture::capture_tree() {
     } else if (!process.threads.empty() && process.leader().group_stop_signal() != 0) {
       out.set_state(pb::STOPPED);
       out.set_stop_signal(process.leader().group_stop_signal());
+      // fs/proc/array.c shows the group's exit code while it is stopped; waitid(2) takes it away when it reports the stop.
+      out.set_stop_reported(stat->exit_code == 0);
     }
     check_process(process, *status);
     if (process.zombie || out.is_init()) continue;
@@ -283,10 +285,13 @@ Result<void> Capture::capture_tree() {
       const bool parent = other.host_pid == process.host_parent;
       // Tables are shared by clone(2) alone, so nearly always with the parent; comparing all pairs would cost more than it finds.
       if (!parent && other.host_parent != process.host_parent) continue;
-      if (shares(process.host_pid, other.host_pid, KCMP_VM)) refuse("shared-memory-map", process.name(), "with " + other.name());
+      if (shares(process.host_pid, other.host_pid, KCMP_VM))
+        refuse("shared-memory-map", process.name(), "with " + other.name());
       if (shares(process.host_pid, other.host_pid, KCMP_FILES)) {
-        if (parent) out.set_shares_files_with(other.pid);
-        else if (other.pid < process.pid) shared_with_sibling = true;
+        if (parent)
+          out.set_shares_files_with(other.pid);
+        else if (other.pid < process.pid)
+          shared_with_sibling = true;
       }
       if (parent && shares(process.host_pid, other.host_pid, KCMP_FS)) out.set_shares_fs_with(other.pid);
     }

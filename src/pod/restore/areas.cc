@@ -54,6 +54,12 @@ pb::Area piece_of(const pb::Area& area, uint64_t start, uint64_t end) {
   return piece;
 }
 
+// Memory that was writable, was written, and then protected stays accounted for (VM_ACCOUNT); the kernel drops the account
+// of what is protected before it was written (mprotect_fixup). So such areas are protected in finish_areas().
+bool keeps_account(const pb::Area& area) {
+  return !area.shared() && has_flag(area, "ac") && (area.prot() & PROT_WRITE) == 0;
+}
+
 int mmap_flags(const pb::Area& area) {
   int flags = MAP_FIXED | (area.shared() ? MAP_SHARED : MAP_PRIVATE);
   if (area.backing() == pb::Area::ANON) flags |= MAP_ANONYMOUS;
@@ -181,11 +187,8 @@ Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, st
       fd = number.at(ours);
     }
     const uint64_t length = piece.end() - piece.start();
-    // Memory that was writable once stays accounted for (VM_ACCOUNT): it was mapped so, and protected later.
-    const bool was_writable = !piece.shared() && has_flag(piece, "ac") && (piece.prot() & PROT_WRITE) == 0;
-    const uint32_t first_prot = was_writable ? piece.prot() | PROT_WRITE : piece.prot();
+    const uint32_t first_prot = piece.prot() | (keeps_account(piece) ? PROT_WRITE : 0);
     batch.must("mapping", SYS_mmap, piece.start(), length, first_prot, mmap_flags(piece), fd, piece.offset());
-    if (was_writable) batch.must("protecting", SYS_mprotect, piece.start(), length, piece.prot());
     for (const auto& advice : kAdvice) {
       if (has_flag(piece, advice.flag)) batch.add(SYS_madvise, piece.start(), length, advice.advice);
     }
@@ -232,7 +235,8 @@ Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) 
       const uint64_t start = std::max(old.start(), now.start());
       if (at < start) unmap.emplace_back(at, start);
       at = std::min(old.end(), now.end());
-      if (old.prot() != now.prot()) protect.must("protecting", SYS_mprotect, start, at - start, now.prot());
+      if (old.prot() != now.prot() && !keeps_account(now))
+        protect.must("protecting", SYS_mprotect, start, at - start, now.prot());
     }
     if (at < old.end()) unmap.emplace_back(at, old.end());
   }
@@ -269,6 +273,7 @@ Result<void> Restorer::finish_areas(Blank& blank, const pb::AddressSpace& space)
   std::vector<std::string> names;
   for (const auto& area : space.areas()) {
     const uint64_t length = area.end() - area.start();
+    if (keeps_account(area)) batch.must("protecting", SYS_mprotect, area.start(), length, area.prot());
     if (has_flag(area, "lo"))
       batch.add(SYS_mlock2, area.start(), length, has_flag(area, "lf") ? 1 /* MLOCK_ONFAULT */ : 0);
     for (const auto& guard : area.guards())

@@ -187,11 +187,12 @@ Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process)
     batch.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
   TRY_DO(blank.remote->run(blank.leader(), batch));
   // Lowering it below where it was needs CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)).
-  if (auto oom = io::write_file_at(proc_.dir(), std::to_string(blank.host_pid) + "/oom_score_adj", std::to_string(process.oom_score_adj())); !oom) {
+  if (auto oom = io::write_file_at(proc_.dir(), std::to_string(blank.host_pid) + "/oom_score_adj",
+                                   std::to_string(process.oom_score_adj()));
+      !oom) {
     log::warn("pid {}: oom_score_adj {} can't be set here", process.pid(), process.oom_score_adj());
   }
-  if (process.shares_files_with() != 0) return {};
-  return install_descriptors(blank, process);
+  return {};
 }
 
 // Process groups: leaders first. A group whose leader has died is founded by a helper that dies again.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 
 #include <sys/prctl.h>
@@ -79,6 +80,10 @@ Result<void> Restorer::restore(const pb::PodState& state) {
     return {};
   };
   TRY_DO(each([&](Blank& b, const pb::Process& p) { return restore_process(b, p); }));
+  // After all of restore_process(): a table that is shared must be empty until then.
+  TRY_DO(each([&](Blank& b, const pb::Process& p) -> Result<void> {
+    return p.shares_files_with() != 0 ? Result<void>{} : install_descriptors(b, p);
+  }));
   TRY_DO(join_groups());
   TRY_DO(connect_files());
   TRY_DO(each([&](Blank& b, const pb::Process& p) { return clone_threads(b, p); }));
@@ -119,22 +124,17 @@ Result<void> Restorer::resume() {
         TRY_IN(section.kind(), kind->activate(*this, section.state()));
     }
   }
-  for (const auto& process : state_.processes()) {
-    Blank* blank = find(process.pid());
-    if (blank == nullptr || process.is_init()) continue;
-    const std::string name = "pid " + std::to_string(process.pid());
-    for (int i = process.threads_size(); i-- > 0;) {
-      Tracee& tracee = blank->threads[static_cast<size_t>(i)];
-      TRY_IN(name, finish_thread(*blank, tracee, process.threads(i)));
+  // Stopped processes first: their parents, still in our hands, must not hear of the stop again.
+  for (const bool stopped : {true, false}) {
+    for (const auto& process : state_.processes()) {
+      Blank* blank = find(process.pid());
+      if (blank == nullptr || process.is_init() || (process.state() == pb::STOPPED) != stopped) continue;
+      TRY_IN("pid " + std::to_string(process.pid()), finish_process(*blank, process));
+      if (stopped) TRY_IN("pid " + std::to_string(process.pid()), stop_again(*blank, process));
     }
-    TRY_IN(name, drop_trampoline(*blank));
-    ::ptrace(PTRACE_SETOPTIONS, blank->host_pid, nullptr, nullptr);
-    if (process.state() == pb::STOPPED)
-      ::kill(blank->host_pid, process.stop_signal() != 0 ? process.stop_signal() : SIGSTOP);
   }
   released_ = true;
   Result<void> first;
-  // Init last of its kind: it must be there to reap. Threads go in any order; the kernel doesn't tell them apart.
   for (const auto& blank : blanks_) {
     for (auto& thread : blank->threads) {
       if (auto r = thread.release(); !r && first) first = r;
@@ -143,6 +143,43 @@ Result<void> Restorer::resume() {
   files_.clear();
   shelf().clear();
   return first;
+}
+
+Result<void> Restorer::finish_process(Blank& blank, const pb::Process& process) {
+  for (int i = process.threads_size(); i-- > 0;) {
+    TRY_DO(finish_thread(blank, blank.threads[static_cast<size_t>(i)], process.threads(i)));
+  }
+  TRY_DO(drop_trampoline(blank));
+  ::ptrace(PTRACE_SETOPTIONS, blank.host_pid, nullptr, nullptr);
+  return {};
+}
+
+Result<void> Restorer::stop_again(Blank& blank, const pb::Process& process) {
+  ::kill(blank.host_pid, process.stop_signal() != 0 ? process.stop_signal() : SIGSTOP);
+  for (auto& thread : blank.threads) TRY_DO(thread.release());
+  // It stops as soon as it is let go, before any code of its own runs.
+  for (int spin = 0; spin < 100'000; spin++) {
+    TRY(const auto stat, proc_.stat(blank.host_pid));
+    if (stat.state == 'T') break;
+  }
+  if (!process.stop_reported()) return {};
+  Blank* parent = find(process.ppid());
+  if (parent == nullptr || parent->is_init) return {};
+  std::byte* scratch = parent->remote->local_scratch();
+  const uint64_t base = raw(parent->remote->scratch());
+  const uint64_t child_signal = 1ull << (SIGCHLD - 1);
+  const timespec none{0, 0};
+  std::memcpy(scratch, &child_signal, sizeof child_signal);
+  std::memcpy(scratch + 8, &none, sizeof none);
+  Batch batch;
+  batch.add(SYS_wait4, process.pid(), 0, WUNTRACED | WNOHANG, 0);
+  const auto parent_state =
+      std::ranges::find_if(state_.processes(), [&](const auto& p) { return p.pid() == process.ppid(); });
+  const bool had_signal = std::ranges::any_of(parent_state->pending(), [](const std::string& info) {
+    return info.size() >= sizeof(int) && *reinterpret_cast<const int*>(info.data()) == SIGCHLD;
+  });
+  if (!had_signal) batch.add(SYS_rt_sigtimedwait, base, 0, base + 8, 8);
+  return parent->remote->run(parent->leader(), batch);
 }
 
 Result<void> Restorer::discard() {

@@ -171,6 +171,10 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> finish_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> drop_trampoline(Blank& blank);
 
+  // restorer.cc
+  Result<void> finish_process(Blank& blank, const pb::Process& process);
+  Result<void> stop_again(Blank& blank, const pb::Process& process);
+
   const pb::AddressSpace* space_of(pid_t pid) const;
 
   const ProcFs& proc_;

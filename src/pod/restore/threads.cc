@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,6 +85,7 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
   // A mask without any CPU of this machine means nothing here: then all are allowed.
   if (affinity > 0) batch.add(SYS_sched_setaffinity, 0, affinity, base + 256);
   const auto sched = batch.add(SYS_sched_setattr, 0, base + 128, 0);
+  if (s.policy() == SCHED_IDLE) batch.add(SYS_setpriority, PRIO_PROCESS, 0, s.nice());  // sched_setattr leaves it alone
   if (s.io_priority() != 0) batch.add(SYS_ioprio_set, kIoprioWhoProcess, 0, s.io_priority());
   for (const auto& spec : thread.speculation())
     batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
