@@ -1,6 +1,7 @@
 // Memory made of plain buffers, and temporary directories: for this module's tests and benchmarks.
 #pragma once
 
+#include <cstring>
 #include <unistd.h>
 
 #include <cstdlib>

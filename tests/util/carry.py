@@ -160,12 +160,13 @@ class Run:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 timeout=self.left(),
+                env=dict(os.environ, GODWIT_STATE=str(grid_state(self.options))),
             )
         except subprocess.TimeoutExpired:
             raise Failure(f"godwit {' '.join(map(str, arguments))}: hung") from None
         if done.returncode not in ok:
             raise Failure(f"godwit {' '.join(map(str, arguments))}: exit {done.returncode}\n{said(done)}")
-        if arguments[-2:-1] != ("logs",) and "logs" not in arguments:
+        if "logs" not in arguments:
             self.say(f"  -> {done.returncode} {said(done)}")
         return done
 
@@ -417,7 +418,8 @@ def check_grid_possible(options):
 def grid_command(options, *arguments, timeout=90):
     godwit = options.build / "bin" / "godwit"
     return subprocess.run(
-        [godwit, "--state", grid_state(options), *arguments],
+        [godwit, *arguments],
+        env=dict(os.environ, GODWIT_STATE=str(grid_state(options))),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -450,7 +452,7 @@ def grid_modes(run, mode):
     unit = None
 
     def on_grid(*arguments, **options):
-        return run.call("--state", grid_state(run.options), *arguments, **options)
+        return run.call(*arguments, **options)
 
     def output():
         return on_grid("logs", unit).stdout
@@ -463,7 +465,7 @@ def grid_modes(run, mode):
         # env(1) execs the program: the unit's first process is the program itself.
         variables = [f"{k}={v}" for k, v in run.subject.environment(run.options, False).items()]
         command = ["/usr/bin/env", *variables, *run.subject.command(run.options, False)]
-        unit = on_grid("run", "--node", places[0], "--dir", directory, "--", *command).stdout.decode().split()[-1]
+        unit = on_grid("run", "--node", places[0], "--dir", directory, "--cwd", directory, "--", *command).stdout.decode().split()[-1]
         run.wait_for("`ready`", lambda: run.subject.is_ready(output()), poll=0.02)
         moves = 1 if mode == "move" else 3
         for _ in range(moves):
