@@ -80,8 +80,13 @@ Result<void> read_memory(pid_t pid, uint64_t address, std::span<std::byte> out) 
   iovec remote{reinterpret_cast<void*>(address), out.size()};
   const ssize_t n = ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
   if (n == static_cast<ssize_t>(out.size())) return {};
+  return fail_errno(n < 0 ? errno : EFAULT, "memory of " + pid_name(pid));
+}
+
+Result<void> read_memory(const ProcFs& proc, pid_t pid, uint64_t address, std::span<std::byte> out) {
+  if (read_memory(pid, address, out)) return {};
   // An area without PROT_READ: /proc/PID/mem reads it all the same (FOLL_FORCE).
-  TRY(const Fd mem, sys::open("/proc/" + std::to_string(pid) + "/mem", O_RDONLY));
+  TRY(const Fd mem, proc.open(pid, "mem", O_RDONLY));
   TRY_IN("memory of " + pid_name(pid), io::pread_full(mem.get(), out, address));
   return {};
 }
@@ -153,6 +158,7 @@ Result<Remote> Remote::install(const ProcFs& proc, const Tracee& leader, std::sp
   Remote remote;
   remote.pid_ = leader.tid();
   remote.base_ = RemoteAddress{static_cast<uint64_t>(base)};
+  remote.syscall_at_ = at;
   return remote;
 }
 
@@ -165,12 +171,8 @@ Remote Remote::inherited(pid_t pid, const SharedTrampoline& shared) {
 }
 
 Result<void> Remote::remove(const Tracee& leader) {
-  TRY(const auto maps_fd, sys::open("/proc/" + std::to_string(pid_) + "/maps", O_RDONLY));
-  TRY(const auto text, io::read_all(maps_fd.get()));
-  TRY(const auto maps, parse_maps(text));
-  TRY(const auto at, find_syscall(pid_, maps));
   const uint64_t arguments[] = {raw(base_), kTrampolineSize};
-  TRY_DO(step_call(leader, at, SYS_munmap, arguments));
+  TRY_DO(step_call(leader, syscall_at_, SYS_munmap, arguments));
   return {};
 }
 

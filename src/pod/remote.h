@@ -90,8 +90,11 @@ class Batch {
 inline constexpr size_t kTrampolineSize = 65536;
 inline constexpr size_t kScratchSize = 32768;
 
-/// Copies memory of another process, whatever the protection of its areas (process_vm_readv, then /proc/PID/mem).
+/// Copies memory of another process that it may read itself.
 Result<void> read_memory(pid_t pid, uint64_t address, std::span<std::byte> out);
+/// Likewise, whatever the protection of its areas (process_vm_readv, then /proc/PID/mem). In a keeper "/proc" is the
+/// unit's, where the same number is somebody else: so it is never opened by that name.
+Result<void> read_memory(const ProcFs& proc, pid_t pid, uint64_t address, std::span<std::byte> out);
 Result<void> write_memory(const ProcFs& proc, pid_t pid, uint64_t address, std::span<const std::byte> data);
 template <typename T>
 Result<T> read_object(pid_t pid, uint64_t address) {
@@ -157,6 +160,7 @@ class Remote {
   Result<void> run_part(const Tracee& thread, std::span<CallRecord> part);
   pid_t pid_ = 0;
   RemoteAddress base_{};
+  RemoteAddress syscall_at_{};  ///< an instruction by which install() mapped it, and remove() unmaps it
   std::byte* local_ = nullptr;
 };
 

@@ -56,7 +56,7 @@ Result<void> Capture::remote_write(pid_t host_pid, uint64_t address, std::span<c
 }
 
 Result<void> Capture::remote_read(pid_t host_pid, uint64_t address, std::span<std::byte> data) {
-  return read_memory(host_pid, address, data);
+  return read_memory(proc_, host_pid, address, data);
 }
 
 void Capture::demand_file(const std::string& path, int use, uint64_t size, const std::string& used_by) {

@@ -261,7 +261,7 @@ Result<void> Restorer::remote_write(pid_t pid, uint64_t address, std::span<const
 
 Result<void> Restorer::remote_read(pid_t pid, uint64_t address, std::span<std::byte> data) {
   TRY(const pid_t host, host_pid(pid));
-  return read_memory(host, address, data);
+  return read_memory(proc_, host, address, data);
 }
 
 Result<const Fd*> Restorer::contents(uint32_t space) {
