@@ -115,7 +115,7 @@ Outcome<wire::PrepareReply> Daemon::prepare(const wire::PrepareRequest& request)
   record.unit = request.unit();
   record.migration = request.migration();
   record.source_epoch = request.epoch();
-  record.receive_token = pki::random_hex(32);
+  record.receive_token = pki::random_hex(16);
   TRY(const auto unit, new_keeper(record));
   TRY(const auto keeper, unit->need_keeper());
   Packet packet;
