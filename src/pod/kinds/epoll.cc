@@ -165,8 +165,12 @@ Result<void> run(Plan& plan) {
   return fail_errno(plan.error, "adding fd " + std::to_string(plan.failed_number) + " to an epoll set");
 }
 
+// A number as large as an image may claim would make the kernel build a descriptor table of gibibytes.
+constexpr int kLargestNumber = 1 << 24;
+
 Result<Step> step_for(RestoreContext& ctx, const pb::EpollSet::Item& item) {
-  if (item.fd() < 0) return fail(Code::kCorrupt, "an epoll item with number " + std::to_string(item.fd()));
+  if (item.fd() < 0 || item.fd() > kLargestNumber)
+    return fail(Code::kCorrupt, "an epoll item with number " + std::to_string(item.fd()));
   TRY(const Fd* target, ctx.file(item.file()));
   Step step{target->get(), item.fd(), EPOLL_CTL_ADD, {}};
   step.event.events = item.events();
@@ -179,7 +183,7 @@ bool is_off(uint32_t events) { return (events & EPOLLONESHOT) != 0 && (events & 
 Result<void> connect(RestoreContext& ctx, const pb::OpenFile& file, const Fd& fd) {
   TRY(const auto state, parse_state<pb::EpollSet>(file));
   int above = 0;
-  for (const auto& item : state.items()) above = std::max(above, item.fd() + 1);
+  for (const auto& item : state.items()) above = std::max(above, std::min(item.fd(), kLargestNumber) + 1);
 
   // Those that are off first, while nothing else can be in the ready list: on for anything, and what is ready fires.
   Plan off{.set = fd.get(), .above = above};

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -327,6 +328,26 @@ TEST(EpollKind, refuses_a_target_that_only_others_hold) {
   tree.add(set.get());
   ASSERT_OK(tree.dump());
   EXPECT_TRUE(tree.refused("epoll-target"));
+}
+
+TEST(EpollKind, refuses_numbers_that_no_process_has) {
+  for (const int number : {-1, INT_MAX}) {
+    pb::EpollSet state;
+    auto* item = state.add_items();
+    item->set_file(2);
+    item->set_fd(number);
+    pb::OpenFile set, target;
+    set.set_id(1);
+    set.set_kind("epoll");
+    set.set_state(state.SerializeAsString());
+    target.set_id(2);
+    target.set_kind("eventfd");
+    FakeTree tree;
+    FakeRestore restored(tree);
+    const auto done = restored.run({set, target});
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, Code::kCorrupt);
+  }
 }
 
 TEST(InotifyKind, keeps_watches_with_their_numbers) {
