@@ -67,7 +67,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   std::vector<std::pair<size_t, std::string>> close;
   for (const auto& k : known) {
     const size_t d = word.size() >= 2 && k.starts_with(word) ? 1 : distance(word, k);
-    if (d <= (word.size() < 4 ? 1u : std::max<size_t>(2, word.size() / 3))) close.emplace_back(d, k);
+    if (d < k.size() && d <= (word.size() < 4 ? 1u : std::max<size_t>(2, word.size() / 3))) close.emplace_back(d, k);
   }
   if (close.empty()) return {};
   return fmt::format("; did you mean {}?", std::ranges::min(close).second);

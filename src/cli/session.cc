@@ -17,9 +17,6 @@
 namespace godwit::cli {
 namespace {
 
-constexpr char kDetachFirst = 0x10;   // ctrl-p
-constexpr char kDetachSecond = 0x11;  // ctrl-q
-
 /// The terminal in raw mode while it lives.
 class RawTerminal {
  public:
@@ -41,24 +38,6 @@ class RawTerminal {
 };
 
 using Stream = grpc::ClientReaderWriter<wire::AttachInput, wire::AttachOutput>;
-
-/// Finds the detach keys in what was typed. A lone ctrl-p goes to the program with the next key.
-class DetachKeys {
- public:
-  /// Appends what the program shall get to `out`. True: detach.
-  bool feed(std::string_view typed, std::string& out) {
-    for (const char c : typed) {
-      if (held_ && c == kDetachSecond) return true;
-      if (held_) out += kDetachFirst;
-      held_ = c == kDetachFirst;
-      if (!held_) out += c;
-    }
-    return false;
-  }
-
- private:
-  bool held_ = false;
-};
 
 /// Standard input and window changes to the unit, until told to stop. Owns the writing side of the stream.
 class Input {

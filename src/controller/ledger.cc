@@ -10,6 +10,8 @@ constexpr std::chrono::milliseconds kLookAgain{200};
 Result<std::unique_ptr<Ledger>> Ledger::open(const std::string& path) {
   TRY(auto store, Store::open(path));
   TRY(auto state, store.load());
+  // Nobody is gone because this controller was away: each gets its time to be heard of.
+  for (const auto& [name, node] : state.nodes) state.seen[name] = now().monotonic_ms;
   return std::unique_ptr<Ledger>(new Ledger(std::move(store), std::move(state)));
 }
 
@@ -50,6 +52,7 @@ Outcome<RegisterVerdict> Ledger::register_node(const wire::RegisterRequest& requ
   if (!verdict) return verdict;
   {
     const std::lock_guard lock(mutex_);
+    state_.registered.insert(request.node().name());
     const bool some = !state_.uncertain.empty();
     for (const auto& id : verdict->certain) state_.uncertain.erase(id);
     if (some && state_.uncertain.empty()) {

@@ -71,7 +71,7 @@ Result<void> serve(const Options& options) {
   if (!server)
     return fail(Code::kSystem, fmt::format("can't listen on {}: is another controller running there?", options.listen));
   std::unique_ptr<grpc::Server> join_server;
-  if (!options.join_listen.empty()) {
+  if (!options.join_listen.empty() && !who.authority.key.empty()) {
     grpc::ServerBuilder join_builder;
     rpc::set_up(join_builder);
     int join_port = 0;

@@ -31,9 +31,8 @@ grpc::Status ClusterService::Heartbeat(Context* context, const wire::HeartbeatRe
                                        wire::HeartbeatReply* reply) {
   if (auto no = authorize(*context, request->node()); !no.ok()) return no;
   // A controller that was started anew hasn't heard what the node has: it must register first.
-  const bool unknown = parts_.ledger.read([&](const State& s, const Now&) {
-    return !s.nodes.contains(request->node()) || !s.seen.contains(request->node());
-  });
+  const bool unknown =
+      parts_.ledger.read([&](const State& s, const Now&) { return !s.registered.contains(request->node()); });
   reply->set_unknown(unknown);
   if (unknown) return grpc::Status::OK;
   parts_.ledger.heard(*request);

@@ -52,14 +52,16 @@ Outcome<wire::Unit> UserService::launch(const RunPlan& plan) {
   auto settled = parts_.ledger.decide([&](const State& s, const Now& now) {
     Changes changes;
     const auto it = s.units.find(unit.id());
-    if (it == s.units.end() || it->second.state() != wire::STARTING) return changes;  // it has ended meanwhile
+    if (it == s.units.end() || it->second.epoch() != unit.epoch()) return changes;
+    const bool starting = it->second.state() == wire::STARTING;  // else it has ended meanwhile
     if (status.ok()) {
+      if (!starting) return changes;
       changes.units.push_back(it->second);
       changes.units.back().set_state(wire::RUNNING);
       *changes.units.back().mutable_load() = load;
     } else if (rpc::failure_of(status).error.code != Code::kPeer) {
       changes.removed_units.push_back(unit.id());  // the node says that it didn't start
-    } else {
+    } else if (starting) {
       // Nobody knows whether it started: the epoch is taken from it, so that the node destroys what it may have.
       wire::Unit fenced = it->second;
       fenced.set_epoch(fenced.epoch() + 1);

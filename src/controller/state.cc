@@ -94,7 +94,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   for (const auto& k : known) {
     const bool begins = word.size() >= 2 && k.starts_with(word);
     const size_t d = begins ? 1 : distance(word, k);
-    if (d <= (word.size() < 4 ? 1u : std::max<size_t>(2, word.size() / 3))) close.emplace_back(d, k);
+    if (d < k.size() && d <= (word.size() < 4 ? 1u : std::max<size_t>(2, word.size() / 3))) close.emplace_back(d, k);
   }
   if (close.empty()) return {};
   std::ranges::sort(close);

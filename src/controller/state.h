@@ -84,6 +84,8 @@ struct State {
 
   std::map<std::string, std::string> open_moves;  ///< unit → its planned migration; follows from `migrations`
   std::map<std::string, int64_t> seen;  ///< node → monotonic ms of its last sign of life; not in the file
+  /// Nodes that have said what they have since this controller started; the others are asked to. Not in the file.
+  std::set<std::string> registered;
   /// Migrations that the file shows as planned after a power cut: they may have been committed. Only the destination
   /// knows, so nobody is answered before it has registered. Not in the file.
   std::set<std::string> uncertain;

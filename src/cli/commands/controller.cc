@@ -1,11 +1,27 @@
 #include "controller/controller.h"
 
+#include <algorithm>
+#include <string>
+
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/context.h"
+#include "node/node.h"
 
 namespace godwit::cli {
 namespace {
+
+/// Where machines join when nothing is said: the port after the one that nodes use (node::join looks there).
+std::string join_address(const std::string& listen) {
+  const std::string first = listen.substr(0, listen.find(','));
+  const size_t colon = first.rfind(':');
+  if (first.starts_with("unix:") || colon == std::string::npos) return {};
+  const std::string digits = first.substr(colon + 1);
+  const bool number =
+      !digits.empty() && digits.size() <= 5 && std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+  if (!number || std::stoi(digits) == 0) return {};
+  return first.substr(0, colon + 1) + std::to_string(std::stoi(digits) + node::kJoinPortOffset);
+}
 
 int run(Context& context, const Parsed& parsed) {
   log::set_up({.program = "godwit controller",
@@ -15,7 +31,8 @@ int run(Context& context, const Parsed& parsed) {
   options.state_dir = context.state_dir;
   options.identity_dir = parsed.get("--identity");
   options.listen = parsed.has("--listen") ? parsed.get("--listen") : "0.0.0.0:7400";
-  options.join_listen = parsed.get("--join");
+  options.join_listen = parsed.has("--join") ? parsed.get("--join") : join_address(options.listen);
+  if (options.join_listen == "none") options.join_listen.clear();
   options.ready_file = parsed.get("--ready");
   options.insecure = parsed.has("--insecure");
   return controller::run(options);
@@ -28,7 +45,8 @@ const Command kController = {
     .group = "daemons",
     .summary = "the daemon that decides: units, nodes, moves, history",
     .options = {{"--listen", "", "ADDRESS", "HOST:PORT or unix:PATH, several with commas; 0.0.0.0:7400 when left out"},
-                {"--join", "", "HOST:PORT", "where machines without a certificate may join"},
+                {"--join", "", "HOST:PORT",
+                 "where machines without a certificate may join, or none; the port after --listen's when left out"},
                 {"--identity", "", "DIR", "holds ca.crt, controller.crt and .key, ca.key; --state when left out",
                  Words::kDirectory},
                 {"--ready", "", "FILE", "written when it serves", Words::kFile},

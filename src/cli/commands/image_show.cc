@@ -2,6 +2,7 @@
 
 #include "cli/command.h"
 #include "cli/context.h"
+#include "pod/pod.h"
 
 namespace godwit::cli {
 namespace {
@@ -12,6 +13,9 @@ int run(Context& context, const Parsed& parsed) {
     if (auto sound = image->verify(); !sound) return context.report(sound.error().in(parsed.argument(0)));
   image::JsonOptions options;
   options.runs = parsed.has("--runs");
+  options.engines = {{"pod", [](std::string_view part, const std::string& bytes) {
+                        return part == "state" ? pod::state_to_json(bytes).value_or("") : std::string();
+                      }}};
   context.print(image::to_json(image->manifest(), options) + "\n");
   return kDone;
 }

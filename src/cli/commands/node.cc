@@ -8,10 +8,6 @@ namespace godwit::cli {
 namespace {
 
 int run(Context& context, const Parsed& parsed) {
-#ifndef GODWIT_NODE_DAEMON  // TODO(soon): goes when src/node/daemon.cc has landed
-  (void)parsed;
-  return context.report(Error{Code::kRefused, 0, "this build has no node daemon"});
-#else
   log::set_up(
       {.program = "godwit node", .file = parsed.get("--log"), .level = parsed.has("--verbose") ? "debug" : "info"});
   node::Options options;
@@ -31,7 +27,6 @@ int run(Context& context, const Parsed& parsed) {
   }
   options.ready_file = parsed.get("--ready");
   return node::run(options);
-#endif
 }
 
 }  // namespace

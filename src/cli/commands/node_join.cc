@@ -7,10 +7,6 @@ namespace godwit::cli {
 namespace {
 
 int run(Context& context, const Parsed& parsed) {
-#ifndef GODWIT_NODE_DAEMON  // TODO(soon): goes when src/node/daemon.cc has landed
-  (void)parsed;
-  return context.report(Error{Code::kRefused, 0, "this build has no node daemon"});
-#else
   for (const char* option : {"--token", "--controller"})
     if (!parsed.has(option))
       return context.report(Error{Code::kUsage, 0, std::string("godwit node join needs ") + option});
@@ -27,7 +23,6 @@ int run(Context& context, const Parsed& parsed) {
   if (parsed.has("--only-join")) return kDone;
   log::set_up({.program = "godwit node"});
   return node::run(joined);
-#endif
 }
 
 }  // namespace
