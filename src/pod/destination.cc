@@ -8,6 +8,7 @@
 #include "pod/cpu.h"
 #include "pod/pod.h"
 #include "pod/restore/restorer.h"
+#include "pod/validate.h"
 
 namespace godwit::pod {
 namespace {
@@ -26,8 +27,7 @@ class PodDestinationImpl final : public PodDestination {
   Result<std::vector<engine::Blocker>> admit(const std::string& demands) override;
   Result<void> prepare(const std::string& text) override {
     Stopwatch watch;
-    pb::Outline outline;
-    if (!outline.ParseFromString(text)) return fail(Code::kCorrupt, "the outline can't be parsed");
+    TRY(const auto outline, parse_outline(text));
     auto done = restorer_.prepare(outline);
     timings_.push_back({"prepare", watch.lap_ms()});
     return done;
@@ -35,10 +35,7 @@ class PodDestinationImpl final : public PodDestination {
   engine::PageWriter& writer() override { return restorer_; }
   Result<void> restore(const std::string& text) override {
     Stopwatch watch;
-    pb::PodState state;
-    if (!state.ParseFromString(text)) return fail(Code::kCorrupt, "the state can't be parsed");
-    if (state.version() != 1)
-      return fail(Code::kRefused, "a state of version " + std::to_string(state.version()) + ", this Godwit reads 1");
+    TRY(const auto state, parse_state(text));
     auto done = restorer_.restore(state);
     timings_.push_back({"restore", watch.lap_ms()});
     return done;

@@ -13,6 +13,7 @@
 #include "image/image.h"
 #include "pod/kinds.h"
 #include "pod/pod.h"
+#include "pod/validate.h"
 
 namespace godwit::pod {
 namespace {
@@ -131,9 +132,9 @@ Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOption
   const auto& manifest = image->manifest();
   if (manifest.engine != "pod")
     return fail(Code::kRefused, "an image of engine '" + manifest.engine + "', not of a process tree");
-  pb::PodState state;
-  if (!state.ParseFromString(manifest.state) || state.processes_size() == 0)
-    return fail(Code::kCorrupt, path + ": its state can't be parsed");
+  auto state_or = parse_state(manifest.state);
+  if (!state_or) return std::unexpected(state_or.error().in(path));
+  const auto& state = *state_or;
   TreeReport report;
   count(state, report);
   std::unique_ptr<Sandbox> sandbox;
