@@ -200,9 +200,10 @@ Result<void> Frozen::kill_all() {
   for (const auto& process : processes_) {
     if (!process.zombie) ::kill(process.host_pid, SIGKILL);
   }
-  // A traced thread's death must be seen by its tracer; the leader's last (wait(2) waits for the whole group there).
-  for (auto& process : processes_) {
-    for (auto it = process.threads.rbegin(); it != process.threads.rend(); ++it) {
+  // A traced thread's death must be seen by its tracer; the leader's last (wait(2) waits for the whole group there), and
+  // children before parents: the init of a PID namespace only ends when everybody else in it was waited for.
+  for (auto process = processes_.rbegin(); process != processes_.rend(); ++process) {
+    for (auto it = process->threads.rbegin(); it != process->threads.rend(); ++it) {
       int status = 0;
       while (::waitpid(it->tid(), &status, __WALL) == it->tid() && WIFSTOPPED(status)) {
       }

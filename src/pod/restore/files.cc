@@ -74,6 +74,8 @@ Result<void> Restorer::install_descriptors(Blank& blank, const pb::Process& proc
       batch.must("close", SYS_close, from);
     }
   }
+  // Nothing is handed over any more; the program must not find it.
+  batch.must("closing the channel", SYS_close, channel_number_);
   return blank.remote->run(blank.leader(), batch);
 }
 
