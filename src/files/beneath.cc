@@ -27,6 +27,17 @@ Result<Fd> open2(int dir, const std::string& path, int flags, mode_t mode, uint6
   }
 }
 
+// The directory /proc of this process's own PID namespace. `self` in it is looked up anew each time, so a child has its own.
+const Fd& proc_root() {
+  static const Fd root = [] {
+    auto opened = sys::open("/proc", O_PATH | O_DIRECTORY);
+    return opened ? *std::move(opened) : Fd();
+  }();
+  return root;
+}
+
+std::string name_in_proc(const Fd& fd) { return "self/fd/" + std::to_string(fd.get()); }
+
 constexpr uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 constexpr size_t kStage = 3800;  // below PATH_MAX, which counts the closing NUL
 
@@ -79,7 +90,29 @@ std::string join(std::string_view parent, std::string_view name) {
   return path;
 }
 
-std::string fd_path(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+void hold_proc() { (void)proc_root(); }
+
+Result<Fd> reopen(const Fd& object, int flags) { return sys::open_at(proc_root(), name_in_proc(object), flags); }
+
+Result<std::string> real_path(const Fd& object) { return sys::read_link_at(proc_root(), name_in_proc(object)); }
+
+Result<void> change_mode(const Fd& object, mode_t mode) {
+  if (::fchmodat(proc_root().get(), name_in_proc(object).c_str(), mode, 0) < 0) return fail_errno(errno, "chmod");
+  return {};
+}
+
+Result<void> remove_beneath(const Fd& dir, const std::string& name) {
+  if (::unlinkat(dir.get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR && errno != EPERM) return fail_errno(errno, "removing " + name);
+  auto sub = open_beneath(dir, name, O_PATH | O_NOFOLLOW | O_DIRECTORY);
+  if (!sub) return std::unexpected(std::move(sub).error());
+  TRY(auto st, sys::stat(*sub));
+  if (::geteuid() != 0 && (st.st_mode & 0700u) != 0700u) TRY_DO(change_mode(*sub, 0700));
+  TRY(const auto names, sys::list_dir_at(*sub, "."));
+  for (const std::string& child : names) TRY_IN(name, remove_beneath(*sub, child));
+  if (::unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT) return fail_errno(errno, "rmdir " + name);
+  return {};
+}
 
 Result<Fd> open_beneath(const Fd& root, std::string_view path, int flags, mode_t mode) {
   if (path.empty()) return open2(root.get(), ".", flags, mode, kBeneath);

@@ -42,7 +42,19 @@ std::string_view parent_of(std::string_view path);
 std::string_view name_of(std::string_view path);
 /// "a" + "b" → "a/b"; "" + "b" → "b".
 std::string join(std::string_view parent, std::string_view name);
-/// How a descriptor's object is named for calls that take only paths: "/proc/self/fd/N".
-std::string fd_path(const Fd& fd);
+// Some calls take no O_PATH descriptor but through /proc/self/fd. A keeper lives in its unit's mount namespace, where
+// /proc is that of the unit's PID namespace and has no `self` for it; so /proc is held open from before it went there.
+
+/// Opens and holds this process's /proc. A keeper calls it before it enters its unit's mount namespace; else the first
+/// function below that needs it does.
+void hold_proc();
+/// The same object, opened for real (from O_PATH, or with other flags). Not for symbolic links.
+Result<Fd> reopen(const Fd& object, int flags);
+/// The object's path as the kernel knows it.
+Result<std::string> real_path(const Fd& object);
+/// chmod of an O_PATH descriptor's object.
+Result<void> change_mode(const Fd& object, mode_t mode);
+/// Removes `name` in a directory with all in it; a missing one is no error. Follows no link and leaves mounts alone.
+Result<void> remove_beneath(const Fd& dir, const std::string& name);
 
 }  // namespace godwit::files

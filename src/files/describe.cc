@@ -119,9 +119,9 @@ class Describing {
     std::string start;
     if (!target.starts_with('/')) {
       auto dir = open_in_root(root_, directory_of(path), O_PATH | O_DIRECTORY);
-      auto base = sys::read_link(fd_path(root_));
+      auto base = real_path(root_);
       if (!dir || !base) return std::nullopt;
-      auto real = sys::read_link(fd_path(*dir));
+      auto real = real_path(*dir);
       if (!real || !lies_in(*real, *base)) return std::nullopt;
       start = *base == "/" ? *real : real->substr(base->size());
     }

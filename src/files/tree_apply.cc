@@ -141,7 +141,7 @@ class Applying {
   }
 
   Result<void> open_staging() {
-    TRY_DO(sys::remove_tree(fd_path(root_) + "/" + std::string(kStagingName)));
+    TRY_DO(remove_beneath(root_, std::string(kStagingName)));
     if (std::ranges::all_of(
             actions_, [](Action a) { return a == Action::kKeep || a == Action::kMetadata || a == Action::kPatch; }))
       return {};
@@ -210,7 +210,7 @@ class Applying {
     const int flags = entry.kind == Kind::kDirectory ? AT_REMOVEDIR : 0;
     if (::unlinkat(parent.get(), name.c_str(), flags) == 0 || errno == ENOENT) return {};
     if (errno == ENOTEMPTY || errno == EEXIST)
-      return sys::remove_tree(fd_path(parent) + "/" + name);  // sockets, devices
+      return remove_beneath(parent, name);  // sockets, devices
     return fail_errno(errno, "unlink");
   }
 
@@ -220,8 +220,7 @@ class Applying {
     const std::string dir(parent_of(path));
     if (touched_.insert(dir).second && ::geteuid() != 0) {
       TRY(auto st, sys::stat(parent));
-      if ((st.st_mode & 0700u) != 0700u && ::chmod(fd_path(parent).c_str(), (st.st_mode & 07777u) | 0700u) < 0)
-        return fail_errno(errno, "chmod of '" + dir + "'");
+      if ((st.st_mode & 0700u) != 0700u) TRY_IN(dir, change_mode(parent, (st.st_mode & 07777u) | 0700u));
     }
     return parent;
   }
@@ -261,7 +260,7 @@ class Applying {
   Result<void> patch_one(const Recipe& entry) {
     const Recipe* old = present_->tree.find(entry.path);
     TRY(auto writable, open_beneath(root_, entry.path, O_PATH | O_NOFOLLOW));
-    if ((old->mode & 0200u) == 0 && ::geteuid() != 0) ::chmod(fd_path(writable).c_str(), 0600);
+    if ((old->mode & 0200u) == 0 && ::geteuid() != 0) TRY_DO(change_mode(writable, 0600));
     TRY(auto file, open_beneath(root_, entry.path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK));
     TRY_DO(patch_content(file, old->content, entry.content, store_, buffer_));
     return set_metadata(file, entry, {options_.keep_owner});
@@ -269,7 +268,7 @@ class Applying {
 
   Result<void> finish() {
     staging_.reset();
-    TRY_DO(sys::remove_tree(fd_path(root_) + "/" + std::string(kStagingName)));
+    TRY_DO(remove_beneath(root_, std::string(kStagingName)));
     for (size_t i = want_.entries.size(); i-- > 0;) {
       const Recipe& entry = want_.entries[i];
       if (entry.kind != Kind::kDirectory || (entry.path.empty() && !options_.only.empty())) continue;

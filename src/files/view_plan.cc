@@ -56,7 +56,7 @@ class Locator {
  private:
   Result<Located> found(const Fd& dir, const std::string& path, const std::string& rest) const {
     TRY(auto st, sys::stat(dir));
-    TRY(auto real, sys::read_link(fd_path(dir)));
+    TRY(auto real, real_path(dir));
     if (!S_ISDIR(st.st_mode)) return fail(Code::kRefused, real + " is no directory on this host");
     TRY(const auto id, mount_id(dir));
     const auto mount = mounts_.find(id);
@@ -207,18 +207,6 @@ class Placing {
   std::set<std::string> made_;
 };
 
-// Lets an owner who isn't root get at directories that an overlay made for itself alone (work/work has mode 0).
-void open_up(const Fd& dir, const std::string& name) {
-  auto sub = open_beneath(dir, name, O_PATH | O_NOFOLLOW);
-  if (!sub) return;
-  auto st = sys::stat(*sub);
-  if (!st || !S_ISDIR(st->st_mode)) return;
-  if ((st->st_mode & 0700u) != 0700u) ::chmod(fd_path(*sub).c_str(), 0700);
-  auto names = sys::list_dir_at(*sub, ".");
-  if (!names) return;
-  for (const std::string& child : *names) open_up(*sub, child);
-}
-
 }  // namespace
 
 Result<ViewPlan> plan_view(const ViewNeeds& needs, std::span<const Demand> demands, std::span<const Presence> presence,
@@ -251,13 +239,9 @@ Result<void> place_files(const ViewPlan& plan, std::span<const Demand> demands, 
 }
 
 Result<void> remove_layers(const std::string& unit_directory) {
-  for (const char* name : {"layer", "view"}) {
-    const std::string path = unit_directory + "/" + name;
-    if (::geteuid() != 0)
-      if (auto dir = sys::open(unit_directory, O_RDONLY | O_DIRECTORY)) open_up(*dir, name);
-    TRY_DO(sys::remove_tree(path));
-  }
-  return {};
+  TRY(auto dir, sys::open(unit_directory, O_RDONLY | O_DIRECTORY));
+  TRY_DO(remove_beneath(dir, "layer"));
+  return remove_beneath(dir, "view");
 }
 
 }  // namespace godwit::files
