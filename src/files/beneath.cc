@@ -110,7 +110,8 @@ Result<void> remove_beneath(const Fd& dir, const std::string& name) {
   if (::geteuid() != 0 && (st.st_mode & 0700u) != 0700u) TRY_DO(change_mode(*sub, 0700));
   TRY(const auto names, sys::list_dir_at(*sub, "."));
   for (const std::string& child : names) TRY_IN(name, remove_beneath(*sub, child));
-  if (::unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT) return fail_errno(errno, "rmdir " + name);
+  if (::unlinkat(dir.get(), name.c_str(), AT_REMOVEDIR) < 0 && errno != ENOENT)
+    return fail_errno(errno, "rmdir " + name);
   return {};
 }
 

@@ -18,5 +18,7 @@
 #include "files/recipe.h"
 #include "files/refusals.h"
 #include "files/share_probe.h"
+#include "files/travel.h"
 #include "files/tree.h"
 #include "files/view.h"
+#include "files/wire.h"

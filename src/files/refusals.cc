@@ -9,6 +9,9 @@ namespace godwit::files {
 namespace {
 
 constexpr Refusal kTable[] = {
+    {"disk-space", "files that don't fit on the destination's disk",
+     "the state directory's file system has too little room for them",
+     "freeing space there, or a larger state directory (--state)"},
     {"file-path", "a file that can't be put at its path on the destination", "something else is in its way there",
      "moving that out of the way on the destination, or running the program from another directory"},
     {"file-unreadable", "a file that the program uses and Godwit can't read",

@@ -209,8 +209,7 @@ class Applying {
     TRY(auto parent, open_writable_parent(entry.path, name));
     const int flags = entry.kind == Kind::kDirectory ? AT_REMOVEDIR : 0;
     if (::unlinkat(parent.get(), name.c_str(), flags) == 0 || errno == ENOENT) return {};
-    if (errno == ENOTEMPTY || errno == EEXIST)
-      return remove_beneath(parent, name);  // sockets, devices
+    if (errno == ENOTEMPTY || errno == EEXIST) return remove_beneath(parent, name);  // sockets, devices
     return fail_errno(errno, "unlink");
   }
 

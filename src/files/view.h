@@ -61,6 +61,8 @@ struct ViewNeeds {
   std::string unit_directory;  ///< absolute; `layer/` and `view/` are made in it
   std::vector<ViewPlan::Bind> binds;
   bool user_namespace = false;
+  std::vector<std::string>
+      layered;  ///< mount points that need a layer in any case: the unit's own changes come with it
 };
 /// Destination, in the host's mount namespace: what view the unit needs. `presence` is match()'s.
 /// Needs that nothing can meet are added to `blockers`. Makes no mount and no directory.

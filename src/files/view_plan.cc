@@ -53,6 +53,10 @@ class Locator {
     }
   }
 
+  bool is_mount_point(const std::string& path) const {
+    return std::ranges::any_of(mounts_, [&](const auto& mount) { return mount.second.path == path; });
+  }
+
  private:
   Result<Located> found(const Fd& dir, const std::string& path, const std::string& rest) const {
     TRY(auto st, sys::stat(dir));
@@ -94,6 +98,10 @@ class Planning {
       struct stat st{};
       if (::stat(bind.to.c_str(), &st) < 0 || !S_ISDIR(st.st_mode)) add_layer(bind.to, "the work directory");
     }
+    for (const std::string& mountpoint : needs_.layered) {
+      TRY_DO(check_absolute(mountpoint));
+      if (locator_.is_mount_point(mountpoint)) insert(mountpoint);
+    }
     ViewPlan plan;
     plan.stage = needs_.unit_directory + "/view";
     plan.binds = needs_.binds;
@@ -115,8 +123,12 @@ class Planning {
       blockers_.push_back(make_blocker("file-path", object, place->mountpoint + " is of type " + place->fs_type));
       return;
     }
-    const auto at = std::ranges::lower_bound(mountpoints_, place->mountpoint);
-    if (at == mountpoints_.end() || *at != place->mountpoint) mountpoints_.insert(at, place->mountpoint);
+    insert(place->mountpoint);
+  }
+
+  void insert(const std::string& mountpoint) {
+    const auto at = std::ranges::lower_bound(mountpoints_, mountpoint);
+    if (at == mountpoints_.end() || *at != mountpoint) mountpoints_.insert(at, mountpoint);
   }
 
   const ViewNeeds& needs_;

@@ -44,7 +44,8 @@ Result<Recipe> get(const v1::Recipe& from) {
   for (const auto& a : from.attributes()) to.attributes.push_back({a.name(), a.value()});
   to.content.size = from.size();
   const auto count = static_cast<size_t>(from.chunk_index_size());
-  if (from.chunk_ids().size() != count * 32) return fail(Code::kCorrupt, "a recipe with unequal numbers of chunks and indices");
+  if (from.chunk_ids().size() != count * 32)
+    return fail(Code::kCorrupt, "a recipe with unequal numbers of chunks and indices");
   to.content.pieces.resize(count);
   for (size_t i = 0; i < count; ++i) {
     to.content.pieces[i].index = from.chunk_index(static_cast<int>(i));
@@ -155,11 +156,13 @@ std::string encode(const Answer& answer) {
 
 Result<Answer> decode_answer(std::string_view bytes) {
   TRY(const auto from, parse<v1::Answer>(bytes, "answer about files"));
-  if (from.chunk_ids_size() != from.chunk_lengths_size()) return fail(Code::kCorrupt, "unequal numbers of chunks and lengths");
+  if (from.chunk_ids_size() != from.chunk_lengths_size())
+    return fail(Code::kCorrupt, "unequal numbers of chunks and lengths");
   Answer to;
   for (int i = 0; i < from.chunk_ids_size(); ++i) {
     TRY(const auto id, ChunkId::from_raw(from.chunk_ids(i)));
-    if (from.chunk_lengths(i) == 0 || from.chunk_lengths(i) > kChunkSize) return fail(Code::kCorrupt, "a chunk of impossible length");
+    if (from.chunk_lengths(i) == 0 || from.chunk_lengths(i) > kChunkSize)
+      return fail(Code::kCorrupt, "a chunk of impossible length");
     to.wanted.push_back({id, from.chunk_lengths(i)});
   }
   for (const auto& a : from.answers()) to.answers.push_back({a.path(), a.seen(), a.reply(), a.why()});

@@ -1,0 +1,165 @@
+// The destination's half of carrying files.
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "base/sys.h"
+#include "files/beneath.h"
+#include "files/refusals.h"
+#include "files/travel.h"
+
+namespace godwit::files {
+namespace {
+
+// The tree without files of which a chunk is missing (their content changed at the source after the offer; the last
+// snapshot brings them), and without hard links to those.
+Tree without_missing(const Tree& tree, const Snapshot& present, const ChunkSource& store) {
+  std::unordered_set<ChunkId, ChunkIdHash> missing;
+  for (const ChunkWant& want : missing_chunks(tree, present, store)) missing.insert(want.id);
+  if (missing.empty()) return tree;
+  std::set<std::string_view> left;
+  Tree rest;
+  for (const Recipe& entry : tree.entries) {
+    const bool lacks =
+        std::ranges::any_of(entry.content.pieces, [&](const auto& piece) { return missing.contains(piece.id); });
+    if (lacks || left.contains(entry.hard_link_to))
+      left.insert(entry.path);
+    else
+      rest.entries.push_back(entry);
+  }
+  return rest;
+}
+
+}  // namespace
+
+Result<Arrival::Considered> Arrival::consider(std::string_view bytes) {
+  TRY(auto offer, decode_offer(bytes));
+  TRY(auto root, sys::open("/", O_RDONLY | O_DIRECTORY));
+  demands_ = std::move(offer.demands);
+  Answer answer;
+  TRY(answer.answers, answer_all(offer.questions));
+  TRY(auto verdict, match(root, demands_, *spec_.store, spec_.cache, spec_.progress));
+  verdict_ = std::make_unique<Verdict>(std::move(verdict));
+  blockers_ = verdict_->blockers;
+  answer.wanted = verdict_->wanted;
+
+  size_t works = 0;
+  for (TravellingTree& tree : offer.trees) {
+    Place place;
+    if (tree.role == TravellingTree::Role::kWork && ++works > 1)
+      return fail(Code::kCorrupt, "an offer with two work directories");
+    place.tree = std::move(tree);
+    places_.push_back(std::move(place));
+  }
+  TRY_DO(plan());
+  std::unordered_set<ChunkId, ChunkIdHash> seen;
+  for (const ChunkWant& want : answer.wanted) seen.insert(want.id);
+  for (const Place& place : places_)
+    for (const ChunkWant& want : missing_chunks(place.tree.tree, place.present, *spec_.store))
+      if (seen.insert(want.id).second) answer.wanted.push_back(want);
+  uint64_t bytes_wanted = 0;
+  for (const ChunkWant& want : answer.wanted) bytes_wanted += want.length;
+  TRY_DO(check_room(bytes_wanted));
+  return Considered{encode(answer), bytes_wanted};
+}
+
+// What is wanted lies here twice for a while: as chunks in the store, and in the files made of them.
+Result<void> Arrival::check_room(uint64_t bytes_wanted) {
+  struct statvfs fs{};
+  if (::statvfs(spec_.unit_directory.c_str(), &fs) < 0) return fail_errno(errno, "statvfs of " + spec_.unit_directory);
+  const uint64_t room = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
+  if (bytes_wanted > room / 2)
+    blockers_.push_back(
+        make_blocker("disk-space", spec_.unit_directory,
+                     std::to_string(room) + " bytes are free, twice " + std::to_string(bytes_wanted) + " are needed"));
+  return {};
+}
+
+Result<std::vector<ShareAnswer>> Arrival::answer_all(const std::vector<ShareQuestion>& questions) {
+  TRY(auto root, sys::open("/", O_RDONLY | O_DIRECTORY));
+  std::vector<ShareAnswer> answers;
+  for (const ShareQuestion& question : questions) {
+    TRY(auto one, answer(root, question));
+    answers.push_back(std::move(one));
+  }
+  return answers;
+}
+
+// Decides on the view, and opens the directories that trees will be applied to.
+Result<void> Arrival::plan() {
+  ViewNeeds needs;
+  needs.unit_directory = spec_.unit_directory;
+  needs.user_namespace = spec_.user_namespace;
+  for (Place& place : places_) {
+    if (place.tree.role != TravellingTree::Role::kWork) continue;
+    place.directory = spec_.unit_directory + "/dir";
+    needs.binds.push_back({place.directory, place.tree.path});
+  }
+  for (const Place& place : places_)
+    if (place.tree.role == TravellingTree::Role::kLayer) needs.layered.push_back(place.tree.path);
+  TRY(plan_, plan_view(needs, demands_, verdict_->presence, blockers_));
+  for (Place& place : places_) {
+    if (place.tree.role == TravellingTree::Role::kLayer) {
+      const auto layer = std::ranges::find(plan_.layers, place.tree.path, &ViewPlan::Layer::mountpoint);
+      if (layer == plan_.layers.end()) {
+        blockers_.push_back(
+            make_blocker("file-path", place.tree.path, "the unit changed files there, and it is no mount here"));
+        continue;
+      }
+      place.directory = layer->directory + "/upper";
+    }
+    TRY_DO(sys::make_dirs(place.directory));
+    TRY(place.fd, sys::open(place.directory, O_RDONLY | O_DIRECTORY));
+    SnapshotOptions options;
+    options.layer = place.tree.role == TravellingTree::Role::kLayer;
+    TRY(place.present, take(place.fd, options));
+  }
+  if (!blockers_.empty()) return {};
+  TRY(auto unmountable, check_view(plan_));
+  blockers_.insert(blockers_.end(), unmountable.begin(), unmountable.end());
+  return {};
+}
+
+Result<void> Arrival::apply_to(Place& place, const Tree& tree) const {
+  ApplyOptions options;
+  options.private_directory = true;
+  options.keep_owner = spec_.keep_owner;
+  options.layer = place.tree.role == TravellingTree::Role::kLayer;
+  auto now = apply(place.fd, tree, place.present, *spec_.store, options);
+  if (!now) return std::unexpected(std::move(now).error().in(place.tree.path));
+  place.present = *std::move(now);
+  return {};
+}
+
+Result<ViewPlan> Arrival::arrived() {
+  if (!verdict_ || !blockers_.empty()) return fail(Code::kUsage, "arrived() without an offer that is welcome");
+  for (Place& place : places_) TRY_DO(apply_to(place, without_missing(place.tree.tree, place.present, *spec_.store)));
+  const AnySource chunks({&verdict_->local, spec_.store});
+  auto placed = place_files(plan_, demands_, verdict_->presence, chunks, spec_.keep_owner, spec_.progress);
+  if (!placed && (placed.error().code == Code::kNotFound || placed.error().code == Code::kGone))
+    return std::unexpected(placed.error().as(Code::kRefused).in("a file changed while it was carried"));
+  if (!placed) return std::unexpected(std::move(placed).error());
+  return plan_;
+}
+
+Result<void> Arrival::last(std::string_view bytes) {
+  TRY(auto message, decode_last(bytes));
+  if (message.deltas.size() != places_.size())
+    return fail(Code::kCorrupt, "a last snapshot of another number of directories");
+  for (size_t i = 0; i < places_.size(); ++i) {
+    TRY(auto tree, patch(places_[i].tree.tree, message.deltas[i]));
+    TRY_DO(apply_to(places_[i], tree));
+    places_[i].tree.tree = std::move(tree);
+  }
+  return {};
+}
+
+void Arrival::discard() {
+  places_.clear();
+  (void)remove_layers(spec_.unit_directory);
+  if (auto dir = sys::open(spec_.unit_directory, O_RDONLY | O_DIRECTORY)) (void)remove_beneath(*dir, "dir");
+}
+
+}  // namespace godwit::files

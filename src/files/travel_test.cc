@@ -1,0 +1,226 @@
+#include "files/travel.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "files/testing.h"
+
+namespace godwit::files {
+namespace {
+
+using testing::good;
+using testing::Random;
+using testing::slurp;
+using testing::TemporaryDir;
+using testing::write_at;
+
+// A source host (its root is a directory), a destination (this host's root, with a unit directory), nothing between.
+struct Move {
+  TemporaryDir source;
+  TemporaryDir unit;
+  TemporaryDir state;
+  TemporaryDir work_path;  // where the unit sees its work directory, on both hosts
+  TemporaryDir work;       // its content at the source
+  ChunkDir store = good(ChunkDir::open(state / "chunks"));
+
+  Departure departure(std::vector<Needed> needed) {
+    DepartureSpec spec;
+    spec.root = source.fd();
+    spec.needed = std::move(needed);
+    spec.directories.push_back({TravellingTree::Role::kWork, work_path.path(), work.fd()});
+    return Departure(std::move(spec));
+  }
+  Arrival arrival() {
+    ArrivalSpec spec;
+    spec.unit_directory = unit.path();
+    spec.store = &store;
+    spec.sink = &store;
+    return Arrival(std::move(spec));
+  }
+  static void carry(Departure& from, Arrival& to, const std::vector<ChunkWant>& chunks) {
+    for (const ChunkWant& want : chunks) {
+      std::vector<std::byte> data(want.length);
+      if (good(from.read(want.id, data))) good(to.put(want.id, data));
+    }
+  }
+};
+
+TEST(Travel, brings_the_work_directory_as_it_was_when_the_unit_stopped) {
+  Move m;
+  Random random;
+  write_at(m.work / "big", random.bytes(6 * kChunkSize));
+  write_at(m.work / "goes", "soon");
+  Departure from = m.departure({});
+  Arrival to = m.arrival();
+  const std::string offer = good(from.offer());
+  const auto considered = good(to.consider(offer));
+  EXPECT_TRUE(to.blockers().empty());
+  EXPECT_EQ(considered.wanted_bytes, 6 * kChunkSize + 4);
+  const auto wanted = good(from.asked(considered.answer));
+  write_at(m.work / "big", "changed before it was read", 2 * kChunkSize);
+  Move::carry(from, to, wanted);
+  EXPECT_TRUE(good(to.arrived()).layers.empty());
+  EXPECT_FALSE(sys::stat(m.unit / "dir/big"));  // a chunk of it is missing
+
+  write_at(m.work / "new", "written while running");
+  ASSERT_EQ(::unlink((m.work / "goes").c_str()), 0);
+  const auto final_one = good(from.last({}));
+  Move::carry(from, to, final_one.chunks);
+  EXPECT_EQ(final_one.chunks.size(), 2u);
+  good(to.last(final_one.message));
+  EXPECT_EQ(slurp(m.unit / "dir/big"), slurp(m.work / "big"));
+  EXPECT_EQ(good(take(good(sys::open(m.unit / "dir", O_RDONLY)), {})).tree, good(take(m.work.fd(), {})).tree);
+  to.discard();
+  EXPECT_TRUE(good(sys::list_dir(m.unit.path())).empty());
+}
+
+TEST(Travel, carries_what_was_skipped_even_if_the_file_is_the_same_again_in_the_end) {
+  Move m;
+  write_at(m.work / "f", "one");
+  Departure from = m.departure({});
+  Arrival to = m.arrival();
+  const auto wanted = good(from.asked(good(to.consider(good(from.offer()))).answer));
+  write_at(m.work / "f", "two");
+  Move::carry(from, to, wanted);
+  (void)good(to.arrived());
+  write_at(m.work / "f", "one");
+  const auto final_one = good(from.last({}));
+  Move::carry(from, to, final_one.chunks);
+  good(to.last(final_one.message));
+  EXPECT_EQ(slurp(m.unit / "dir/f"), "one");
+}
+
+TEST(Travel, refuses_a_file_open_for_writing_that_is_not_shared) {
+  Move m;
+  TemporaryDir data;
+  write_at(data / "out", "x");
+  good(sys::make_dirs(m.source.path() + data.path()));
+  write_at(m.source.path() + data / "out", "x");
+  Departure from = m.departure({{data / "out", Use::kOpenWrite, "fd 5 of pid 9 (prog)"}});
+  Arrival to = m.arrival();
+  const auto considered = good(to.consider(good(from.offer())));
+  (void)good(from.asked(considered.answer));
+  ASSERT_EQ(from.blockers().size(), 1u);
+  EXPECT_EQ(from.blockers()[0].code, "file-write-not-shared");
+  EXPECT_EQ(from.blockers()[0].object, data / "out" + ", fd 5 of pid 9 (prog)");
+  EXPECT_EQ(good(sys::list_dir(m.source.path() + data.path())).size(), 1u);  // no probe is left
+}
+
+TEST(Travel, lets_a_shared_file_be) {
+  Move m;
+  TemporaryDir data;
+  write_at(data / "out", "x");
+  DepartureSpec spec;
+  spec.root = good(sys::open("/", O_RDONLY | O_DIRECTORY));
+  spec.needed = {{data / "out", Use::kOpenWrite, "fd 5"}};
+  Departure from(std::move(spec));
+  Arrival to = m.arrival();
+  (void)good(from.asked(good(to.consider(good(from.offer()))).answer));
+  EXPECT_TRUE(from.blockers().empty());
+  EXPECT_TRUE(to.blockers().empty());
+}
+
+TEST(Travel, gives_no_chunk_that_was_not_offered) {
+  Move m;
+  Departure from = m.departure({});
+  (void)good(from.offer());
+  files::Answer spying;
+  const std::string secret = "secret";
+  spying.wanted.push_back({chunk_id_of(std::as_bytes(std::span(secret))), 6});
+  EXPECT_EQ(from.asked(encode(spying)).error().code, Code::kCorrupt);
+}
+
+TEST(Travel, brings_program_and_work_directory_to_a_host_that_has_neither) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root: mounts";
+  Move m;
+  const std::string place = "/godwit-travel-test-" + std::to_string(::getpid());
+  good(sys::make_dirs(m.source.path() + place));
+  write_at(m.source.path() + place + "/prog", "#!/bin/sh\necho I was carried\n");
+  ASSERT_EQ(::chmod((m.source.path() + place + "/prog").c_str(), 0755), 0);
+  write_at(m.work / "input", "data");
+  DepartureSpec spec;
+  spec.root = m.source.fd();
+  spec.needed = {{place + "/prog", Use::kExecutable, "pid 1"}};
+  spec.directories.push_back({TravellingTree::Role::kWork, place + "/work", m.work.fd()});
+  Departure from(std::move(spec));
+  Arrival to = m.arrival();
+  const auto considered = good(to.consider(good(from.offer())));
+  ASSERT_TRUE(to.blockers().empty()) << to.blockers()[0].reason;
+  Move::carry(from, to, good(from.asked(considered.answer)));
+  const ViewPlan plan = good(to.arrived());
+  const auto final_one = good(from.last({}));
+  auto ends = good(sys::pipe());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) < 0 || !build_view(plan)) ::_exit(100);
+    if (!to.last(final_one.message)) ::_exit(101);
+    if (slurp(place + "/work/input") != "data") ::_exit(102);
+    ::dup2(ends.second.get(), 1);
+    ::execl((place + "/prog").c_str(), "prog", nullptr);
+    ::_exit(103);
+  }
+  ends.second.reset();
+  EXPECT_EQ(good(io::read_all(ends.first.get())), "I was carried\n");
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(sys::stat(place));
+}
+
+Offer sample() {
+  Offer offer;
+  Demand demand;
+  demand.recipe = {.path = "/bin/prog", .mode = 0755, .uid = 3, .gid = 4, .mtime_ns = -5};
+  demand.recipe.attributes = {{"user.x", "y"}};
+  demand.recipe.content = {.size = 3 * kChunkSize, .pieces = {{0, {}}, {2, {}}}};
+  demand.recipe.content.pieces[1].id.bytes.fill(9);
+  demand.used_by = "pid 1";
+  offer.demands.push_back(demand);
+  offer.questions.push_back({"/data/f", ".godwit-probe-" + std::string(32, 'a'), std::string(32, 'n')});
+  TravellingTree tree;
+  tree.path = "/work";
+  tree.tree.entries.push_back({.path = "", .kind = Kind::kDirectory, .mode = 0755});
+  tree.tree.entries.push_back({.path = "f", .mode = 0644});
+  tree.tree.entries.push_back({.path = "g", .mode = 0644, .hard_link_to = "f"});
+  tree.tree.entries.push_back({.path = "link", .kind = Kind::kSymlink, .mode = 0777, .target = "f"});
+  offer.trees.push_back(tree);
+  return offer;
+}
+
+TEST(Wire, gives_back_what_was_put_in) {
+  const Offer offer = sample();
+  EXPECT_EQ(good(decode_offer(encode(offer))), offer);
+  files::Answer answer;
+  answer.wanted = {{chunk_id_of({}), 17}};
+  answer.answers = {{"/data/f", true, std::string(32, 'r'), ""}};
+  EXPECT_EQ(good(decode_answer(encode(answer))), answer);
+  const Last last{{make_delta(offer.trees[0].tree, {{offer.trees[0].tree.entries[0]}})}};
+  EXPECT_EQ(good(decode_last(encode(last))), last);
+  const ViewPlan plan{"/u/view", {{"/", "/u/layer/0"}}, {{"/u/dir", "/work"}}, true};
+  EXPECT_EQ(good(decode_view_plan(encode(plan))), plan);
+  EXPECT_EQ(good(decode_tree(encode(offer.trees[0].tree))), offer.trees[0].tree);
+}
+
+TEST(Wire, survives_every_flipped_bit_and_every_cut) {
+  const std::string whole = encode(sample());
+  const auto try_all = [](const std::string& bytes) {
+    const auto offer = decode_offer(bytes);
+    EXPECT_TRUE(offer || offer.error().code == Code::kCorrupt);
+    const auto answer = decode_answer(bytes);
+    EXPECT_TRUE(answer || answer.error().code == Code::kCorrupt);
+  };
+  for (size_t i = 0; i < whole.size(); ++i) {
+    try_all(whole.substr(0, i));
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string bad = whole;
+      bad[i] = static_cast<char>(bad[i] ^ (1 << bit));
+      try_all(bad);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace godwit::files
