@@ -59,6 +59,7 @@ class PodDestinationImpl final : public PodDestination {
     r.inherit_stdio = o.inherit_stdio;
     r.monotonic_offset = o.monotonic_offset;
     r.boottime_offset = o.boottime_offset;
+    r.assume_foreign_vdso = o.assume_foreign_vdso;
     return r;
   }
   ProcFs proc_;

@@ -165,6 +165,11 @@ Result<Remote*> Frozen::remote(FrozenProcess& process) {
       TRY(process.maps, proc_->maps(process.host_pid));
     }
     auto& leader = process.leader();
+    // A thread in the vDSO's code must leave it: at the destination that code may be another kernel's.
+    const auto vdso = std::ranges::find(process.maps, "[vdso]", &MapEntry::name);
+    if (vdso != process.maps.end()) {
+      for (auto& thread : process.threads) TRY_DO(thread.step_out_of(vdso->start, vdso->end));
+    }
     // A filter of the unit's own must not judge our calls (Linux 4.3; needs CAP_SYS_ADMIN; harmless to fail without one).
     for (const auto& thread : process.threads) {
       ::ptrace(PTRACE_SETOPTIONS, thread.tid(), nullptr,

@@ -141,6 +141,7 @@ Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOption
   DestinationOptions destination_options;
   destination_options.inherit_stdio = true;
   destination_options.close_connections = options.close_connections;
+  destination_options.assume_foreign_vdso = options.assume_foreign_vdso;
   TRY(destination_options.proc, sys::open("/proc", O_PATH | O_DIRECTORY));
   if (options.new_pids) {
     TRY(const auto clocks, clock_offsets_for(manifest.outline));

@@ -53,6 +53,7 @@ struct DestinationOptions {
   /// Offsets of the unit's time namespace against this process's clocks.
   Nanos monotonic_offset{0};
   Nanos boottime_offset{0};
+  bool assume_foreign_vdso = false;  ///< tests only: treat the source's vDSO as another kernel's
   Fd proc;
 };
 /// What a destination engine can tell beyond the interface.
@@ -154,6 +155,7 @@ struct RestoreTreeOptions {
   bool detach = false;
   std::string pid_file;
   bool close_connections = false;
+  bool assume_foreign_vdso = false;  ///< tests only
 };
 Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOptions& options);
 

@@ -129,6 +129,18 @@ Result<void> Tracee::hold() {
   return {};
 }
 
+Result<bool> Tracee::step_out_of(uint64_t start, uint64_t end) {
+  const bool in_call = regs_.orig_rax != ~0ull;
+  auto inside = [&] { return start <= regs_.rip && regs_.rip < end; };
+  if (!inside() || in_call) return !inside();
+  TRY_DO(set_regs(regs_));
+  for (int i = 0; i < 5000 && inside(); i++) {
+    TRY_DO(cont_and_wait(PTRACE_SINGLESTEP));
+    TRY(regs_, get_regs());
+  }
+  return !inside();
+}
+
 void Tracee::hide_interruption(uint64_t pending) {
   // signal(7), "Interruption of system calls and library functions by stop signals", and the socket calls that give EINTR
   // when a time-out is set.

@@ -40,6 +40,8 @@ class Tracee {
   Result<void> wait_for_stop(int patience_ms);
   /// After the stop: remembers registers and mask, blocks all signals.
   Result<void> hold();
+  /// Single-steps a held thread out of [start, end), at most a few thousand instructions; false if it stays there.
+  Result<bool> step_out_of(uint64_t start, uint64_t end);
   /// Some calls are not restarted by the kernel when a stop interrupts them (epoll_wait(2) and others, signal(7)): if no
   /// signal is the reason, the program must not see the EINTR that only our stop caused. `pending`: signals that wait.
   void hide_interruption(uint64_t pending);

@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "pod/capture/capture.h"
 #include "pod/kernel_abi.h"
+#include "pod/vdso.h"
 
 namespace godwit::pod {
 namespace {
@@ -130,6 +131,8 @@ Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid) {
   facts.set_monotonic_ns(clock_now(CLOCK_MONOTONIC).count() + target.first - own.first);
   facts.set_boottime_ns(clock_now(CLOCK_BOOTTIME).count() + target.second - own.second);
   facts.set_realtime_ns(clock_now(CLOCK_REALTIME).count());
+  facts.set_vdso_digest(own_vdso_digest());
+  facts.set_vdso_image(own_vdso().data(), own_vdso().size());
   return facts;
 }
 

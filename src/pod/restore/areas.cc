@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
 #include "pod/restore/restorer.h"
+#include "pod/vdso.h"
 
 namespace godwit::pod {
 namespace {
@@ -130,16 +131,36 @@ Result<int> Restorer::mapped_file(const pb::Area& area) {
   return mapped_files_.insert_or_assign(key, std::move(fd)).first->second.get();
 }
 
-// Maps the vDSO of this kernel where the source's was. Only for kernels whose vDSO has the same layout.
+// The vDSO: see vdso.h for the two cases.
 Result<void> Restorer::map_vdso(Blank& blank, const pb::AddressSpace& space) {
   uint64_t lowest = 0;
+  const pb::Area* code = nullptr;
   for (const auto& area : space.areas()) {
-    if (area.backing() == pb::Area::VDSO || area.backing() == pb::Area::VVAR) {
-      if (lowest == 0 || area.start() < lowest) lowest = area.start();
-    }
+    if (area.backing() != pb::Area::VDSO && area.backing() != pb::Area::VVAR) continue;
+    if (lowest == 0 || area.start() < lowest) lowest = area.start();
+    if (area.backing() == pb::Area::VDSO) code = &area;
   }
-  if (lowest == 0) return {};  // the program unmapped it, or runs with vdso=0
-  TRY_DO(blank.remote->call(blank.leader(), SYS_arch_prctl, abi::kArchMapVdso64, lowest));
+  if (code == nullptr) return {};  // the program unmapped it, or runs with vdso=0
+  const bool same = host_.vdso_digest() == own_vdso_digest() && !options_.assume_foreign_vdso;
+  if (same) {
+    TRY_DO(blank.remote->call(blank.leader(), SYS_arch_prctl, abi::kArchMapVdso64, lowest));
+    return {};
+  }
+  if (host_.vdso_image().size() != code->end() - code->start())
+    return fail(Code::kCorrupt, "a vDSO image that isn't as long as its area");
+  constexpr uint64_t kRoom = 1u << 20;
+  uint64_t hole = 0x5100'0000'0000;
+  const auto taken = [&](const pb::Area& area) { return area.start() < hole + kRoom && hole < area.end(); };
+  while (std::ranges::any_of(space.areas(), taken)) hole += kRoom;
+  TRY_DO(blank.remote->call(blank.leader(), SYS_arch_prctl, abi::kArchMapVdso64, hole));
+  TRY(const auto maps, proc_.maps(blank.host_pid));
+  const auto made = std::ranges::find(maps, "[vdso]", &MapEntry::name);
+  if (made == maps.end()) return fail(Code::kFailed, "the kernel mapped no vDSO");
+  TRY(const auto image, redirect_vdso(std::as_bytes(std::span(host_.vdso_image())), made->start));
+  TRY_DO(blank.remote->call(blank.leader(), SYS_mmap, code->start(), image.size(), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+  TRY_DO(write_memory(proc_, blank.host_pid, code->start(), image));
+  TRY_DO(blank.remote->call(blank.leader(), SYS_mprotect, code->start(), image.size(), PROT_READ | PROT_EXEC));
   return {};
 }
 

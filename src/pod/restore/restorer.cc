@@ -47,6 +47,7 @@ Restorer::Restorer(const ProcFs& proc, RestoreOptions options) : proc_(proc), op
 Restorer::~Restorer() { (void)discard(); }
 
 Result<void> Restorer::prepare(const pb::Outline& outline) {
+  host_ = outline.host();
   TRY_DO(build_tree(outline));
   TRY_DO(build_shared_objects(outline));
   for (const auto& space : outline.spaces()) {

@@ -63,6 +63,7 @@ struct RestoreOptions {
   /// Offsets of the unit's time namespace against this process's clocks.
   Nanos monotonic_offset{0};
   Nanos boottime_offset{0};
+  bool assume_foreign_vdso = false;  ///< tests only
 };
 
 class Restorer final : public RestoreContext, public engine::PageWriter {
@@ -190,6 +191,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   std::map<FileId, Fd> files_;
   pb::PodState state_;
   pb::Outline outline_;
+  pb::HostFacts host_;  ///< the source's
   bool released_ = false;
 
   // Where arriving pages go; written by prepare(), read by the stream threads.

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
     pod::RestoreTreeOptions options;
     options.new_pids = argc > 3;
     if (const char* file = std::getenv("PIDFILE")) options.pid_file = file;
+    options.assume_foreign_vdso = std::getenv("GODWIT_TEST_FOREIGN_VDSO") != nullptr;
     auto r = pod::restore_tree(argv[2], options);
     if (!r) return report_error(r.error());
     print(*r);
