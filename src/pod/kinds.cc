@@ -40,6 +40,7 @@ constexpr const FileKind* kFileKinds[] = {
 constexpr const SectionKind* kSectionKinds[] = {
     &kUnixPeersSection,
     &kTerminalsSection,
+    &kSysvSection,
     &kLocksKind,
 };
 // clang-format on

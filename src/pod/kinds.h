@@ -165,6 +165,11 @@ class RestoreContext {
   /// What a family of kinds remembers during one restore; null at first. The context lives until resume() or discard()
   /// is done, so an object's destructor is the place to take away what was left outside of the processes (staged names).
   std::shared_ptr<void>& memory(std::string_view family) { return memory_[std::string(family)]; }
+  /// For the engine: the end of a restore, as resume() and discard() do it.
+  void forget_all() {
+    shelf_.clear();
+    memory_.clear();
+  }
 
  private:
   std::map<std::string, Fd> shelf_;

@@ -14,6 +14,7 @@
 
 #include "base/sys.h"
 #include "pod/capture/capture.h"
+#include "pod/kinds/sysv.h"
 #include "pod/kernel_abi.h"
 
 namespace godwit::pod {
@@ -224,7 +225,7 @@ Result<SpaceId> Capture::shared_object(FrozenProcess& process, const MapEntry& a
   shared->set_kind(pb::SharedMemory::ANON);
   if (area.name.starts_with("/SYSV")) {
     shared->set_kind(pb::SharedMemory::SYSV);
-    shared->set_state(std::to_string(st.st_ino));  // ipc/shm.c: the inode number is the segment's id
+    TRY(*shared->mutable_state(), describe_sysv_segment(static_cast<int>(st.st_ino)));  // the inode number is its id
   }
   SpaceSource source;
   source.id = id;

@@ -31,6 +31,7 @@ extern const FileKind kOtherSocketKind;      // netlink_socket.cc: every other s
 extern const FileKind kPtyMasterKind;        // tty.cc: masters of pseudo-terminals
 extern const FileKind kPtySlaveKind;         // tty.cc: their other side, and /dev/tty
 extern const FileKind kOtherTerminalKind;    // tty.cc: every other terminal, refused
+extern const SectionKind kSysvSection;       // sysv_section.cc: semaphores, message queues, unattached segments
 extern const SectionKind kTerminalsSection;  // tty.cc: what pairs hold; controlling terminals of sessions
 extern const SectionKind kUnixPeersSection;  // unix_socket.cc: whether their peers are all here
 

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -16,6 +17,7 @@
 #include "base/io.h"
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
+#include "pod/kinds/sysv.h"
 #include "pod/restore/restorer.h"
 #include "pod/vdso.h"
 
@@ -87,7 +89,11 @@ Result<void> Restorer::build_shared_objects(const pb::Outline& outline) {
     object.size = (wanted.size() + kPage - 1) & ~(kPage - 1);
     if (object.size == 0) object.size = kPage;
     void* memory = MAP_FAILED;
-    if (wanted.kind() == pb::SharedMemory::ANON) {
+    if (wanted.kind() == pb::SharedMemory::SYSV) {
+      TRY(const auto segment, create_sysv_segment(*this, wanted.state(), object.size));
+      object.sysv_id = segment.id;
+      memory = segment.memory;
+    } else if (wanted.kind() == pb::SharedMemory::ANON) {
       // The same kind of object as the source's: shared anonymous memory, of which map_files gives a descriptor.
       memory = ::mmap(nullptr, object.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
       if (memory != MAP_FAILED) {
@@ -112,6 +118,39 @@ Result<void> Restorer::build_shared_objects(const pb::Outline& outline) {
     shared_.insert_or_assign(wanted.id(), std::move(object));
   }
   return {};
+}
+
+const Restorer::SharedObject* Restorer::sysv_segment(const pb::Area& area) const {
+  if (area.backing() != pb::Area::SHARED_OBJECT) return nullptr;
+  const auto it = shared_.find(area.object());
+  return it == shared_.end() || it->second.sysv_id < 0 ? nullptr : &it->second;
+}
+
+// System V segments are attached whole, for shmdt(2) and the count of users know nothing of mmap(2); what the program
+// has unmapped of them since is unmapped again. Before all other pieces, which may lie in such a gap.
+void Restorer::attach_segments(Batch& batch, std::span<const pb::Area> pieces) const {
+  std::map<std::pair<uint32_t, uint64_t>, std::vector<const pb::Area*>> attached;  // by object and address
+  for (const auto& piece : pieces) {
+    if (sysv_segment(piece) != nullptr) attached[{piece.object(), piece.start() - piece.offset()}].push_back(&piece);
+  }
+  for (const auto& [key, areas] : attached) {
+    const SharedObject& object = *sysv_segment(*areas.front());
+    uint32_t prot = 0;
+    for (const auto* area : areas) prot |= area->prot();
+    const int flags =
+        SHM_REMAP | ((prot & PROT_WRITE) == 0 ? SHM_RDONLY : 0) | ((prot & PROT_EXEC) != 0 ? SHM_EXEC : 0);
+    batch.must("attaching a System V segment", SYS_shmat, object.sysv_id, key.second, flags);
+    uint64_t at = key.second;
+    for (const auto* area : areas) {
+      if (area->start() > at) batch.must("unmapping", SYS_munmap, at, area->start() - at);
+      at = area->end();
+      if (area->prot() != (PROT_READ | (prot & PROT_WRITE) | (prot & PROT_EXEC))) {
+        batch.must("protecting", SYS_mprotect, area->start(), area->end() - area->start(), area->prot());
+      }
+    }
+    const uint64_t end = key.second + object.size;
+    if (end > at) batch.must("unmapping", SYS_munmap, at, end - at);
+  }
 }
 
 Result<int> Restorer::mapped_file(const pb::Area& area) {
@@ -196,12 +235,14 @@ Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, st
   std::vector<int> fds;
   std::map<int, int> number;  // ours → theirs
   for (const auto& piece : pieces) {
-    if (piece.backing() == pb::Area::ANON) continue;
+    if (piece.backing() == pb::Area::ANON || sysv_segment(piece) != nullptr) continue;
     TRY(const int fd, mapped_file(piece));
     if (number.try_emplace(fd, static_cast<int>(fds.size())).second) fds.push_back(fd);
   }
   TRY_DO(deliver(blank, fds));
+  attach_segments(batch, pieces);
   for (const auto& piece : pieces) {
+    if (sysv_segment(piece) != nullptr) continue;
     int fd = -1;
     if (piece.backing() != pb::Area::ANON) {
       TRY(const int ours, mapped_file(piece));

@@ -142,7 +142,10 @@ Result<void> Restorer::resume() {
     }
   }
   files_.clear();
-  shelf().clear();
+  for (auto& [id, object] : shared_) {  // a System V segment counts its users
+    if (object.sysv_id >= 0 && object.memory != nullptr) ::munmap(std::exchange(object.memory, nullptr), object.size);
+  }
+  forget_all();
   return first;
 }
 
@@ -205,7 +208,7 @@ Result<void> Restorer::discard() {
   }
   shared_.clear();
   files_.clear();
-  shelf().clear();
+  forget_all();
   return {};
 }
 

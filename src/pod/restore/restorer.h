@@ -121,6 +121,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
     Fd fd;
     std::byte* memory = nullptr;
     uint64_t size = 0;
+    int sysv_id = -1;  ///< of a System V segment: attached by shmat(2), not mapped
   };
 
   // tree.cc
@@ -144,6 +145,8 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap,
                           const pb::AddressSpace& space);
   Result<int> mapped_file(const pb::Area& area);
+  const SharedObject* sysv_segment(const pb::Area& area) const;
+  void attach_segments(Batch& batch, std::span<const pb::Area> pieces) const;
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
   // files.cc
