@@ -80,6 +80,11 @@ bool Ledger::wait(const std::function<bool(const State&, const Now&)>& done, std
   }
 }
 
+void Ledger::wake() const {
+  const std::lock_guard lock(mutex_);  // a waiter that has just looked is in its wait now
+  changed_.notify_all();
+}
+
 Result<void> Ledger::close_properly() {
   const std::lock_guard lock(mutex_);
   if (!state_.uncertain.empty()) return {};

@@ -49,6 +49,9 @@ class Ledger {
   bool wait(const std::function<bool(const State&, const Now&)>& done, std::chrono::milliseconds limit,
             const std::function<bool()>& cancelled = {}) const;
 
+  /// Lets every wait() look at its `cancelled` now.
+  void wake() const;
+
   Result<void> close_properly();
 
  private:

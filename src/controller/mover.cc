@@ -16,7 +16,7 @@ constexpr milliseconds kGrace{10'000};
 constexpr milliseconds kPause{250};
 constexpr milliseconds kPrepareLimit{20'000};
 // After the commit the source only has its report to give; the user needn't wait long for a table.
-constexpr milliseconds kReportLimit{3'000};
+constexpr milliseconds kReportLimit{5'000};
 
 bool is_lost(const rpc::Failure& f) { return f.error.code == Code::kPeer || f.error.code == Code::kGone; }
 
@@ -185,6 +185,11 @@ Outcome<wire::Report> Mover::run(Move& move) {
 Outcome<wire::Report> Mover::attempt(Move& move) {
   const wire::Migration& m = move.migration();
   wire::PrepareReply prepared;
+  if (state_of(m.id()) == wire::ABORTED)  // one of the two nodes has resolved it meanwhile
+    return failure(Code::kFailed, ledger_.read([&](const State& s, const Now&) {
+      const auto it = s.migrations.find(m.id());
+      return it == s.migrations.end() ? std::string("aborted") : it->second.error();
+    }));
   // Once committed, the destination has nothing to prepare; only the source's report is missing.
   if (state_of(m.id()) == wire::PLANNED) {
     TRY(const auto destination, peers_.node(m.to()));
@@ -226,6 +231,19 @@ Outcome<wire::Report> Mover::migrate(Move& move, const wire::PrepareReply& prepa
     move.running_ = &context;
   }
   const auto stream = source->Migrate(&context, request);
+  // Once the migration is final the source has only its report left to give; a user doesn't wait for ever for that.
+  std::atomic<bool> over = false;
+  std::thread watch([&] {
+    const auto is_over = [&] { return over.load(); };
+    (void)ledger_.wait(
+        [&](const State& s, const Now&) {
+          const auto it = s.migrations.find(m.id());
+          return it == s.migrations.end() || it->second.state() != wire::PLANNED;
+        },
+        std::chrono::hours(24 * 365), is_over);
+    (void)ledger_.wait([&](const State&, const Now&) { return is_over(); }, kReportLimit, is_over);
+    if (!over) context.TryCancel();
+  });
   std::optional<wire::Report> report;
   wire::MoveEvent event;
   while (stream->Read(&event)) {
@@ -233,6 +251,9 @@ Outcome<wire::Report> Mover::migrate(Move& move, const wire::PrepareReply& prepa
     if (event.has_report()) report = event.report();
   }
   const grpc::Status status = stream->Finish();
+  over = true;
+  ledger_.wake();
+  watch.join();
   {
     const std::lock_guard lock(move.mutex_);
     move.running_ = nullptr;
