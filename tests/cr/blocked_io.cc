@@ -13,7 +13,7 @@ static volatile int stop;
 static void* reader(void*) {
   for (int i = 0; i < steps(); i++) {
     char text[8];
-    CHECK_EQ(read(pipe_in[0], text, sizeof text), 5);
+    CHECK_EQ(read(pipe_in[0], text, 5), 5);
     CHECK(!memcmp(text, "hello", 5));
   }
   return nullptr;
