@@ -7,7 +7,7 @@ PS1='> '; stty rows 33 cols 111; stty size
 (for i in $(seq 150); do echo $i >> background.txt; sleep 0.05; done; echo done >> background.txt) &
 x=0; for i in $(seq 30000); do x=$(((x * 31 + i) % 1000003)); done; echo x is $x
 sleep 1
-set -m; sleep 100 & kill -STOP $!; sleep 0.3; jobs -s | wc -l; kill $!; kill -CONT $!; wait $! ; echo ended with $?
+set -m; sleep 100 & kill -STOP $!; sleep 0.3; jobs -s | wc -l; kill -CONT $!; sleep 0.3; kill $!; wait $!; echo ended with $?
 for i in $(seq 40000); do x=$(((x * 17 + i) % 1000003)); done; echo x is $x; stty size
 wait %1; tail -1 background.txt
 exit 5

@@ -327,15 +327,28 @@ class Restored:
         self.run.compare(self.output, directory)
 
 
+def start_and_wait_for_a_moment(run, directory, output, share):
+    """Starts the program and gives it at a random moment, still running. The machine may be busier or idler than during
+    the undisturbed run: a program that ended meanwhile is started again, for a shorter time."""
+    while True:
+        process = run.start(directory, output, plain=False)
+        run.wait_for("`ready`", lambda: run.subject.is_ready(read_bytes(output)) or process.poll() is not None)
+        run.moment(share)
+        if process.poll() is None:
+            return process
+        if process.returncode != 0 or share < 0.02:
+            raise Failure(f"the program ended before its checkpoint with status {process.returncode}:\n{tail(output)}")
+        run.compare(output, directory, "the output before any checkpoint")
+        share /= 2
+        shutil.rmtree(directory)
+        output.unlink()
+
+
 def stop_and_restore(run, mode):
     enter_namespaces()
     run.reference()
     directory, output, image = run.work / "dir", run.work / "out", run.work / "image"
-    process = run.start(directory, output, plain=False)
-    run.wait_for("`ready`", lambda: run.subject.is_ready(read_bytes(output)) or process.poll() is not None)
-    run.moment(0.9 if mode != "restore3" else 0.3)
-    if process.poll() is not None:
-        raise Failure(f"the program ended before its checkpoint with status {process.returncode}:\n{tail(output)}")
+    process = start_and_wait_for_a_moment(run, directory, output, 0.9 if mode != "restore3" else 0.3)
     try:
         checkpoint(run, process.pid, image, leave=mode == "leave")
     except Refused:
