@@ -43,6 +43,7 @@ bool is_zero(std::span<const std::byte> data) {
   // A region equals itself shifted by n bytes, and its first n bytes are zero: then all of it is. memcmp is vectorised.
   constexpr size_t kHead = 64;
   static constexpr std::byte kZeros[kHead]{};
+  if (data.empty()) return true;
   const size_t head = std::min(kHead, data.size());
   if (std::memcmp(data.data(), kZeros, head) != 0) return false;
   return data.size() <= kHead || std::memcmp(data.data(), data.data() + kHead, data.size() - kHead) == 0;

@@ -199,7 +199,8 @@ TEST(Wire, gives_back_what_was_put_in) {
   EXPECT_EQ(good(decode_answer(encode(answer))), answer);
   const Last last{{make_delta(offer.trees[0].tree, {{offer.trees[0].tree.entries[0]}})}};
   EXPECT_EQ(good(decode_last(encode(last))), last);
-  const ViewPlan plan{"/u/view", {{"/", "/u/layer/0"}}, {{"/u/dir", "/work"}}, true};
+  const ViewPlan plan{
+      "/u/view", {{"/usr", "/u/layer/0"}, {"/x", "/u/layer/1", true}}, {{"/u/dir", "/work"}}, true, {"/"}};
   EXPECT_EQ(good(decode_view_plan(encode(plan))), plan);
   EXPECT_EQ(good(decode_tree(encode(offer.trees[0].tree))), offer.trees[0].tree);
 }

@@ -20,6 +20,11 @@
 // Everything that build_view() mounts dies with the mount namespace. In the unit's directory stay `layer/` and `view/`;
 // remove_layers() removes them.
 //
+// In a user namespace the kernel lets nobody lay an overlay over a directory that has mounts below it which came from
+// outside (it would show what those cover). There a layer covers the outermost directory without mounts below it: /usr
+// rather than /. And where something new is needed directly in a directory with mounts (/newdir), that directory is
+// *mirrored*: a tmpfs in its place, with each of its entries attached in it, and the new ("fresh") one beside them.
+//
 // Carried files lie in the upper layer, not in a lower one of their own: the kernel refuses two lower layers where one
 // contains the other ("overlapping lowerdir path"), and the unit's directory normally lies within the host's root.
 //
@@ -43,6 +48,9 @@ struct ViewPlan {
   struct Layer {
     std::string mountpoint;  ///< the host mount that it covers: "/", "/home"
     std::string directory;  ///< holds `upper` and `work`
+    bool fresh = false;  ///< nothing of the host's is below it: `upper` holds the one object for `mountpoint`
+    /// The directory that `upper` stands for.
+    [[nodiscard]] std::string base() const;
     bool operator==(const Layer&) const = default;
   };
   struct Bind {
@@ -54,6 +62,7 @@ struct ViewPlan {
   std::vector<Layer> layers;  ///< sorted by mount point; none: plain
   std::vector<Bind> binds;
   bool user_namespace = false;  ///< built by an ordinary user inside a user namespace
+  std::vector<std::string> mirrors;  ///< sorted
   bool operator==(const ViewPlan&) const = default;
 };
 

@@ -1,7 +1,7 @@
 // build_view(): the mounts of a view, and trying them.
 //
-// All is put together below a prefix: the stage directory if the root itself is layered (then the stage becomes the
-// root at the end), else nothing. To lay a layer over a mount: clone what is mounted on it, mount the overlay over it,
+// All is put together below a prefix: the stage directory if the root itself is layered or mirrored (then the stage
+// becomes the root at the end), else nothing. To lay a layer over a mount: clone what is mounted on it, mount the overlay over it,
 // attach the clones again. A clone is a new mount of the same thing, so the host's own are never moved.
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -50,56 +50,154 @@ Result<void> mount_overlay(const ViewPlan& plan, const ViewPlan::Layer& layer, c
 class Building {
  public:
   explicit Building(const ViewPlan& plan) : plan_(plan) {
-    if (!plan.layers.empty() && plan.layers[0].mountpoint == "/") prefix_ = plan.stage;
+    const auto is_root = [](const std::string& path) { return path == "/"; };
+    if (std::ranges::any_of(plan.layers, is_root, &ViewPlan::Layer::mountpoint) ||
+        std::ranges::any_of(plan.mirrors, is_root))
+      prefix_ = plan.stage;
   }
 
   Result<void> run() {
     TRY_DO(sys::mount("none", "/", "", MS_REC | MS_PRIVATE));
-    for (const ViewPlan::Layer& layer : plan_.layers) TRY_IN("layer over " + layer.mountpoint, lay(layer));
+    for (const std::string& directory : plan_.mirrors) TRY_IN("mirroring " + directory, mirror(directory));
+    for (const ViewPlan::Layer& layer : plan_.layers) {
+      if (layer.fresh)
+        TRY_IN("placing " + layer.mountpoint, place_fresh(layer));
+      else
+        TRY_IN("layer over " + layer.mountpoint, lay(layer));
+    }
     for (const ViewPlan::Bind& bind : plan_.binds) TRY_IN("binding " + bind.to, attach(bind));
     if (!prefix_.empty()) TRY_DO(enter());
     return {};
   }
 
  private:
+  struct Clone {
+    std::string path;
+    Fd tree;
+  };
+
+  // Where to look for a host's path now, and where to mount over it: the same, but for the root itself.
+  std::string before(const std::string& path) const { return path == "/" ? "/" : prefix_ + path; }
+  std::string over(const std::string& path) const { return path == "/" ? prefix_ : prefix_ + path; }
+
+  Result<void> mounted(const std::string& target) {
+    TRY(const auto id, mount_id(target));
+    own_.push_back(id);
+    return {};
+  }
+
   Result<void> lay(const ViewPlan::Layer& layer) {
-    const bool root = layer.mountpoint == "/";
-    const std::string at = root ? "/" : prefix_ + layer.mountpoint;
+    const std::string at = before(layer.mountpoint);
+    const std::string target = over(layer.mountpoint);
+    const std::string inside = at == "/" ? "/" : at + "/";
     TRY(const auto mounts, read_mounts());
     TRY(const auto id, mount_id(at));
-    struct Clone {
-      std::string path;
-      Fd tree;
-    };
     std::vector<Clone> clones;
     for (const std::string& path : visible_children(mounts, id)) {
-      auto tree = clone_mounts(path);
-      if (!tree) return std::unexpected(std::move(tree).error());
-      clones.push_back({path, *std::move(tree)});
+      if (!path.starts_with(inside)) continue;
+      TRY(auto tree, clone_mounts(path));
+      clones.push_back({path, std::move(tree)});
     }
-    if (root) TRY_DO(sys::make_dirs(prefix_, 0755));
-    TRY_DO(mount_overlay(plan_, layer, at, root ? prefix_ : at));
-    for (const Clone& clone : clones) TRY_DO(attach_mounts(clone.tree, (root ? prefix_ : "") + clone.path));
+    if (at == "/") TRY_DO(sys::make_dirs(target));
+    TRY_DO(mount_overlay(plan_, layer, at, target));
+    TRY_DO(mounted(target));
+    for (const Clone& clone : clones) TRY_DO(attach_mounts(clone.tree, (at == "/" ? prefix_ : "") + clone.path));
     return {};
+  }
+
+  bool is_fresh(const std::string& path) const {
+    return std::ranges::any_of(plan_.layers,
+                               [&](const auto& layer) { return layer.fresh && layer.mountpoint == path; });
+  }
+
+  // A tmpfs in the directory's place, with all that is in it attached in it.
+  Result<void> mirror(const std::string& directory) {
+    const std::string at = before(directory);
+    const std::string target = over(directory);
+    TRY(const auto names, sys::list_dir(at));
+    TRY(const auto st, sys::stat(at));
+    struct Entry {
+      std::string name;
+      struct stat st;
+      std::string link;
+      Fd tree;
+    };
+    std::vector<Entry> entries;
+    for (const std::string& name : names) {
+      if (is_fresh((directory == "/" ? "" : directory) + "/" + name)) continue;
+      const std::string path = (at == "/" ? "" : at) + "/" + name;
+      Entry entry;
+      entry.name = name;
+      TRY(entry.st, sys::lstat(path));
+      if (S_ISLNK(entry.st.st_mode))
+        TRY_DO(store(sys::read_link(path), entry.link));
+      else
+        TRY_DO(store(clone_mounts(path), entry.tree));
+      entries.push_back(std::move(entry));
+    }
+    if (at == "/") TRY_DO(sys::make_dirs(target));
+    char mode[32];
+    std::snprintf(mode, sizeof mode, "mode=%o", st.st_mode & 07777u);
+    TRY_DO(sys::mount("mirror", target, "tmpfs", MS_NOSUID | MS_NODEV, mode));
+    TRY_DO(mounted(target));
+    for (const Entry& entry : entries) {
+      const std::string path = target + "/" + entry.name;
+      if (S_ISLNK(entry.st.st_mode)) {
+        if (::symlink(entry.link.c_str(), path.c_str()) < 0) return fail_errno(errno, "symlink " + path);
+        continue;
+      }
+      TRY_DO(make_point(path, S_ISDIR(entry.st.st_mode)));
+      TRY_DO(attach_mounts(entry.tree, path));
+    }
+    return {};
+  }
+
+  template <typename T>
+  static Result<void> store(Result<T> from, T& to) {
+    if (!from) return std::unexpected(std::move(from).error());
+    to = *std::move(from);
+    return {};
+  }
+
+  static Result<void> make_point(const std::string& path, bool directory) {
+    if (directory) return sys::make_dirs(path);
+    TRY(auto file, sys::open(path, O_WRONLY | O_CREAT | O_NOFOLLOW));
+    return {};
+  }
+
+  // The unit's own object at a path in a mirrored directory.
+  Result<void> place_fresh(const ViewPlan::Layer& layer) {
+    const std::string from = layer.directory + "/upper/" + std::string(name_of(layer.mountpoint));
+    const std::string target = over(layer.mountpoint);
+    auto st = sys::lstat(from);
+    if (!st && st.error().errnum == ENOENT) return {};  // only a mount point is wanted there: attach() makes it
+    if (!st) return std::unexpected(std::move(st).error());
+    if (S_ISLNK(st->st_mode)) {
+      TRY(const auto link, sys::read_link(from));
+      if (::symlink(link.c_str(), target.c_str()) < 0) return fail_errno(errno, "symlink " + target);
+      return {};
+    }
+    TRY_DO(make_point(target, S_ISDIR(st->st_mode)));
+    TRY_DO(sys::mount(from, target, "", MS_BIND));
+    return mounted(target);
   }
 
   Result<void> attach(const ViewPlan::Bind& bind) {
     const std::string target = prefix_ + bind.to;
     struct stat st{};
     if (::stat(target.c_str(), &st) < 0) TRY_DO(make_mount_point(target));
-    // Not by mount(2) with MS_BIND alone: in a user namespace that refuses a directory with something mounted in it.
     return sys::mount(bind.from, target, "", MS_BIND | MS_REC);
   }
 
-  // Missing directories are made in layers only, never on the host's file systems.
+  // Missing directories are made in what this view mounted, never on the host's file systems.
   Result<void> make_mount_point(const std::string& target) {
     for (size_t slash = target.find('/', 1);; slash = target.find('/', slash + 1)) {
       const std::string part = target.substr(0, slash);
       struct stat st{};
       if (::stat(part.c_str(), &st) < 0) {
-        struct statfs fs{};
         const std::string parent = part.substr(0, part.rfind('/'));
-        if (::statfs(parent.empty() ? "/" : parent.c_str(), &fs) < 0 || fs.f_type != OVERLAYFS_SUPER_MAGIC)
+        TRY(const auto id, mount_id(parent.empty() ? "/" : parent));
+        if (std::ranges::find(own_, id) == own_.end())
           return fail(Code::kRefused, target + " does not exist, and would have to be made on the host");
         if (::mkdir(part.c_str(), 0755) < 0) return fail_errno(errno, "mkdir " + part);
       }
@@ -118,6 +216,7 @@ class Building {
 
   const ViewPlan& plan_;
   std::string prefix_;
+  std::vector<uint64_t> own_;  // ids of the mounts that were made here
 };
 
 bool is_overlay(const std::string& path) {
@@ -155,6 +254,7 @@ Result<std::pair<int, int>> try_layers(const ViewPlan& plan) {
     const auto entered = enter_trial(plan, uid, gid);
     if (!entered) report[0] = static_cast<int>(plan.layers.size()), report[1] = entered.error().errnum;
     for (size_t i = 0; entered && report[0] < 0 && i < plan.layers.size(); ++i) {
+      if (plan.layers[i].fresh) continue;
       const auto mounted = mount_overlay(plan, plan.layers[i], plan.layers[i].mountpoint, plan.stage);
       if (!mounted)
         report[0] = static_cast<int>(i), report[1] = mounted.error().errnum;

@@ -22,6 +22,8 @@ namespace {
 constexpr const char* kNoLowerTypes[] = {"proc",    "sysfs",  "devtmpfs", "devpts",
                                          "cgroup2", "cgroup", "mqueue",   "securityfs"};
 
+std::string slash_behind(const std::string& dir) { return dir == "/" ? dir : dir + "/"; }
+
 // Where a path that may not exist lies on the host: links in the part that exists are followed.
 struct Located {
   std::string real;  // absolute, free of links as far as it exists
@@ -53,8 +55,12 @@ class Locator {
     }
   }
 
-  bool is_mount_point(const std::string& path) const {
-    return std::ranges::any_of(mounts_, [&](const auto& mount) { return mount.second.path == path; });
+  // Whether something is mounted below a directory.
+  bool mounts_below(const std::string& dir) const {
+    const std::string prefix = slash_behind(dir);
+    return std::ranges::any_of(mounts_, [&](const auto& mount) {
+      return mount.second.path.size() > prefix.size() && mount.second.path.starts_with(prefix);
+    });
   }
 
  private:
@@ -98,16 +104,21 @@ class Planning {
       struct stat st{};
       if (::stat(bind.to.c_str(), &st) < 0 || !S_ISDIR(st.st_mode)) add_layer(bind.to, "the work directory");
     }
-    for (const std::string& mountpoint : needs_.layered) {
-      TRY_DO(check_absolute(mountpoint));
-      if (locator_.is_mount_point(mountpoint)) insert(mountpoint);
+    for (const std::string& path : needs_.layered) {
+      TRY_DO(check_absolute(path));
+      struct stat st{};
+      if (::lstat(path.c_str(), &st) < 0)
+        add_layer(path, "changed by the unit");
+      else if (S_ISDIR(st.st_mode))
+        insert(path, false);
     }
     ViewPlan plan;
     plan.stage = needs_.unit_directory + "/view";
     plan.binds = needs_.binds;
     plan.user_namespace = needs_.user_namespace;
-    for (const std::string& mountpoint : mountpoints_)
-      plan.layers.push_back({mountpoint, needs_.unit_directory + "/layer/" + std::to_string(plan.layers.size())});
+    plan.mirrors.assign(mirrors_.begin(), mirrors_.end());
+    for (const auto& [path, fresh] : layers_)
+      plan.layers.push_back({path, needs_.unit_directory + "/layer/" + std::to_string(plan.layers.size()), fresh});
     return plan;
   }
 
@@ -123,18 +134,32 @@ class Planning {
       blockers_.push_back(make_blocker("file-path", object, place->mountpoint + " is of type " + place->fs_type));
       return;
     }
-    insert(place->mountpoint);
+    if (needs_.user_namespace)
+      add_narrow(*place);
+    else
+      insert(place->mountpoint, false);
   }
 
-  void insert(const std::string& mountpoint) {
-    const auto at = std::ranges::lower_bound(mountpoints_, mountpoint);
-    if (at == mountpoints_.end() || *at != mountpoint) mountpoints_.insert(at, mountpoint);
+  // The outermost directory on the way that has no mounts below it; see view.h.
+  void add_narrow(const Located& place) {
+    std::string at = place.mountpoint;
+    while (at != place.real && locator_.mounts_below(at)) {
+      const size_t start = slash_behind(at).size();
+      at = place.real.substr(0, place.real.find('/', start));
+    }
+    struct stat st{};
+    const bool exists = at != place.real && ::lstat(at.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+    if (!exists) mirrors_.insert(at.rfind('/') == 0 ? "/" : at.substr(0, at.rfind('/')));
+    insert(at, !exists);
   }
+
+  void insert(const std::string& path, bool fresh) { layers_.emplace(path, fresh); }
 
   const ViewNeeds& needs_;
   const Locator& locator_;
   std::vector<engine::Blocker>& blockers_;
-  std::vector<std::string> mountpoints_;
+  std::map<std::string, bool> layers_;  // and whether it is fresh
+  std::set<std::string> mirrors_;
 };
 
 class Placing {
@@ -144,12 +169,15 @@ class Placing {
 
   Result<void> place(const Recipe& recipe) {
     TRY(const auto where, locator_.locate(recipe.path));
-    const auto layer = std::ranges::find(plan_.layers, where.mountpoint, &ViewPlan::Layer::mountpoint);
-    if (layer == plan_.layers.end()) return fail(Code::kFailed, "the plan has no layer for " + where.mountpoint);
+    const ViewPlan::Layer* layer = nullptr;  // the innermost one that covers it
+    for (const ViewPlan::Layer& one : plan_.layers)
+      if (where.real == one.mountpoint || where.real.starts_with(slash_behind(one.mountpoint))) layer = &one;
+    if (layer == nullptr) return fail(Code::kFailed, "the plan has no layer for " + where.real);
+    const std::string base = layer->base();
     TRY_DO(sys::make_dirs(layer->directory + "/upper"));
     TRY(auto upper, sys::open(layer->directory + "/upper", O_RDONLY | O_DIRECTORY));
-    const std::string relative = relative_to(where.real, where.mountpoint);
-    TRY_DO(make_way(upper, where.mountpoint, relative));
+    const std::string relative = relative_to(where.real, base);
+    TRY_DO(make_way(upper, base, relative));
     if (recipe.kind == Kind::kDirectory) return make_directory(upper, relative, recipe);
     return make_object(upper, relative, recipe);
   }
@@ -220,6 +248,12 @@ class Placing {
 };
 
 }  // namespace
+
+std::string ViewPlan::Layer::base() const {
+  if (!fresh) return mountpoint;
+  const std::string parent(parent_of(mountpoint));
+  return parent.empty() ? "/" : parent;
+}
 
 Result<ViewPlan> plan_view(const ViewNeeds& needs, std::span<const Demand> demands, std::span<const Presence> presence,
                            std::vector<engine::Blocker>& blockers) {

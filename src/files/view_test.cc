@@ -1,8 +1,10 @@
 #include "files/view.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <functional>
@@ -39,6 +41,13 @@ std::string in_child(const std::function<Result<std::string>()>& body) {
 Result<void> own_mounts() {
   if (::unshare(CLONE_NEWNS) < 0) return fail_errno(errno, "unshare");
   return sys::mount("none", "/", "", MS_REC | MS_PRIVATE);
+}
+
+// After setuid(2) a process isn't dumpable, and its /proc files belong to root; a user's own process isn't like that.
+Result<void> become_nobody() {
+  if (::setgroups(0, nullptr) < 0 || ::setgid(65534) < 0 || ::setuid(65534) < 0) return fail_errno(errno, "setuid");
+  if (::prctl(PR_SET_DUMPABLE, 1) < 0) return fail_errno(errno, "prctl");
+  return {};
 }
 
 #define EXPECT_HERE(condition) \
@@ -216,6 +225,47 @@ TEST_F(View, lays_an_overlay_over_each_mount_that_carried_files_lie_in) {
     return std::string();
   });
   EXPECT_EQ(both, "");
+}
+
+TEST_F(View, can_be_built_by_an_ordinary_user_in_a_user_namespace) {
+  TemporaryDir unit("/var/tmp");
+  ASSERT_EQ(::chown(unit.path().c_str(), 65534, 65534), 0);
+  const std::string text = in_child([&]() -> Result<std::string> {
+    TRY_DO(become_nobody());
+    Carried carried(unit);
+    carried.file("/godwit-view-test-prog", "carried", 0755);
+    carried.file("/godwit-view-test-dir/prog", "carried", 0755);
+    carried.file("/usr/bin/godwit-view-test", "carried", 0755);
+    TRY_DO(sys::make_dirs(unit / "dir"));
+    write_at(unit / "dir/data", "work");
+    TRY(const auto plan, carried.plan({unit.path(), {{unit / "dir", "/godwit-view-test-work"}}, true}));
+    TRY(const auto blockers, check_view(plan));
+    if (!blockers.empty()) return blockers[0].code + " " + blockers[0].reason;
+    if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) return fail_errno(errno, "unshare");
+    TRY_DO(io::write_file("/proc/self/setgroups", "deny"));
+    TRY_DO(io::write_file("/proc/self/uid_map", "65534 65534 1"));
+    TRY_DO(io::write_file("/proc/self/gid_map", "65534 65534 1"));
+    TRY_DO(build_view(plan));
+    EXPECT_HERE(slurp("/godwit-view-test-prog") == "carried");
+    EXPECT_HERE(slurp("/godwit-view-test-dir/prog") == "carried");
+    EXPECT_HERE(slurp("/usr/bin/godwit-view-test") == "carried");
+    EXPECT_HERE(there("/usr/bin/env"));
+    EXPECT_HERE(there("/bin/sh"));
+    EXPECT_HERE(slurp("/godwit-view-test-work/data") == "work");
+    EXPECT_HERE(there("/proc/self/maps"));
+    EXPECT_HERE(there("/dev/null"));
+    write_at("/usr/bin/written", "x");
+    write_at("/godwit-view-test-work/back", "y");
+    return std::string();
+  });
+  EXPECT_EQ(text, "");
+  EXPECT_EQ(slurp(unit / "dir/back"), "y");
+  const std::string cleaned = in_child([&]() -> Result<std::string> {
+    TRY_DO(become_nobody());
+    TRY_DO(remove_layers(unit.path()));
+    return std::string(there(unit / "layer") ? "layer is still there" : "");
+  });
+  EXPECT_EQ(cleaned, "");
 }
 
 TEST_F(View, works_on_a_root_that_is_an_overlay_and_refuses_one_that_is_two) {

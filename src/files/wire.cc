@@ -212,6 +212,7 @@ std::string encode(const ViewPlan& plan) {
     auto* one = to.add_layers();
     one->set_mountpoint(layer.mountpoint);
     one->set_directory(layer.directory);
+    one->set_fresh(layer.fresh);
   }
   for (const auto& bind : plan.binds) {
     auto* one = to.add_binds();
@@ -219,6 +220,7 @@ std::string encode(const ViewPlan& plan) {
     one->set_to(bind.to);
   }
   to.set_user_namespace(plan.user_namespace);
+  for (const std::string& mirror : plan.mirrors) to.add_mirrors(mirror);
   return to.SerializeAsString();
 }
 
@@ -230,12 +232,16 @@ Result<ViewPlan> decode_view_plan(std::string_view bytes) {
   for (const auto& layer : from.layers()) {
     TRY_DO(check_absolute(layer.mountpoint()));
     TRY_DO(check_absolute(layer.directory()));
-    to.layers.push_back({layer.mountpoint(), layer.directory()});
+    to.layers.push_back({layer.mountpoint(), layer.directory(), layer.fresh()});
   }
   for (const auto& bind : from.binds()) {
     TRY_DO(check_absolute(bind.from()));
     TRY_DO(check_absolute(bind.to()));
     to.binds.push_back({bind.from(), bind.to()});
+  }
+  for (const auto& mirror : from.mirrors()) {
+    TRY_DO(check_absolute(mirror));
+    to.mirrors.push_back(mirror);
   }
   to.user_namespace = from.user_namespace();
   return to;
