@@ -1,0 +1,222 @@
+#include "keeper/body.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <sstream>
+
+#include "base/base.h"
+#include "keeper/output_file.h"
+
+namespace godwit::keeper {
+namespace {
+
+// The unit's first program. Its init is 1; the engine keeps PIDs, so it is this number on every node.
+constexpr pid_t kMainPid = 2;
+
+std::vector<pid_t> children_of(const Fd& proc, pid_t pid) {
+  const std::string p = std::to_string(pid);
+  std::vector<pid_t> out;
+  const auto text = io::read_file_at(proc, p + "/task/" + p + "/children");
+  if (!text) return out;
+  std::istringstream in(*text);
+  for (pid_t child = 0; in >> child;) out.push_back(child);
+  return out;
+}
+
+pid_t pid_inside(const Fd& proc, pid_t pid) {
+  const auto text = io::read_file_at(proc, std::to_string(pid) + "/status");
+  if (!text) return 0;
+  const size_t at = text->find("\nNSpid:");
+  if (at == std::string::npos) return 0;
+  std::istringstream in(text->substr(at + 7, text->find('\n', at + 1) - at - 7));
+  pid_t last = 0;
+  for (pid_t p = 0; in >> p;) last = p;
+  return last;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Body>> Body::open(const std::string& unit_dir) {
+  std::unique_ptr<Body> body(new Body());
+  body->unit_dir_ = unit_dir;
+  TRY(body->output_, sys::open(unit_dir + "/out.log", O_RDWR | O_CREAT, 0644));
+  TRY(body->proc_, sys::open("/proc", O_PATH | O_DIRECTORY));
+  return body;
+}
+
+Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOffsets> time) {
+  pod::SandboxOptions options;
+  options.hostname = hostname;
+  options.time = time;
+  options.build_view = [this] { return bind_output(output_); };
+  TRY(sandbox_, pod::Sandbox::enter(std::move(options)));
+  return {};
+}
+
+Result<void> Body::launch(const wire::UnitSpec& spec) {
+  TRY_DO(enter({}, std::nullopt));
+  TRY(const Fd null, sys::open("/dev/null", O_RDONLY));
+  TRY(const Fd out, sys::open(kOutputPath, O_WRONLY | O_APPEND));
+  pod::Sandbox::Program program;
+  program.argv.assign(spec.argv().begin(), spec.argv().end());
+  program.env.assign(spec.env().begin(), spec.env().end());
+  program.cwd = !spec.cwd().empty() ? spec.cwd() : !spec.dir().empty() ? spec.dir() : "/";
+  program.stdio[0] = null.get();
+  program.stdio[1] = program.stdio[2] = out.get();
+  if (spec.uid() != 0) program.uid = spec.uid();
+  if (spec.gid() != 0) program.gid = spec.gid();
+  TRY(const pid_t init, sandbox_->launch(program));
+  init_ = init;
+  return {};
+}
+
+Result<std::unique_ptr<engine::SourceEngine>> Body::source(bool close_connections) const {
+  pod::SourceOptions options;
+  options.root = init_;
+  options.own_pid_namespace = true;
+  options.main_pid = sandbox_ ? sandbox_->main_pid() : 0;
+  options.close_connections = close_connections;
+  TRY(options.proc, sys::dup(proc_.get()));
+  return pod::make_source(std::move(options));
+}
+
+// The pod engine needs to know the unit's clocks when it is made; they come with the first outline.
+class Body::Receiver : public engine::DestinationEngine {
+ public:
+  Receiver(Body& body, bool close_connections) : body_(body), close_connections_(close_connections) {}
+  Result<std::vector<engine::Blocker>> admit(const std::string& demands) override {
+    TRY(const auto gate, body_.gate());
+    return gate->admit(demands);
+  }
+  Result<void> prepare(const std::string& outline) override {
+    if (!engine_) TRY_DO(begin(outline));
+    return engine_->prepare(outline);
+  }
+  engine::PageWriter& writer() override { return engine_->writer(); }  // no page comes before prepare()
+  Result<void> restore(const std::string& state) override {
+    if (!engine_) return fail(Code::kPeer, "a state without an outline");
+    return engine_->restore(state);
+  }
+  Result<void> resume() override { return engine_->resume(); }
+  Result<void> discard() override {
+    auto result = engine_ ? engine_->discard() : Result<void>();
+    body_.destroy();
+    return result;
+  }
+  std::vector<engine::Timing> timings() const override {
+    return engine_ ? engine_->timings() : std::vector<engine::Timing>();
+  }
+
+ private:
+  Result<void> begin(const std::string& outline) {
+    TRY(const pod::ClockOffsets offsets, pod::clock_offsets_for(outline));
+    if (!body_.sandbox_) TRY_DO(body_.enter({}, offsets));
+    pod::DestinationOptions options;
+    options.scratch_dir = body_.unit_dir_;
+    options.close_connections = close_connections_;
+    options.monotonic_offset = offsets.monotonic;
+    options.boottime_offset = offsets.boottime;
+    options.start_init = [this](int keep_fd) -> Result<pid_t> {
+      TRY(const pid_t init, body_.sandbox_->start_init(keep_fd));
+      body_.sandbox_->set_main_pid(kMainPid);
+      body_.init_ = init;
+      return init;
+    };
+    TRY(options.proc, sys::dup(body_.proc_.get()));
+    TRY(engine_, pod::make_destination(std::move(options)));
+    return {};
+  }
+  Body& body_;
+  bool close_connections_;
+  std::unique_ptr<engine::DestinationEngine> engine_;
+};
+
+Result<std::unique_ptr<engine::DestinationEngine>> Body::destination(bool close_connections) {
+  return std::make_unique<Receiver>(*this, close_connections);
+}
+
+Result<std::unique_ptr<pod::PodDestination>> Body::gate() const {
+  pod::DestinationOptions options;
+  options.scratch_dir = unit_dir_;
+  options.start_init = [](int) -> Result<pid_t> { return fail(Code::kFailed, "the entrance check starts nothing"); };
+  TRY(options.proc, sys::dup(proc_.get()));
+  return pod::make_destination(std::move(options));
+}
+
+void Body::destroy() {
+  init_ = 0;
+  if (sandbox_) sandbox_->kill();
+}
+
+void Body::kill_all() const {
+  if (const pid_t init = init_; init > 0) ::kill(init, SIGKILL);
+}
+
+Result<void> Body::signal_main(int signal) const {
+  const pid_t init = init_;
+  if (init <= 0) return fail(Code::kGone, "there is no unit here");
+  if (signal < 0 || signal > 64) return fail(Code::kUsage, "no such signal: " + std::to_string(signal));
+  for (const pid_t child : children_of(proc_, init)) {
+    if (pid_inside(proc_, child) != kMainPid) continue;
+    // The number can't be used anew meanwhile: init has not reaped it, or it was there a moment ago; a pidfd closes the gap.
+    auto fd = sys::pidfd_open(child);
+    if (!fd) break;
+    if (pid_inside(proc_, child) != kMainPid) break;
+    if (::syscall(424 /* pidfd_send_signal */, fd->get(), signal, nullptr, 0) < 0) return fail_errno(errno, "signal");
+    return {};
+  }
+  return fail(Code::kGone, "the unit's main process has ended");
+}
+
+int Body::exits_fd() const { return sandbox_ && init_ != 0 ? sandbox_->exits().get() : -1; }
+
+Result<std::optional<wire::ExitStatus>> Body::poll_end() {
+  if (!sandbox_ || init_ == 0) return std::nullopt;
+  TRY_DO(sandbox_->read_exits());
+  if (!sandbox_->ended()) return std::nullopt;
+  wire::ExitStatus exit;
+  if (const auto status = sandbox_->main_status()) {
+    if (WIFSIGNALED(*status)) {
+      exit.set_signal(WTERMSIG(*status));
+    } else {
+      exit.set_status(WEXITSTATUS(*status));
+    }
+  } else {
+    exit.set_signal(SIGKILL);  // init was killed, and everybody with it
+  }
+  destroy();
+  return exit;
+}
+
+Body::Load Body::load() const {
+  Load load;
+  std::vector<pid_t> todo = children_of(proc_, init_);
+  const double tick = 1.0 / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  while (!todo.empty() && load.processes < 100000) {
+    const pid_t pid = todo.back();
+    todo.pop_back();
+    const auto text = io::read_file_at(proc_, std::to_string(pid) + "/stat");
+    if (!text) continue;
+    const size_t comm_end = text->rfind(')');
+    if (comm_end == std::string::npos) continue;
+    load.processes++;
+    std::istringstream in(text->substr(comm_end + 2));
+    std::string skip;
+    for (int i = 3; i < 14; i++) in >> skip;  // proc(5): fields from state (3) on; utime is 14, stime 15, rss 24
+    uint64_t user = 0, system = 0, rss = 0;
+    in >> user >> system;
+    for (int i = 16; i < 24; i++) in >> skip;
+    in >> rss;
+    load.cpu_seconds += static_cast<double>(user + system) * tick;
+    load.memory_bytes += rss * page;
+    for (const pid_t child : children_of(proc_, pid)) todo.push_back(child);
+  }
+  return load;
+}
+
+}  // namespace godwit::keeper

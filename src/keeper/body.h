@@ -1,0 +1,63 @@
+// Body: the unit on this node, as processes: its namespaces, its init, its standard streams.
+//
+// The keeper's main thread enters the unit's mount, IPC and UTS namespaces when the unit comes to be here and never leaves
+// them. What lies outside (the unit's directory, the node's stores, /proc) is held by descriptors opened before.
+//
+// Threads: main thread only, except signal_main, kill_all and the numbers.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "godwit/common.pb.h"
+#include "pod/pod.h"
+
+namespace godwit::keeper {
+
+class Body {
+ public:
+  /// `unit_dir` is STATE/units/ID; its out.log is made if it isn't there.
+  static Result<std::unique_ptr<Body>> open(const std::string& unit_dir);
+
+  /// Starts the program of the spec in namespaces of its own.
+  Result<void> launch(const wire::UnitSpec& spec);
+  /// The engine that sees this unit.
+  Result<std::unique_ptr<engine::SourceEngine>> source(bool close_connections) const;
+  /// An engine that will build the unit here: enters the namespaces at its first prepare().
+  Result<std::unique_ptr<engine::DestinationEngine>> destination(bool close_connections);
+  /// For the entrance check alone.
+  Result<std::unique_ptr<pod::PodDestination>> gate() const;
+
+  /// SIGKILL to all, and waits for them. Idempotent.
+  void destroy();
+  Result<void> signal_main(int signal) const;
+  void kill_all() const;
+
+  /// Readable when somebody of the unit ended; -1 when there is no unit.
+  [[nodiscard]] int exits_fd() const;
+  /// Takes what init reported. The unit's status once all of it has ended.
+  Result<std::optional<wire::ExitStatus>> poll_end();
+  [[nodiscard]] pid_t init_pid() const { return init_; }
+  [[nodiscard]] const Fd& output() const { return output_; }
+  struct Load {
+    uint32_t processes = 0;
+    uint64_t memory_bytes = 0;
+    double cpu_seconds = 0;
+  };
+  [[nodiscard]] Load load() const;
+
+ private:
+  class Receiver;
+  Result<void> enter(const std::string& hostname, std::optional<pod::ClockOffsets> time);
+  std::string unit_dir_;
+  Fd output_;  // out.log, from outside of the unit
+  Fd proc_;  // the node's /proc: init mounts the unit's own over the path
+  std::unique_ptr<pod::Sandbox> sandbox_;
+  std::atomic<pid_t> init_{0};
+};
+
+}  // namespace godwit::keeper

@@ -1,0 +1,180 @@
+// Both sides of a move, on the main thread. What crosses threads is in migration.h; here requests of the daemon become
+// plans, outcomes become events, and questions become durable packets that some daemon will put to the store.
+#include <algorithm>
+
+#include "base/base.h"
+#include "keeper/keeper.h"
+#include "keeper/output_file.h"
+
+namespace godwit::keeper {
+
+namespace k = wire::keeper;
+
+namespace {
+
+migration::Plan plan_of(const wire::MoveOptions& options) {
+  migration::Plan plan;
+  plan.mode = options.mode() == wire::STOP   ? migration::Mode::kStop
+              : options.mode() == wire::LAZY ? migration::Mode::kLazy
+                                             : migration::Mode::kLive;
+  if (options.streams() != 0) plan.data_streams = options.streams();
+  plan.zstd_level = std::clamp(options.zstd_level(), -1, 19);
+  if (options.downtime_goal_ms() != 0) plan.goal.downtime_ms = options.downtime_goal_ms();
+  if (options.max_rounds() != 0) plan.goal.max_rounds = options.max_rounds();
+  return plan;
+}
+
+/// The question is put once: the outbox says it to every daemon that comes, until it is answered.
+class Questioner : public migration::Delegate {
+ public:
+  Questioner(Outbox& outbox, Packet question, std::function<void(const migration::Progress&)> on_progress,
+             std::function<void(const migration::Answer&)> on_granted)
+      : outbox_(outbox),
+        question_(std::move(question)),
+        on_progress_(std::move(on_progress)),
+        on_granted_(std::move(on_granted)) {}
+  void progress(const migration::Progress& p) override { on_progress_(p); }
+  void ask() override {
+    if (!asked_) outbox_.post(question_);
+    asked_ = true;
+  }
+  void granted(const migration::Answer& answer) override { on_granted_(answer); }
+
+ private:
+  Outbox& outbox_;
+  Packet question_;
+  std::function<void(const migration::Progress&)> on_progress_;
+  std::function<void(const migration::Answer&)> on_granted_;
+  bool asked_ = false;
+};
+
+}  // namespace
+
+void Keeper::progress(const migration::Progress& p) {
+  Packet event;
+  event.mutable_progress()->set_step(p.step);
+  event.mutable_progress()->set_bytes_done(p.bytes_done);
+  event.mutable_progress()->set_bytes_total(p.bytes_total);
+  event.mutable_progress()->set_round(p.round);
+  outbox_.tell(event);
+}
+
+void Keeper::post_move_ended(const std::string& id, const migration::Outcome& outcome, const wire::Report* report) {
+  Packet p;
+  auto& ended = *p.mutable_move_ended();
+  ended.set_migration(id);
+  ended.set_committed(outcome.committed);
+  if (report != nullptr) *ended.mutable_report() = *report;
+  if (outcome.error) to_wire(*outcome.error, outcome.blockers, *ended.mutable_failure());
+  if (outcome.error) log::warn("move {}: {}", id, outcome.error->message());
+  outbox_.post(std::move(p));
+}
+
+void Keeper::move_out(const k::MigrateOut& request) {
+  migration::Outcome outcome;
+  migration::Plan plan = plan_of(request.options());
+  plan.migration = request.migration();
+  plan.unit = args_.unit;
+  plan.epoch = request.epoch();
+  plan.peer = request.destination();
+  plan.token = request.token();
+  Packet question;
+  question.mutable_resolve_question()->set_migration(request.migration());
+  Questioner delegate(outbox_, std::move(question), [this](const auto& p) { progress(p); }, [](const auto&) {});
+  OutputSource files(body_->output());
+  auto tls = pki::tls_context(pki::Side::kClient, identity_.node, identity_.authority);
+  auto source = body_->source(request.options().tcp() == wire::TCP_CLOSE);
+  if (!tls || !source) {
+    outcome.error = tls ? source.error() : tls.error();
+  } else {
+    auto outgoing =
+        std::make_shared<migration::Outgoing>(plan, request.endpoint(), tls->get(), **source, &files, delegate);
+    {
+      const std::scoped_lock lock(mutex_);
+      outgoing_ = outgoing;
+    }
+    outcome = outgoing->run();
+    const std::scoped_lock lock(mutex_);
+    outgoing_.reset();
+  }
+  outbox_.answered(Packet::kResolveQuestion);
+  if (outcome.committed) {
+    body_->destroy();
+    set_phase(k::GONE);
+  } else {
+    set_phase(k::RUNNING);
+  }
+  wire::Report report;
+  const auto& r = outcome.report;
+  report.set_unit(args_.unit);
+  report.set_from(args_.node);
+  report.set_to(request.destination());
+  report.set_epoch(outcome.epoch);
+  report.set_downtime_ms(r.downtime_ms);
+  report.set_total_ms(r.total_ms);
+  report.set_bytes_sent(r.bytes_sent);
+  report.set_bytes_raw(r.bytes_raw);
+  report.set_rounds(r.rounds);
+  report.set_mode(request.options().mode());
+  report.set_migration(request.migration());
+  report.set_memory_bytes(r.memory_bytes);
+  report.set_files_bytes(r.files_bytes);
+  for (const auto& t : r.phases) {
+    auto& phase = *report.add_phases();
+    phase.set_name(t.step);
+    phase.set_ms(t.ms);
+  }
+  log::info("move out {} committed={} downtime_ms={:.2f} total_ms={:.1f} bytes={} rounds={}", request.migration(),
+            outcome.committed, r.downtime_ms, r.total_ms, r.bytes_sent, r.rounds);
+  post_move_ended(request.migration(), outcome, outcome.committed ? &report : nullptr);
+}
+
+void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
+  migration::Plan plan = plan_of(request.options());
+  plan.migration = request.migration();
+  plan.unit = request.unit();
+  plan.epoch = request.epoch();
+  plan.peer = request.source();
+  plan.token = request.token();
+  Packet question;
+  question.mutable_commit_question()->set_migration(request.migration());
+  question.mutable_commit_question()->set_unit(request.unit());
+  question.mutable_commit_question()->set_epoch(request.epoch());
+  Questioner delegate(
+      outbox_, std::move(question), [this](const auto& p) { progress(p); },
+      [this](const migration::Answer& answer) {
+        {
+          const std::scoped_lock lock(mutex_);
+          epoch_ = answer.epoch;
+          commit_token_ = answer.token;
+        }
+        if (auto r = write_epoch(answer.epoch, answer.token); !r) log::warn("epoch file: {}", r.error().message());
+      });
+  OutputDestination files(body_->output());
+  migration::Outcome outcome;
+  auto tls = pki::tls_context(pki::Side::kServer, identity_.node, identity_.authority);
+  auto engine = body_->destination(request.options().tcp() == wire::TCP_CLOSE);
+  if (!tls || !engine) {
+    const Error& e = tls ? engine.error() : tls.error();
+    set_phase(k::EMPTY);
+    return reply_failure(id, e);
+  }
+  auto incoming = std::make_shared<migration::Incoming>(plan, tls->get(), **engine, &files, delegate);
+  {
+    const std::scoped_lock lock(mutex_);
+    incoming_ = incoming;
+  }
+  reply_done(id);
+  outcome = incoming->run();
+  {
+    const std::scoped_lock lock(mutex_);
+    incoming_.reset();
+    phase_ = outcome.committed ? k::RUNNING : k::GONE;
+  }
+  outbox_.answered(Packet::kCommitQuestion);
+  log::info("move in {} committed={}", request.migration(), outcome.committed);
+  if (outcome.committed && outcome.error) body_->kill_all();  // it could not be resumed: its end is reported
+  post_move_ended(request.migration(), outcome, nullptr);
+}
+
+}  // namespace godwit::keeper
