@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <netinet/in.h>
+
 #include <atomic>
 #include <functional>
 #include <thread>
