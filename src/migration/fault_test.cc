@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "migration/fake_engine.h"
 #include "migration/test_kit.h"
 
