@@ -52,7 +52,7 @@ Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOf
   pod::SandboxOptions options;
   options.hostname = hostname;
   options.time = time;
-  options.build_view = [this] { return bind_output(output_); };
+  options.build_view = [this] { return bind_output(unit_dir_ + "/out.log"); };
   TRY(sandbox_, pod::Sandbox::enter(std::move(options)));
   return {};
 }

@@ -37,11 +37,11 @@ std::string size_text(uint64_t value) { return {reinterpret_cast<const char*>(&v
 
 }  // namespace
 
-Result<void> bind_output(const Fd& output) {
+Result<void> bind_output(const std::string& output) {
   TRY_DO(sys::make_dirs(kUnitMount));
   TRY_DO(sys::mount("godwit", kUnitMount, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m"));
   TRY(const Fd place, sys::open(kOutputPath, O_CREAT | O_WRONLY));
-  return sys::mount("/proc/self/fd/" + std::to_string(output.get()), kOutputPath, "", MS_BIND);
+  return sys::mount(output, kOutputPath, "", MS_BIND);
 }
 
 Result<uint64_t> OutputSource::size() const {

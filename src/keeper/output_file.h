@@ -17,8 +17,9 @@ namespace godwit::keeper {
 inline constexpr const char* kUnitMount = "/run/godwit/unit";
 inline constexpr const char* kOutputPath = "/run/godwit/unit/out.log";
 
-/// Mounts a small private tmpfs at kUnitMount (in the calling thread's mount namespace) and binds `output` into it.
-Result<void> bind_output(const Fd& output);
+/// Mounts a small private tmpfs at kUnitMount (in the calling thread's mount namespace) and binds the file `output` into
+/// it. By its path: a descriptor from before the namespace was made belongs to a mount that isn't in it (EINVAL).
+Result<void> bind_output(const std::string& output);
 
 class OutputSource : public migration::SourceFiles {
  public:

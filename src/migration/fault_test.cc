@@ -44,10 +44,10 @@ class Relay : public Delegate {
 Plan quick_plan(const char* peer) {
   Plan p = kit::plan(peer);
   p.patience.heartbeat = std::chrono::milliseconds(50);
-  p.patience.silence = std::chrono::seconds(2);
+  p.patience.silence = std::chrono::milliseconds(700);
   p.patience.ask_again = std::chrono::milliseconds(50);
-  p.arrival = std::chrono::seconds(2);
-  p.verdict = std::chrono::seconds(2);
+  p.arrival = std::chrono::milliseconds(500);
+  p.verdict = std::chrono::milliseconds(500);
   return p;
 }
 

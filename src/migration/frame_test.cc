@@ -121,7 +121,7 @@ TEST(PackPolicy, compresses_on_a_slow_link_and_not_on_a_fast_one) {
 }
 
 TEST(PrecopyPolicy, stops_when_the_rest_fits_and_when_rounds_no_longer_shrink) {
-  PrecopyPolicy shrinking({2, 16});
+  PrecopyPolicy shrinking({0.5, 16});
   EXPECT_EQ(shrinking.after_round(1u << 30, 700), nullptr);
   EXPECT_EQ(shrinking.after_round(140u << 20, 90), nullptr);
   EXPECT_EQ(shrinking.after_round(18u << 20, 12), nullptr);

@@ -10,7 +10,7 @@
 namespace godwit::migration {
 
 struct PrecopyGoal {
-  double downtime_ms = 2;  ///< for the rest of the memory; freezing and restoring come on top
+  double downtime_ms = 0.5;  ///< for the rest of the memory; freezing and restoring come on top
   unsigned max_rounds = 16;
 };
 

@@ -1,6 +1,7 @@
 // Two keepers and a test that plays both their daemons and the store: a real program is launched, moved live, and its
 // output must be whole. Needs root (namespaces, ptrace).
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
