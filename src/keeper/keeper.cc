@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 
 #include "base/base.h"
 
@@ -200,9 +202,13 @@ void Keeper::unit_ended(const wire::ExitStatus& exit) {
 }
 
 Result<void> Keeper::write_epoch(uint64_t epoch, const std::string& token) {
-  // Through the descriptor: the path may mean something else in the unit's mount namespace.
-  return io::replace_file("/proc/self/fd/" + std::to_string(unit_dir_.get()) + "/epoch",
-                          std::to_string(epoch) + (token.empty() ? "" : " " + token) + "\n");
+  // Beside the descriptor: the path may mean something else in the unit's mount namespace, and /proc is the unit's own.
+  {
+    TRY(const Fd file, sys::open_at(unit_dir_, "epoch.new", O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    TRY_DO(io::write_full(file.get(), std::to_string(epoch) + (token.empty() ? "" : " " + token) + "\n"));
+  }
+  if (::renameat(unit_dir_.get(), "epoch.new", unit_dir_.get(), "epoch") < 0) return fail_errno(errno, "rename of epoch");
+  return {};
 }
 
 }  // namespace godwit::keeper

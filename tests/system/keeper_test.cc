@@ -103,10 +103,14 @@ class TestKeeper {
         ADD_FAILURE() << "no event: " << got.error().message() << "\n" << log();
         return {};
       }
-      if (in.body_case() == kind) {
+      if (in.seq() != 0) {
         Packet ack;
         ack.mutable_ack()->set_seq(in.seq());
         EXPECT_TRUE(channel_->send(ack));
+      }
+      if (in.seq() != 0 && in.seq() <= seen_) continue;  // said again to a new connection
+      if (in.body_case() == kind) {
+        seen_ = in.seq();
         return in;
       }
       if (!in.has_progress()) {
@@ -128,7 +132,7 @@ class TestKeeper {
  private:
   std::string state_, dir_;
   pid_t pid_ = 0;
-  uint64_t id_ = 0;
+  uint64_t id_ = 0, seen_ = 0;
   std::unique_ptr<link::Channel> channel_;
   std::deque<Packet> events_;
 };
