@@ -16,6 +16,7 @@ namespace {
 
 // The unit's first program. Its init is 1; the engine keeps PIDs, so it is this number on every node.
 constexpr pid_t kMainPid = 2;
+constexpr size_t kMaxProcesses = 100000;
 
 std::vector<pid_t> children_of(const Fd& proc, pid_t pid) {
   const std::string p = std::to_string(pid);
@@ -52,9 +53,21 @@ Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOf
   pod::SandboxOptions options;
   options.hostname = hostname;
   options.time = time;
-  options.build_view = [this] { return bind_output(unit_dir_ + "/out.log"); };
+  options.build_view = [this] { return build_view(); };
   TRY(sandbox_, pod::Sandbox::enter(std::move(options)));
   return {};
+}
+
+// In the new mount namespace. The output file first: build_view() takes along what is mounted, and afterwards the unit's
+// directory may lie below an overlay, where a bind would be of the overlay's file.
+Result<void> Body::build_view() {
+  TRY_DO(bind_output(unit_dir_ + "/out.log"));
+  for (const auto& layer : view_.layers) {
+    TRY(Fd upper, sys::open(layer.directory + "/upper", O_RDONLY | O_DIRECTORY));
+    layers_.push_back({layer.mountpoint, std::move(upper)});
+  }
+  if (view_.layers.empty() && view_.binds.empty()) return {};
+  return files::build_view(view_);
 }
 
 Result<void> Body::launch(const wire::UnitSpec& spec) {
@@ -192,14 +205,41 @@ Result<std::optional<wire::ExitStatus>> Body::poll_end() {
   return exit;
 }
 
+std::vector<pid_t> Body::processes() const {
+  std::vector<pid_t> found;
+  if (init_ <= 0) return found;
+  found = children_of(proc_, init_);
+  for (size_t i = 0; i < found.size() && found.size() < kMaxProcesses; i++) {
+    for (const pid_t child : children_of(proc_, found[i])) found.push_back(child);
+  }
+  return found;
+}
+
+std::set<files::FileKey> Body::shared_mappings() const {
+  std::set<files::FileKey> keys;
+  for (const pid_t pid : processes()) {
+    const auto text = io::read_file_at(proc_, std::to_string(pid) + "/maps");
+    if (!text) continue;
+    std::istringstream in(*text);
+    for (std::string line; std::getline(in, line);) {
+      // proc_pid_maps(5): address perms offset dev inode path
+      std::istringstream fields(line);
+      std::string address, perms, offset, device;
+      uint64_t inode = 0;
+      if (!(fields >> address >> perms >> offset >> device >> inode) || inode == 0) continue;
+      if (perms.size() < 4 || perms[1] != 'w' || perms[3] != 's') continue;
+      const auto st = sys::stat_at(proc_, std::to_string(pid) + "/map_files/" + address);
+      if (st) keys.insert(files::FileKey{st->st_dev, st->st_ino});
+    }
+  }
+  return keys;
+}
+
 Body::Load Body::load() const {
   Load load;
-  std::vector<pid_t> todo = children_of(proc_, init_);
   const double tick = 1.0 / static_cast<double>(::sysconf(_SC_CLK_TCK));
   const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  while (!todo.empty() && load.processes < 100000) {
-    const pid_t pid = todo.back();
-    todo.pop_back();
+  for (const pid_t pid : processes()) {
     const auto text = io::read_file_at(proc_, std::to_string(pid) + "/stat");
     if (!text) continue;
     const size_t comm_end = text->rfind(')');
@@ -214,7 +254,6 @@ Body::Load Body::load() const {
     in >> rss;
     load.cpu_seconds += static_cast<double>(user + system) * tick;
     load.memory_bytes += rss * page;
-    for (const pid_t child : children_of(proc_, pid)) todo.push_back(child);
   }
   return load;
 }

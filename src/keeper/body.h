@@ -9,10 +9,13 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "files/travel.h"
 #include "godwit/common.pb.h"
 #include "pod/pod.h"
 
@@ -43,6 +46,16 @@ class Body {
   Result<std::optional<wire::ExitStatus>> poll_end();
   [[nodiscard]] pid_t init_pid() const { return init_; }
   [[nodiscard]] const Fd& output() const { return output_; }
+  /// Before the unit comes to be here: the file system that it will see. Without it, the node's as it is.
+  void set_view(files::ViewPlan plan) { view_ = std::move(plan); }
+  struct Layer {
+    std::string mountpoint;
+    Fd upper;
+  };
+  /// What the unit's view keeps beside the node's own files.
+  [[nodiscard]] const std::vector<Layer>& layers() const { return layers_; }
+  /// Files that processes of the unit have mapped shared and writable: their times don't tell when they were written.
+  [[nodiscard]] std::set<files::FileKey> shared_mappings() const;
   struct Load {
     uint32_t processes = 0;
     uint64_t memory_bytes = 0;
@@ -52,10 +65,14 @@ class Body {
 
  private:
   class Receiver;
+  Result<void> build_view();
+  std::vector<pid_t> processes() const;
   Result<void> enter(const std::string& hostname, std::optional<pod::ClockOffsets> time);
   std::string unit_dir_;
   Fd output_;  // out.log, from outside of the unit
   Fd proc_;  // the node's /proc: init mounts the unit's own over the path
+  files::ViewPlan view_;
+  std::vector<Layer> layers_;
   std::unique_ptr<pod::Sandbox> sandbox_;
   std::atomic<pid_t> init_{0};
 };

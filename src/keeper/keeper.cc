@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "base/base.h"
+#include "files/beneath.h"
 
 namespace godwit::keeper {
 
@@ -26,16 +27,20 @@ Keeper::~Keeper() {
 
 int Keeper::run() {
   auto body = Body::open(args_.dir);
+  auto stores = NodeStores::open(args_.state);
+  files::hold_proc();
   auto dir = sys::open(args_.dir, O_PATH | O_DIRECTORY);
   auto wake_fd = sys::eventfd();
   auto stop_fd = sys::eventfd();
-  for (const Error* e : {body ? nullptr : &body.error(), dir ? nullptr : &dir.error(),
-                         wake_fd ? nullptr : &wake_fd.error(), stop_fd ? nullptr : &stop_fd.error()}) {
+  for (const Error* e :
+       {body ? nullptr : &body.error(), stores ? nullptr : &stores.error(), dir ? nullptr : &dir.error(),
+        wake_fd ? nullptr : &wake_fd.error(), stop_fd ? nullptr : &stop_fd.error()}) {
     if (e == nullptr) continue;
     log::error("can't start: {}", e->message());
     return 1;
   }
   body_ = std::move(*body);
+  stores_ = std::move(*stores);
   unit_dir_ = std::move(*dir);
   wake_ = std::move(*wake_fd);
   stop_listening_ = std::move(*stop_fd);
@@ -207,7 +212,8 @@ Result<void> Keeper::write_epoch(uint64_t epoch, const std::string& token) {
     TRY(const Fd file, sys::open_at(unit_dir_, "epoch.new", O_WRONLY | O_CREAT | O_TRUNC, 0600));
     TRY_DO(io::write_full(file.get(), std::to_string(epoch) + (token.empty() ? "" : " " + token) + "\n"));
   }
-  if (::renameat(unit_dir_.get(), "epoch.new", unit_dir_.get(), "epoch") < 0) return fail_errno(errno, "rename of epoch");
+  if (::renameat(unit_dir_.get(), "epoch.new", unit_dir_.get(), "epoch") < 0)
+    return fail_errno(errno, "rename of epoch");
   return {};
 }
 

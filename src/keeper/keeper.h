@@ -21,6 +21,7 @@
 #include "base/pki.h"
 #include "keeper/body.h"
 #include "keeper/outbox.h"
+#include "keeper/unit_files.h"
 #include "link/keeper_args.h"
 #include "migration/migration.h"
 
@@ -83,6 +84,7 @@ class Keeper {
   Fd wake_;  // eventfd: a job was queued, or something to exit for happened
   Outbox outbox_;
   std::unique_ptr<Body> body_;
+  NodeStores stores_;
 
   std::mutex mutex_;
   wire::keeper::Phase phase_ = wire::keeper::EMPTY;  // guarded by mutex_, like all down to shutdown_

@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 #include "keeper/keeper.h"
-#include "keeper/output_file.h"
+#include "keeper/unit_files.h"
 
 namespace godwit::keeper {
 
@@ -81,7 +81,7 @@ void Keeper::move_out(const k::MigrateOut& request) {
   Packet question;
   question.mutable_resolve_question()->set_migration(request.migration());
   Questioner delegate(outbox_, std::move(question), [this](const auto& p) { progress(p); }, [](const auto&) {});
-  OutputSource files(body_->output());
+  UnitFilesSource files(*body_, spec_, stores_);
   auto tls = pki::tls_context(pki::Side::kClient, identity_.node, identity_.authority);
   auto source = body_->source(request.options().tcp() == wire::TCP_CLOSE);
   if (!tls || !source) {
@@ -150,7 +150,7 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
         }
         if (auto r = write_epoch(answer.epoch, answer.token); !r) log::warn("epoch file: {}", r.error().message());
       });
-  OutputDestination files(body_->output());
+  UnitFilesDestination files(*body_, args_.dir, stores_);
   migration::Outcome outcome;
   auto tls = pki::tls_context(pki::Side::kServer, identity_.node, identity_.authority);
   auto engine = body_->destination(request.options().tcp() == wire::TCP_CLOSE);

@@ -49,7 +49,7 @@ Result<uint64_t> OutputSource::size() const {
   return static_cast<uint64_t>(st.st_size);
 }
 
-Result<std::string> OutputSource::offer() {
+Result<std::string> OutputSource::offer(const std::string&) {
   TRY(const uint64_t n, size());
   return size_text(n);
 }
@@ -84,14 +84,19 @@ Result<migration::DestinationFiles::Wanted> OutputDestination::want(const std::s
   return Wanted{size_text(n), n};
 }
 
-Result<void> OutputDestination::chunk(std::span<const std::byte, migration::kChunkIdSize> id,
-                                      std::span<const std::byte> data) {
+bool OutputDestination::is_output(std::span<const std::byte, migration::kChunkIdSize> id) {
   uint64_t offset = 0;
   std::memcpy(&offset, id.data(), sizeof offset);
   std::array<std::byte, migration::kChunkIdSize> expected;
   put_id(offset, expected);
-  if (!std::ranges::equal(id, expected) || offset > kSizeLimit)
-    return fail(Code::kCorrupt, "file content that nobody asked for");
+  return std::ranges::equal(id, expected) && offset <= kSizeLimit;
+}
+
+Result<void> OutputDestination::chunk(std::span<const std::byte, migration::kChunkIdSize> id,
+                                      std::span<const std::byte> data) {
+  if (!is_output(id)) return fail(Code::kCorrupt, "file content that nobody asked for");
+  uint64_t offset = 0;
+  std::memcpy(&offset, id.data(), sizeof offset);
   return io::pwrite_full(output_.get(), data, offset);
 }
 

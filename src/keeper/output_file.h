@@ -24,7 +24,7 @@ Result<void> bind_output(const std::string& output);
 class OutputSource : public migration::SourceFiles {
  public:
   explicit OutputSource(const Fd& output) : output_(output) {}
-  Result<std::string> offer() override;
+  Result<std::string> offer(const std::string& demands) override;
   Result<void> send(const std::string& wanted, migration::PageSender& out) override;
   Result<std::string> last(migration::PageSender& out) override;
 
@@ -38,6 +38,8 @@ class OutputSource : public migration::SourceFiles {
 class OutputDestination : public migration::DestinationFiles {
  public:
   explicit OutputDestination(const Fd& output) : output_(output) {}
+  /// Whether a chunk with this id is a part of the output file.
+  static bool is_output(std::span<const std::byte, migration::kChunkIdSize> id);
   Result<Wanted> want(const std::string& offer) override;
   Result<void> chunk(std::span<const std::byte, migration::kChunkIdSize> id, std::span<const std::byte> data) override;
   Result<void> arrived() override { return {}; }

@@ -40,6 +40,7 @@ class Incoming::Impl {
 
   Result<void> on_hello(const stream::Hello& hello);
   Result<void> on_round(const stream::RoundSent& sent);
+  Result<void> refuse_for(std::vector<engine::Blocker> blockers);
   Result<void> on_files_offer(const stream::FilesOffer& offer);
   Result<void> on_complete(const stream::Complete& complete);
   Result<void> restore();
@@ -327,6 +328,7 @@ Result<bool> Incoming::Impl::serve(const Control& m) {
       if (files_ == nullptr) return fail(Code::kPeer, "files that nobody asked for");
       TRY_DO(receiver_->wait_mark(m.files_sent().mark()));
       TRY_DO(files_->arrived());
+      TRY_DO(refuse_for(files_->blockers()));
       Control r;
       r.mutable_files_ready();
       TRY_DO(reply(r));
@@ -345,9 +347,16 @@ Result<bool> Incoming::Impl::serve(const Control& m) {
   }
 }
 
+Result<void> Incoming::Impl::refuse_for(std::vector<engine::Blocker> blockers) {
+  if (blockers.empty()) return {};
+  outcome_.blockers = std::move(blockers);
+  return fail(Code::kRefused, "refused: " + outcome_.blockers.front().reason);
+}
+
 Result<void> Incoming::Impl::on_files_offer(const stream::FilesOffer& offer) {
   if (files_ == nullptr) return fail(Code::kPeer, "files are offered, and nobody here can take them");
   TRY(const DestinationFiles::Wanted wanted, files_->want(offer.offer()));
+  TRY_DO(refuse_for(files_->blockers()));
   Control r;
   r.mutable_files_wanted()->set_wanted(wanted.wanted);
   r.mutable_files_wanted()->set_bytes_total(wanted.bytes);

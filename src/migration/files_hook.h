@@ -2,7 +2,7 @@
 // The messages are opaque here; chunks travel on the data streams beside memory.
 //
 //     source                                   destination
-//     offer()  ────────────── offer ─────────▶ want(offer)         while the unit runs
+//     offer(demands) ──────── offer ─────────▶ want(offer)         while the unit runs
 //     send(wanted) ◀───────── wanted ─────────
 //              ─────────────  chunks ────────▶ chunk() …, arrived()
 //     last()   ─── chunks, last snapshot ────▶ chunk() …, last()    while it is frozen
@@ -19,12 +19,14 @@ namespace godwit::migration {
 class SourceFiles {
  public:
   virtual ~SourceFiles() = default;
-  /// What the unit needs and has, described. Reads nothing that the unit could notice.
-  virtual Result<std::string> offer() = 0;
+  /// What the unit needs and has, described. `demands` is what the engine's inspect() gave.
+  virtual Result<std::string> offer(const std::string& demands) = 0;
   /// Sends the chunks that the destination wants (PageSender::chunks).
   virtual Result<void> send(const std::string& wanted, PageSender& out) = 0;
   /// Frozen: sends the chunks that changed since, and gives the last snapshot.
   virtual Result<std::string> last(PageSender& out) = 0;
+  /// What forbids the move, found by the last call: asked after offer() and send().
+  [[nodiscard]] virtual std::vector<engine::Blocker> blockers() const { return {}; }
 };
 
 class DestinationFiles : public ChunkWriter {
@@ -33,8 +35,10 @@ class DestinationFiles : public ChunkWriter {
     std::string wanted;
     uint64_t bytes = 0;
   };
-  /// Compares with what is here. Something that can't be had is Code::kRefused.
+  /// Compares with what is here.
   virtual Result<Wanted> want(const std::string& offer) = 0;
+  /// What can be neither used nor carried: asked after want() and arrived().
+  [[nodiscard]] virtual std::vector<engine::Blocker> blockers() const { return {}; }
   /// All that was wanted is here: the unit's file system may be built.
   virtual Result<void> arrived() = 0;
   /// The last snapshot; the unit's files become it. Before the engine restores.

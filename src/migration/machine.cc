@@ -67,22 +67,24 @@ const std::vector<Row<S, SE, SA>>& source_table() {
 const std::vector<Row<D, DE, DA>>& destination_table() {
   // Discarded first: Aborted means that nothing is left here.
   static const std::vector<DA> undo = {DA::kDiscard, DA::kSendAborted, DA::kFinish};
+  // The source knows, or can't be told.
+  static const std::vector<DA> gone = {DA::kDiscard, DA::kFinish};
   static const std::vector<Row<D, DE, DA>> table = {
       {D::kWaiting, DE::kDemands, D::kChecking, {DA::kAdmit}},
       {D::kWaiting, DE::kFailed, D::kEmpty, undo},
-      {D::kWaiting, DE::kLinkLost, D::kEmpty, undo},
-      {D::kWaiting, DE::kPeerAborted, D::kEmpty, undo},
+      {D::kWaiting, DE::kLinkLost, D::kEmpty, gone},
+      {D::kWaiting, DE::kPeerAborted, D::kEmpty, gone},
 
       {D::kChecking, DE::kWelcome, D::kReceiving, {DA::kSendVerdict}},
       {D::kChecking, DE::kRefused, D::kEmpty, {DA::kDiscard, DA::kSendVerdict, DA::kFinish}},
       {D::kChecking, DE::kFailed, D::kEmpty, undo},
-      {D::kChecking, DE::kLinkLost, D::kEmpty, undo},
-      {D::kChecking, DE::kPeerAborted, D::kEmpty, undo},
+      {D::kChecking, DE::kLinkLost, D::kEmpty, gone},
+      {D::kChecking, DE::kPeerAborted, D::kEmpty, gone},
 
       {D::kReceiving, DE::kComplete, D::kRestoring, {DA::kRestore}},
       {D::kReceiving, DE::kFailed, D::kEmpty, undo},
-      {D::kReceiving, DE::kLinkLost, D::kEmpty, undo},
-      {D::kReceiving, DE::kPeerAborted, D::kEmpty, undo},
+      {D::kReceiving, DE::kLinkLost, D::kEmpty, gone},
+      {D::kReceiving, DE::kPeerAborted, D::kEmpty, gone},
 
       // The link isn't needed any more: a unit that arrived whole may live even when its source died meanwhile.
       {D::kRestoring, DE::kRestored, D::kAsking, {DA::kAskCommit}},

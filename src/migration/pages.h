@@ -51,8 +51,8 @@ class PageSender : public engine::PageSink {
   Result<void> pages(std::span<const engine::PageRun> runs, engine::PageReader& reader) override;
   Result<void> holes(std::span<const engine::PageRun> runs) override;
 
-  /// File chunks, `count` of them, read by `read(i, id, data)` on the stream threads (data: at most 1 MiB; it is cut to
-  /// what read() left in it).
+  /// File chunks, `count` of them, read by `read(i, id, data)` on the stream threads (data: at most 1 MiB; left empty,
+  /// the chunk is skipped).
   struct Chunk {
     std::array<std::byte, kChunkIdSize> id{};
     std::vector<std::byte> data;

@@ -252,7 +252,8 @@ Result<void> PageSender::chunks(size_t count, const std::function<Result<void>(s
     for (size_t i = next++; i < count; i = next++) {
       TRY_DO(read(i, lane.chunk));
       const size_t size = lane.chunk.data.size();
-      GODWIT_CHECK(size > 0 && size + kChunkIdSize <= kContentLimit);
+      if (size == 0) continue;
+      GODWIT_CHECK(size + kChunkIdSize <= kContentLimit);
       std::memcpy(lane.content.data(), lane.chunk.id.data(), kChunkIdSize);
       std::memcpy(lane.content.data() + kChunkIdSize, lane.chunk.data.data(), size);
       TRY_DO(lane.send(FrameKind::kChunk, std::span(lane.content).first(kChunkIdSize + size)));

@@ -21,6 +21,11 @@ using SE = SourceEvent;
 using SA = SourceAction;
 using stream::Control;
 
+namespace {
+constexpr int kInspections = 10;
+constexpr Nanos kInspectAgain = std::chrono::milliseconds(5);
+}  // namespace
+
 class Outgoing::Impl {
  public:
   Impl(Plan plan, std::string endpoint, SSL_CTX* tls, engine::SourceEngine& engine, SourceFiles* files,
@@ -46,6 +51,7 @@ class Outgoing::Impl {
   Result<std::unique_ptr<TlsStream>> open_stream(uint32_t index);
   Result<void> precopy();
   Result<void> send_files();
+  Result<void> refuse_for(std::vector<engine::Blocker> blockers);
   Result<void> rounds();
   Result<void> offer_outline(const std::string& outline, Nanos patience);
   Result<void> capture();
@@ -81,6 +87,7 @@ class Outgoing::Impl {
   std::unique_ptr<PageSender> sender_;
   uint64_t mark_ = 0;
   uint32_t outlines_ = 0;
+  std::string demands_;
   std::string outline_;  // the last one that the destination has prepared
   std::string state_bytes_, files_bytes_;
   Nanos frozen_at_{}, completed_at_{};
@@ -250,11 +257,13 @@ Result<void> Outgoing::Impl::connect() {
   if (plan_.mode == Mode::kLazy) return fail(Code::kRefused, "no engine can send memory after the commit (--lazy) yet");
   if (plan_.data_streams < 1 || plan_.data_streams >= link::kMaxStreams) return fail(Code::kUsage, "number of streams");
   report("pre-migration", 0, 0);
+  // A fork or exec in progress may look like something that can't be moved: what stays is what counts.
   TRY(engine::Inspection found, engine_.inspect());
-  if (!found.blockers.empty()) {
-    outcome_.blockers = std::move(found.blockers);
-    return fail(Code::kRefused, "it can't be moved: " + outcome_.blockers.front().reason);
+  for (int tries = 0; !found.blockers.empty() && tries < kInspections; tries++) {
+    if (mailbox_.take(kInspectAgain)) return fail(Code::kFailed, "the move was cancelled");
+    TRY(found, engine_.inspect());
   }
+  TRY_DO(refuse_for(std::move(found.blockers)));
   TRY(auto control, open_stream(0));
   for (uint32_t i = 1; i <= plan_.data_streams; i++) {
     TRY(auto data, open_stream(i));
@@ -268,6 +277,7 @@ Result<void> Outgoing::Impl::connect() {
   });
   GODWIT_FAULT_POINT("source.connected");
   outline_ = std::move(found.outline);
+  demands_ = found.demands;
   outcome_.report.memory_bytes = found.memory_bytes;
   Control m;
   auto& hello = *m.mutable_hello();
@@ -294,16 +304,24 @@ Result<void> Outgoing::Impl::precopy() {
   return {};
 }
 
+Result<void> Outgoing::Impl::refuse_for(std::vector<engine::Blocker> blockers) {
+  if (blockers.empty()) return {};
+  outcome_.blockers = std::move(blockers);
+  return fail(Code::kRefused, "it can't be moved: " + outcome_.blockers.front().reason);
+}
+
 Result<void> Outgoing::Impl::send_files() {
   if (files_ == nullptr) return {};
   report("files", 0, 0);
   Control m;
-  TRY(*m.mutable_files_offer()->mutable_offer(), files_->offer());
+  TRY(*m.mutable_files_offer()->mutable_offer(), files_->offer(demands_));
+  TRY_DO(refuse_for(files_->blockers()));
   TRY_DO(control_->send(m));
   TRY(const Control wanted, expect(Control::kFilesWanted, plan_.reply));
   const uint64_t before = sender_->traffic().raw_bytes;
   report("files", 0, wanted.files_wanted().bytes_total());
   TRY_DO(files_->send(wanted.files_wanted().wanted(), *sender_));
+  TRY_DO(refuse_for(files_->blockers()));
   TRY_DO(sender_->mark(++mark_));
   Control sent;
   sent.mutable_files_sent()->set_mark(mark_);

@@ -174,7 +174,10 @@ struct TestFiles : SourceFiles, DestinationFiles {
       return {};
     });
   }
-  Result<std::string> offer() override { return "offer"; }
+  Result<std::string> offer(const std::string& demands) override {
+    EXPECT_EQ(demands, "demands");
+    return "offer";
+  }
   Result<void> send(const std::string& wanted, PageSender& out) override {
     EXPECT_EQ(wanted, "wanted of offer");
     return send_some(out, 20, 'a');
