@@ -191,6 +191,7 @@ Result<ProcStat> parse_stat(std::string_view text) {
   if (f.size() < 53) return fail(Code::kCorrupt, "a stat line of " + std::to_string(f.size()) + " fields");
   auto u = [&](size_t n) { return number<uint64_t>(f[n]); };
   s.state = f[3][0];
+  s.terminal = number<unsigned>(f[7]);
   s.ppid = number<pid_t>(f[4]);
   s.start_time = u(22);
   s.start_code = u(26);

@@ -38,6 +38,7 @@ struct ProcStatus {
 struct ProcStat {
   char state = '?';
   pid_t ppid = 0;
+  unsigned terminal = 0;  ///< tty_nr: the controlling terminal's device, 0 if none
   std::string comm;
   int exit_signal = 0;
   int exit_code = 0;

@@ -88,6 +88,7 @@ class Capture final : public DumpContext {
   Result<void> dump_files();
   // processes.cc
   Result<void> capture_tree();
+  void capture_terminals();
   Result<void> capture_process(FrozenProcess& process, pb::Process& out);
   Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
   void check_process(const FrozenProcess& process, const ProcStatus& status);

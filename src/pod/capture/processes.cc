@@ -11,11 +11,14 @@
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <optional>
+#include <set>
 
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/sys.h"
 #include "pod/capture/capture.h"
+#include "pod/kinds/tty.h"
 #include "pod/kernel_abi.h"
 #include "pod/vdso.h"
 
@@ -207,6 +210,7 @@ pb::Outline Capture::outline() const {
     o->set_exit_signal(p.exit_signal());
     o->set_shares_files_with(p.shares_files_with());
     o->set_shares_fs_with(p.shares_fs_with());
+    o->set_terminal(p.terminal());
     o->set_is_init(p.is_init());
     o->set_child_subreaper(p.child_subreaper());
     for (const auto& s : state_.spaces()) {
@@ -244,6 +248,20 @@ Result<void> Capture::check_namespaces() {
       refuse("foreign-namespace", processes_.front().name(), std::string(kind) + " namespace");
   }
   return {};
+}
+
+// Terminals must be known before processes are made: only a fork hands a controlling terminal on.
+void Capture::capture_terminals() {
+  std::optional<std::set<uint32_t>> held;
+  for (auto& out : *state_.mutable_processes()) {
+    if (out.sid() != out.pid() || out.is_init() || out.state() == pb::ZOMBIE) continue;
+    const auto host = host_pid(out.pid());
+    const auto stat = host ? proc_.stat(*host) : Result<ProcStat>(std::unexpected(host.error()));
+    const auto index = stat ? pty_index(stat->terminal) : std::nullopt;
+    if (!index) continue;
+    if (!held) held = held_terminals(proc_.dir(), processes());
+    if (held->contains(*index)) out.set_terminal(*index + 1);
+  }
 }
 
 Result<void> Capture::capture_tree() {
@@ -314,6 +332,7 @@ Result<void> Capture::capture_tree() {
     list.erase(ready);
   }
   for (auto& p : sorted) *list.Add() = std::move(p);
+  capture_terminals();
   return {};
 }
 

@@ -196,11 +196,9 @@ Result<void> dump_controlling(DumpContext& ctx, pb::Terminals& out) {
   for (const pid_t pid : ctx.processes()) {
     const auto stat = read_stat(ctx.proc_dir(), pid);
     if (!stat || stat->session != pid || stat->terminal == 0) continue;
-    const unsigned major_number = (stat->terminal >> 8) & 0xfff;
-    const unsigned minor_number = (stat->terminal & 0xff) | ((stat->terminal >> 12) & 0xfff00);
+    const auto index = pty_index(stat->terminal);
     const auto& terminals = memory(ctx).terminals;
-    const auto seen =
-        is_slave_number(major_number) ? terminals.find(slave_index(major_number, minor_number)) : terminals.end();
+    const auto seen = index ? terminals.find(*index) : terminals.end();
     if (seen != terminals.end() && seen->second.master.valid()) {
       auto* c = out.add_controlling();
       TRY(const pid_t leader, ctx.pid_in_tree(pid));
@@ -228,6 +226,29 @@ Result<std::string> dump_section(DumpContext& ctx) {
 }
 
 }  // namespace
+
+std::optional<uint32_t> pty_index(unsigned device) {
+  const unsigned major_number = (device >> 8) & 0xfff;  // new_encode_dev() of the kernel
+  if (!is_slave_number(major_number)) return std::nullopt;
+  return slave_index(major_number, (device & 0xff) | ((device >> 12) & 0xfff00));
+}
+
+std::set<uint32_t> held_terminals(const Fd& proc, const std::vector<pid_t>& host_pids) {
+  std::set<uint32_t> held;
+  for (const pid_t pid : host_pids) {
+    const std::string dir = std::to_string(pid);
+    const auto fds = sys::list_dir_at(proc, dir + "/fd");
+    if (!fds) continue;
+    for (const auto& fd : *fds) {
+      const auto link = sys::read_link_at(proc, dir + "/fd/" + fd);
+      if (!link || !link->ends_with("/ptmx")) continue;
+      const auto info = io::read_file_at(proc, dir + "/fdinfo/" + fd);
+      const auto at = info ? info->find("tty-index:") : std::string::npos;
+      if (at != std::string::npos) held.insert(static_cast<uint32_t>(std::atoi(info->c_str() + at + 10)));
+    }
+  }
+  return held;
+}
 
 const FileKind kPtyMasterKind = {.name = "pty-master",
                                  .matches = matches_master,

@@ -4,8 +4,9 @@
 // terminals are opened until the wanted one comes, and the others closed again. In a unit's own devpts every number is
 // free; elsewhere it may be taken: then another number is used, and a warning says so.
 //
-// Order in connect(): data, settings and window first, sessions after them: a change of the window would send SIGWINCH
-// to a foreground group, and nothing of this may be noticed.
+// A controlling terminal is handed on by fork(2) alone. So a session's leader gets it when the blank process stands and
+// before it has children, long before the terminal's state is known; only the foreground group is set in connect(). A
+// SIGWINCH that a change of the window causes there is thrown away with all signals that blank processes have gathered.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -33,7 +34,8 @@ constexpr uint32_t kMostTerminals = 4096;  // kernel.pty.max
 struct Pair {
   Fd master;
   unsigned index = 0;  ///< its number here
-  Fd slave;            ///< a duplicate of one of the restored ones
+  Fd slave;  ///< a duplicate of one of the restored ones
+  Fd other;  ///< keeps the other side open while sessions are made: its last close would hang up
 };
 struct Restored {
   std::map<uint32_t, pb::Pty> ptys;  ///< by the number at the source
@@ -119,28 +121,33 @@ Result<void> restore_pty(RestoreContext& ctx, const pb::Pty& pty) {
   return {};
 }
 
-// Makes the terminal the controlling one of a session, by its leader, which need not hold a descriptor of it.
-Result<void> take_terminal(RestoreContext& ctx, const pb::ControllingTerminal& c, unsigned index) {
+// Opens the terminal in a session's leader, which need not hold a descriptor of it, and calls ioctl(2) there.
+Result<void> call_terminal(RestoreContext& ctx, pid_t leader, unsigned index, unsigned long request, pid_t argument) {
   auto call = [&](long number, std::initializer_list<uint64_t> arguments) {
-    return ctx.remote_call(c.leader(), number, std::span(arguments.begin(), arguments.size()));
+    return ctx.remote_call(leader, number, std::span(arguments.begin(), arguments.size()));
   };
-  TRY(const uint64_t scratch, ctx.remote_scratch(c.leader()));
+  TRY(const uint64_t scratch, ctx.remote_scratch(leader));
   const std::string path = "/dev/pts/" + std::to_string(index);
-  TRY_DO(ctx.remote_write(c.leader(), scratch, std::as_bytes(std::span(path.c_str(), path.size() + 1))));
-  TRY(const int64_t fd, call(SYS_openat, {static_cast<uint64_t>(AT_FDCWD), scratch, O_RDWR | O_NOCTTY | O_CLOEXEC, 0}));
+  TRY_DO(ctx.remote_write(leader, scratch, std::as_bytes(std::span(path.c_str(), path.size() + 1))));
+  const auto here = static_cast<uint64_t>(AT_FDCWD);
+  TRY(const int64_t fd, call(SYS_openat, {here, scratch, O_RDWR | O_NOCTTY | O_CLOEXEC, 0}));
   const auto number = static_cast<uint64_t>(fd);
-  auto taken = call(SYS_ioctl, {number, TIOCSCTTY, 0});
-  if (taken && c.foreground() != 0) {
-    const pid_t group = c.foreground();
-    TRY_DO(ctx.remote_write(c.leader(), scratch, std::as_bytes(std::span(&group, 1))));
-    taken = call(SYS_ioctl, {number, TIOCSPGRP, scratch});
-  }
+  TRY_DO(ctx.remote_write(leader, scratch, std::as_bytes(std::span(&argument, 1))));
+  const auto done = call(SYS_ioctl, {number, request, request == TIOCSCTTY ? 0 : scratch});
   (void)call(SYS_close, {number});
-  if (!taken) return std::unexpected(taken.error());
+  if (!done) return std::unexpected(done.error());
   return {};
 }
 
 }  // namespace
+
+Result<void> give_terminal(RestoreContext& ctx, pid_t leader, uint32_t index) {
+  TRY(Pair * pair, pair_of(ctx, index, {}, O_RDWR));
+  if (!pair->other.valid()) {
+    TRY(pair->other, open_slave(pair->master, O_RDWR));
+  }
+  return call_terminal(ctx, leader, pair->index, TIOCSCTTY, 0);
+}
 
 Result<void> restore_terminals(RestoreContext& ctx, const std::string& section) {
   pb::Terminals terminals;
@@ -190,7 +197,9 @@ Result<void> connect_terminals(RestoreContext& ctx, const std::string& section) 
   for (const auto& c : terminals.controlling()) {
     const auto pair = all.pairs.find(c.index());
     if (pair == all.pairs.end()) return fail(Code::kCorrupt, "a controlling terminal that isn't in the state");
-    TRY_IN("the controlling terminal of pid " + std::to_string(c.leader()), take_terminal(ctx, c, pair->second.index));
+    if (c.foreground() == 0) continue;
+    TRY_IN("the foreground of the session of pid " + std::to_string(c.leader()),
+           call_terminal(ctx, c.leader(), pair->second.index, TIOCSPGRP, c.foreground()));
   }
   // What would have been in the way of the above.
   for (const auto& pty : terminals.ptys()) {

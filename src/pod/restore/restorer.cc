@@ -34,6 +34,7 @@ pb::Outline outline_of(const pb::PodState& state) {
     o->set_exit_signal(p.exit_signal());
     o->set_shares_files_with(p.shares_files_with());
     o->set_shares_fs_with(p.shares_fs_with());
+    o->set_terminal(p.terminal());
   }
   *outline.mutable_spaces() = state.spaces();
   *outline.mutable_shared() = state.shared();

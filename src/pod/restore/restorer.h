@@ -109,6 +109,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
     pid_t parent = 0;  ///< in the tree's view; 0: outside
     pid_t session = 0;  ///< what it is in now
     pid_t wanted_session = 0;
+    uint32_t terminal = 0;  ///< as OutlineProcess.terminal
     bool zombie = false;
     bool is_init = false;
     SpaceId space = 0;

@@ -15,6 +15,7 @@
 
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
+#include "pod/kinds/tty.h"
 #include "pod/restore/restorer.h"
 
 namespace godwit::pod {
@@ -159,6 +160,7 @@ Result<Restorer::Blank*> Restorer::clone_root(const pb::OutlineProcess& wanted) 
   blank->host_pid = static_cast<pid_t>(child);
   blank->session = ::getsid(0);
   blank->wanted_session = wanted.sid();
+  blank->terminal = wanted.terminal();
   Tracee tracee(blank->host_pid);
   TRY_DO(tracee.seize(kOptions));
   TRY_DO(tracee.wait_for_stop(2000));
@@ -187,6 +189,7 @@ Result<Restorer::Blank*> Restorer::clone_from(Blank& creator, const pb::OutlineP
   blank->parent = creator.pid;
   blank->session = creator.session;
   blank->wanted_session = wanted.sid();
+  blank->terminal = wanted.terminal();
   blank->zombie = wanted.zombie();
   blank->threads.push_back(Tracee::adopt(*child));
   TRY_DO(blank->leader().hold());
@@ -201,6 +204,8 @@ Result<Restorer::Blank*> Restorer::clone_from(Blank& creator, const pb::OutlineP
 Result<void> Restorer::start_session(Blank& blank) {
   TRY_DO(blank.remote->call(blank.leader(), SYS_setsid));
   blank.session = blank.pid;
+  // Before it has children: they inherit the controlling terminal, and can get it in no other way.
+  if (blank.terminal != 0) TRY_DO(give_terminal(*this, blank.pid, blank.terminal - 1));
   return {};
 }
 
@@ -292,6 +297,7 @@ Result<void> Restorer::remove_missing(const pb::Outline& outline) {
     if (blank.is_init) continue;
     const auto wanted = std::ranges::find_if(outline.processes(), [&](const auto& p) { return p.pid() == blank.pid; });
     const bool same = wanted != outline.processes().end() && wanted->sid() == blank.wanted_session &&
+                      wanted->terminal() == blank.terminal &&
                       (wanted->ppid() == blank.parent || (wanted->ppid() == 1 && blank.parent <= 1) ||
                        (wanted->ppid() == 0 && blank.parent <= 1));
     if (same) {
