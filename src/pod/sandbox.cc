@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "pod/pod.h"
+#include "pod/vdso.h"
 
 namespace godwit::pod {
 namespace {
@@ -142,6 +143,8 @@ bool write_offsets(const std::string& lines) {
 }  // namespace
 
 Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
+  // Read once, from /proc/self, which this process loses when init mounts the unit's own /proc.
+  (void)own_vdso_digest();
   std::unique_ptr<Sandbox> sandbox(new Sandbox());
   int flags = 0;
   if (options.new_ipc) flags |= CLONE_NEWIPC;
