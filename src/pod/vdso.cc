@@ -2,13 +2,10 @@
 
 #include <elf.h>
 #include <sys/auxv.h>
-#include <unistd.h>
 
 #include <cstring>
 
-#include "base/io.h"
 #include "image/image.h"
-#include "pod/proc.h"
 
 namespace godwit::pod {
 namespace {
@@ -85,19 +82,17 @@ Result<std::map<std::string, uint64_t>> vdso_symbols(std::span<const std::byte> 
 }
 
 const std::vector<std::byte>& own_vdso() {
+  // Its length comes from its own headers and not from /proc, which in a unit's mount namespace shows other processes. The
+  // kernel maps whole pages up to the end of the file (arch/x86/entry/vdso), and the section headers are its last part.
   static const std::vector<std::byte> image = [] {
-    std::vector<std::byte> bytes;
     const auto base = ::getauxval(AT_SYSINFO_EHDR);
-    const auto text = io::read_file("/proc/self/maps");
-    if (base == 0 || !text) return bytes;
-    const auto maps = parse_maps(*text);
-    if (!maps) return bytes;
-    for (const auto& area : *maps) {
-      if (area.start != base) continue;
-      bytes.resize(area.end - area.start);
-      std::memcpy(bytes.data(), reinterpret_cast<const void*>(base), bytes.size());
-    }
-    return bytes;
+    if (base == 0) return std::vector<std::byte>();
+    Elf64_Ehdr header;
+    std::memcpy(&header, reinterpret_cast<const void*>(base), sizeof header);
+    constexpr uint64_t kPage = 4096;
+    const uint64_t length = header.e_shoff + uint64_t{header.e_shnum} * header.e_shentsize;
+    const auto* bytes = reinterpret_cast<const std::byte*>(base);
+    return std::vector<std::byte>(bytes, bytes + (length + kPage - 1) / kPage * kPage);
   }();
   return image;
 }

@@ -1,11 +1,15 @@
 #include "pod/vdso.h"
 
 #include <gtest/gtest.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
-#include <sys/auxv.h>
+#include <algorithm>
 #include <cstring>
 #include <ctime>
+
+#include "base/io.h"
+#include "pod/proc.h"
 
 namespace godwit::pod {
 namespace {
@@ -17,6 +21,15 @@ TEST(Vdso, this_kernels_functions_are_found) {
   EXPECT_TRUE(symbols->contains("__vdso_clock_gettime"));
   EXPECT_TRUE(symbols->contains("__vdso_gettimeofday"));
   EXPECT_EQ(own_vdso_digest().size(), 32u);
+}
+
+TEST(Vdso, this_kernels_image_is_as_long_as_its_area) {
+  if (own_vdso().empty()) GTEST_SKIP() << "needs a vDSO";
+  const auto maps = parse_maps(*io::read_file("/proc/self/maps"));
+  ASSERT_TRUE(maps);
+  const auto area = std::ranges::find(*maps, "[vdso]", &MapEntry::name);
+  ASSERT_NE(area, maps->end());
+  EXPECT_EQ(own_vdso().size(), area->end - area->start);
 }
 
 TEST(Vdso, a_redirected_image_calls_this_kernels_functions) {
