@@ -138,6 +138,8 @@ void Daemon::move_ended(const UnitPtr& unit, const k::MoveEnded& ended, uint64_t
   const bool leaves = destination != ended.committed();
   if (destination && ended.committed()) (void)unit->change([](UnitRecord& r) { r.migration.clear(); });
   unit->tell([&](Unit::News& n) { n.moves[ended.migration()] = ended; });
+  // Before the acknowledgement: with nothing left to do the keeper ends by itself, and that is no accident.
+  if (leaves) unit->set_gone();
   if (const auto keeper = unit->need_keeper()) (*keeper)->ack(seq);
   if (!leaves) return;
   const auto held = gate(record.unit);

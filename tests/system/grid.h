@@ -85,10 +85,11 @@ class Grid {
   ~Grid() {
     if (auto down = node::grid_down(options_.state_dir, false); !down) ADD_FAILURE() << down.error().message();
     // What the daemons wrote is wanted when a test failed.
-    if (::testing::Test::HasFailure())
+    if (::testing::UnitTest::GetInstance()->Failed()) {
       std::fprintf(stderr, "state kept in %s\n", options_.state_dir.c_str());
-    else
+    } else {
       (void)sys::remove_tree(options_.state_dir);
+    }
   }
   Grid(const Grid&) = delete;
   Grid& operator=(const Grid&) = delete;

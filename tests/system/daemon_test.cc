@@ -1,0 +1,130 @@
+// The daemons as a whole, with real keepers and units: they are killed, the units don't notice, nothing is lost.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include <thread>
+
+#include "grid.h"
+
+namespace godwit::test {
+namespace {
+
+using nlohmann::json;
+
+class DaemonTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { grid_ = new Grid(3); }
+  static void TearDownTestSuite() { delete std::exchange(grid_, nullptr); }
+  void SetUp() override {
+    if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
+    REQUIRE_GRID(*grid_);
+  }
+  static Grid& grid() { return *grid_; }
+
+  // A unit that prints `lines` numbers, one each 10 ms.
+  static std::string run(const std::string& name, const std::string& node, int lines) {
+    const std::string program = "import sys,time\nfor i in range(" + std::to_string(lines) +
+                                "):\n  print(i,flush=True)\n  time.sleep(0.01)\nsys.exit(7)";
+    const auto ran = grid().godwit({"run", "--name", name, "--node", node, "--", "/usr/bin/python3", "-c", program});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    return ran.out.substr(0, ran.out.find('\n'));
+  }
+  static json show(const std::string& unit) {
+    const auto ran = grid().godwit({"ps", "--all", "--json"});
+    for (const auto& u : json::parse(ran.out, nullptr, false)) {
+      if (u.value("name", "") == unit) return u;
+    }
+    return {};
+  }
+  static std::string logs(const std::string& unit) { return grid().godwit({"logs", unit}).out; }
+  static std::string numbers(int count) {
+    std::string out;
+    for (int i = 0; i < count; i++) out += std::to_string(i) + "\n";
+    return out;
+  }
+  // Waits for its end and proves that it ran exactly once.
+  static void expect_whole(const std::string& unit, int lines) {
+    const auto waited = grid().godwit({"wait", unit});
+    EXPECT_EQ(waited.status, 1) << waited.err;
+    // Not EXPECT_EQ: its difference of hundreds of lines says less.
+    const auto out = logs(unit);
+    EXPECT_TRUE(out == numbers(lines)) << unit << ": " << out.size() << " bytes, wanted " << numbers(lines).size()
+                                       << ": " << out.substr(0, 40) << " … "
+                                       << out.substr(out.size() - std::min<size_t>(out.size(), 40));
+  }
+
+ private:
+  inline static Grid* grid_ = nullptr;
+};
+
+TEST_F(DaemonTest, a_unit_outlives_its_nodes_daemon_and_its_end_is_told) {
+  run("outlives", "node-1", 100);
+  grid().kill("node-1");
+  grid().start("node-1");
+  expect_whole("outlives", 100);
+}
+
+TEST_F(DaemonTest, an_end_while_the_daemon_is_away_is_told_when_it_is_back) {
+  run("away", "node-2", 20);
+  grid().kill("node-2");
+  const auto unit = grid().state() + "/nodes/node-2/units";
+  ASSERT_TRUE(eventually([&] {
+    const auto ids = sys::list_dir(unit);
+    for (const auto& id : ids.value_or(std::vector<std::string>{})) {
+      if (io::read_file(unit + "/" + id + "/out.log").value_or("") == numbers(20)) return true;
+    }
+    return false;
+  }));
+  grid().start("node-2");
+  expect_whole("away", 20);
+}
+
+TEST_F(DaemonTest, a_unit_outlives_the_controller) {
+  run("headless", "node-3", 100);
+  grid().kill("controller");
+  grid().start("controller");
+  expect_whole("headless", 100);
+}
+
+TEST_F(DaemonTest, moves_around_the_grid_keep_the_output_whole) {
+  run("round", "node-1", 300);
+  for (const char* to : {"node-2", "node-3", "node-1"}) {
+    const auto moved = grid().godwit({"move", "round", "--to", to});
+    EXPECT_EQ(moved.status, 0) << moved.err;
+  }
+  EXPECT_EQ(show("round").value("node", ""), "node-1");
+  expect_whole("round", 300);
+}
+
+// Kills `who` at `point` of a move from node-1 to node-2, starts it again, and proves that the unit ran exactly once.
+void kill_at(Grid& grid, const std::string& who, const std::string& point) {
+  grid.kill(who);
+  grid.start(who, point + ":kill");
+}
+
+class KilledDuringMove : public DaemonTest,
+                         public ::testing::WithParamInterface<std::pair<const char*, const char*>> {};
+
+TEST_P(KilledDuringMove, the_unit_runs_exactly_once) {
+  const auto [who, point] = GetParam();
+  std::string name = point;
+  std::ranges::replace(name, '.', '-');
+  run(name, "node-1", 400);
+  kill_at(grid(), who, point);
+  std::thread moving([&] { (void)grid().godwit({"move", name, "--to", "node-2"}); });
+  EXPECT_TRUE(eventually([&, w = std::string(who)] { return !grid().runs(w); })) << "the point was not passed";
+  grid().start(who);
+  moving.join();
+  expect_whole(name, 400);
+}
+
+INSTANTIATE_TEST_SUITE_P(Points, KilledDuringMove,
+                         ::testing::Values(std::pair("node-1", "source.prepare"), std::pair("node-1", "source.keeper"),
+                                           std::pair("node-2", "destination.prepare"),
+                                           std::pair("node-2", "destination.keeper"),
+                                           std::pair("controller", "controller.planned"),
+                                           std::pair("controller", "controller.commit"),
+                                           std::pair("controller", "controller.committed")));
+
+}  // namespace
+}  // namespace godwit::test
