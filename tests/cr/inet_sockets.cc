@@ -55,6 +55,8 @@ int main() {
   MUST(connect(a, reinterpret_cast<sockaddr*>(&b_name), size_of(family)));
   int listener = loopback(family, SOCK_STREAM, &tcp_name);
   int seven = 7, yes = 1;
+  // As servers do: what lingers in TIME_WAIT after this program's end would keep the port from being bound again.
+  MUST(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes));
   MUST(setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes));
   MUST(setsockopt(listener, IPPROTO_TCP, TCP_KEEPCNT, &seven, sizeof seven));
   MUST(listen(listener, 13));
