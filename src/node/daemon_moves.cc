@@ -8,6 +8,7 @@
 #include "base/pki.h"
 #include "node/daemon.h"
 #include "node/keeper_process.h"
+#include "node/load.h"
 
 namespace godwit::node {
 namespace {
@@ -17,6 +18,16 @@ namespace k = wire::keeper;
 
 constexpr milliseconds kStartLimit{28'000};
 constexpr milliseconds kReleaseLimit{10'000};
+
+// An ordinary user's node is in a user namespace that has one user, who is 0 in it: everything runs as him, whoever he
+// said that he is.
+wire::UnitSpec spec_here(wire::UnitSpec spec) {
+  if (is_privileged()) return spec;
+  spec.clear_uid();
+  spec.clear_gid();
+  spec.clear_groups();
+  return spec;
+}
 
 bool valid_migration(const std::string& id) {
   return id.size() == 16 &&
@@ -62,7 +73,7 @@ Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
       auto* launch = packet.mutable_launch();
       launch->set_unit(request.unit());
       launch->set_epoch(request.epoch());
-      *launch->mutable_spec() = request.spec();
+      *launch->mutable_spec() = spec_here(request.spec());
       launch->set_node(options_.name);
       if (auto accepted = keeper->request(std::move(packet)); !accepted) {
         remove(unit);
@@ -87,7 +98,7 @@ Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request
   auto* restore = packet.mutable_restore();
   restore->set_unit(request.unit());
   restore->set_epoch(request.epoch());
-  *restore->mutable_spec() = request.spec();
+  *restore->mutable_spec() = spec_here(request.spec());
   restore->set_node(options_.name);
   restore->set_image(request.image());
   if (auto accepted = keeper->request(std::move(packet)); !accepted) {
@@ -123,7 +134,7 @@ Outcome<wire::PrepareReply> Daemon::prepare(const wire::PrepareRequest& request)
   receive->set_migration(request.migration());
   receive->set_unit(request.unit());
   receive->set_epoch(request.epoch());
-  *receive->mutable_spec() = request.spec();
+  *receive->mutable_spec() = spec_here(request.spec());
   receive->set_node(options_.name);
   receive->set_source(request.source());
   receive->set_token(record.receive_token);

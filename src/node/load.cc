@@ -36,14 +36,13 @@ std::string pretty_name(const std::string& root) {
   return value;
 }
 
-// In a user namespace uid 0 is somebody else outside.
+}  // namespace
+
 bool is_privileged() {
   if (::geteuid() != 0) return false;
   const auto map = io::read_file("/proc/self/uid_map", 4096);
   return map && map->find("4294967295") != std::string::npos;
 }
-
-}  // namespace
 
 wire::NodeLoad measure_load(const std::string& state_dir) {
   wire::NodeLoad load;

@@ -7,6 +7,8 @@
 
 namespace godwit::node {
 
+/// Root of the machine. In a user namespace uid 0 is somebody else outside.
+bool is_privileged();
 wire::NodeLoad measure_load(const std::string& state_dir);
 /// Architecture, kernel, distribution of `root` (empty: this one), rights; load.
 wire::NodeInfo describe_machine(const std::string& root, const std::string& state_dir);
