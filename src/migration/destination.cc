@@ -249,6 +249,14 @@ std::optional<DE> Incoming::Impl::perform(DA action) {
       delegate_.ask();
       if (auto r = fault::pass("destination.commit"); !r) log::warn("{}", r.error().text);
       return std::nullopt;
+    case DA::kSendGranted: {
+      // Before the unit runs: what it is to take over at that moment (file locks) the frozen source still holds.
+      Control m;
+      m.mutable_granted()->set_epoch(outcome_.epoch);
+      m.mutable_granted()->set_token(outcome_.token);
+      if (control_ && !link_lost_) (void)control_->send(m);
+      return std::nullopt;
+    }
     case DA::kResume:
       if (auto r = resume(); !r) note(std::move(r).error());
       return std::nullopt;

@@ -90,7 +90,7 @@ const std::vector<Row<D, DE, DA>>& destination_table() {
       {D::kRestoring, DE::kRestored, D::kAsking, {DA::kAskCommit}},
       {D::kRestoring, DE::kFailed, D::kEmpty, undo},
 
-      {D::kAsking, DE::kGranted, D::kRunning, {DA::kResume, DA::kSendCommitted, DA::kFinish}},
+      {D::kAsking, DE::kGranted, D::kRunning, {DA::kSendGranted, DA::kResume, DA::kSendCommitted, DA::kFinish}},
       {D::kAsking, DE::kDenied, D::kEmpty, undo},
       {D::kAsking, DE::kTick, D::kAsking, {DA::kAskCommit}},
   };

@@ -81,6 +81,7 @@ enum class DestinationAction {
   kSendVerdict,
   kRestore,
   kAskCommit,
+  kSendGranted,
   kResume,
   kSendCommitted,
   kDiscard,

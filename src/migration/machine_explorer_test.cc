@@ -88,6 +88,7 @@ void destination(World& w, DE event) {
         w.d_work = Work::kRestore;
         break;
       case DA::kAskCommit: w.d_ask = Ask::kAsked; break;
+      case DA::kSendGranted: say(w, w.to_s, Msg::kCommitted); break;
       case DA::kResume: w.d_runs = true; break;
       case DA::kSendCommitted: say(w, w.to_s, Msg::kCommitted); break;
       case DA::kDiscard: w.d_copy = w.d_whole = w.d_runs = false; break;

@@ -95,6 +95,7 @@ class Outgoing::Impl {
   Phases phases_;
   Stopwatch total_, lap_;
   Outcome outcome_;
+  bool granted_ = false;  // the destination said that the commit is its
 };
 
 // Invariants of machine.h that can be seen from here.
@@ -165,6 +166,7 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
   switch (event.kind) {
     case Event::Kind::kLinkLost:
       link_lost_ = true;
+      if (granted_) return SE::kPeerCommitted;
       note(event.error.in("link to " + plan_.peer));
       return SE::kLinkLost;
     case Event::Kind::kCancel: note(event.error); return SE::kFailed;
@@ -180,6 +182,14 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
   if (m.has_aborted()) {
     note(from_wire(m.aborted().failure(), outcome_.blockers).in(plan_.peer));
     return SE::kPeerAborted;
+  }
+  if (m.has_granted() && (state_ == S::kTransferred || state_ == S::kAsking)) {
+    // From here on this is the state of a committed move that only waits for the destination's part of the report.
+    granted_ = true;
+    outcome_.epoch = m.granted().epoch();
+    outcome_.token = m.granted().token();
+    if (auto r = engine_.discard(); !r) log::error("move {}: discard failed: {}", plan_.migration, r.error().message());
+    return std::nullopt;
   }
   if (m.has_committed() && (state_ == S::kTransferred || state_ == S::kAsking)) {
     outcome_.epoch = m.committed().epoch();
