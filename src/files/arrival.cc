@@ -102,13 +102,12 @@ Result<void> Arrival::plan() {
   TRY(plan_, plan_view(needs, demands_, verdict_->presence, blockers_));
   for (Place& place : places_) {
     if (place.tree.role == TravellingTree::Role::kLayer) {
-      const auto layer = std::ranges::find(plan_.layers, place.tree.path, &ViewPlan::Layer::mountpoint);
-      if (layer == plan_.layers.end()) {
-        blockers_.push_back(
-            make_blocker("file-path", place.tree.path, "the unit changed files there, and it is no mount here"));
+      place.directory = plan_.upper_of(place.tree.path);
+      if (place.directory.empty()) {
+        blockers_.push_back(make_blocker("file-path", place.tree.path,
+                                         "the unit changed files there, and nothing can be laid over it here"));
         continue;
       }
-      place.directory = layer->directory + "/upper";
     }
     TRY_DO(sys::make_dirs(place.directory));
     TRY(place.fd, sys::open(place.directory, O_RDONLY | O_DIRECTORY));

@@ -1,4 +1,7 @@
 // The source's half of carrying files.
+#include <fcntl.h>
+
+#include <cerrno>
 #include <mutex>
 
 #include "base/sys.h"
@@ -7,6 +10,18 @@
 #include "files/travel.h"
 
 namespace godwit::files {
+
+Result<std::vector<DepartureSpec::Directory>> layer_directories(const ViewPlan& plan) {
+  std::vector<DepartureSpec::Directory> directories;
+  for (const ViewPlan::Layer& layer : plan.layers) {
+    // Of a fresh layer the object itself: a file there was carried as a demand, and is again.
+    auto fd = sys::open(plan.upper_of(layer.mountpoint), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!fd && (fd.error().errnum == ENOENT || fd.error().errnum == ENOTDIR || fd.error().errnum == ELOOP)) continue;
+    if (!fd) return std::unexpected(std::move(fd).error());
+    directories.push_back({TravellingTree::Role::kLayer, layer.mountpoint, *std::move(fd)});
+  }
+  return directories;
+}
 
 Result<std::string> Departure::offer() {
   Offer offer;

@@ -42,6 +42,9 @@ struct DepartureSpec {
   Progress progress;
 };
 
+/// The directories of a unit's layers, for DepartureSpec: what it changed outside of its work directory travels with it.
+Result<std::vector<DepartureSpec::Directory>> layer_directories(const ViewPlan& plan);
+
 /// The source's half. One thread, but read(), which the stream threads may call at once.
 class Departure {
  public:

@@ -170,6 +170,40 @@ TEST(Travel, brings_program_and_work_directory_to_a_host_that_has_neither) {
   EXPECT_FALSE(sys::stat(place));
 }
 
+TEST(Travel, takes_along_what_the_unit_changed_in_its_view) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root: mounts";
+  Move m;
+  // The layers of a view as it was at the source: one over "/" in which a new file was made and a host's one deleted.
+  const std::string upper = m.state / "layer/0/upper";
+  good(sys::make_dirs(upper + "/var/tmp"));
+  write_at(upper + "/var/tmp/godwit-travel-made", "made");
+  ASSERT_EQ(::mknod((upper + "/usr").c_str(), S_IFCHR, 0), 0);
+  const ViewPlan was{m.state / "view", {{"/", m.state / "layer/0"}}, {}, false, {}};
+  DepartureSpec spec;
+  spec.root = m.source.fd();
+  spec.directories = good(layer_directories(was));
+  Departure from(std::move(spec));
+  Arrival to = m.arrival();
+  const auto considered = good(to.consider(good(from.offer())));
+  ASSERT_TRUE(to.blockers().empty()) << to.blockers()[0].reason;
+  Move::carry(from, to, good(from.asked(considered.answer)));
+  const ViewPlan plan = good(to.arrived());
+  good(to.last(good(from.last({})).message));
+  EXPECT_EQ(slurp(plan.upper_of("/var/tmp/godwit-travel-made")), "made");
+  EXPECT_TRUE(S_ISCHR(good(sys::lstat(plan.upper_of("/usr"))).st_mode));
+}
+
+TEST(Plan, tells_where_in_the_layers_a_path_lies) {
+  const ViewPlan plan{"/v", {{"/", "/l/0"}, {"/home", "/l/1"}, {"/new", "/l/2", true}}, {}, false, {}};
+  EXPECT_EQ(plan.upper_of("/"), "/l/0/upper");
+  EXPECT_EQ(plan.upper_of("/usr/bin"), "/l/0/upper/usr/bin");
+  EXPECT_EQ(plan.upper_of("/home"), "/l/1/upper");
+  EXPECT_EQ(plan.upper_of("/home/u"), "/l/1/upper/u");
+  EXPECT_EQ(plan.upper_of("/new"), "/l/2/upper/new");
+  EXPECT_EQ(plan.upper_of("/new/x"), "/l/2/upper/new/x");
+  EXPECT_EQ(ViewPlan{}.upper_of("/x"), "");
+}
+
 Offer sample() {
   Offer offer;
   Demand demand;

@@ -64,6 +64,9 @@ struct ViewPlan {
   bool user_namespace = false;  ///< built by an ordinary user inside a user namespace
   std::vector<std::string> mirrors;  ///< sorted
   bool operator==(const ViewPlan&) const = default;
+
+  /// Where in the layers the object at a path lies that the unit sees; empty: in none.
+  [[nodiscard]] std::string upper_of(const std::string& path) const;
 };
 
 struct ViewNeeds {

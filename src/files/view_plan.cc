@@ -255,6 +255,16 @@ std::string ViewPlan::Layer::base() const {
   return parent.empty() ? "/" : parent;
 }
 
+std::string ViewPlan::upper_of(const std::string& path) const {
+  const Layer* layer = nullptr;  // the innermost one that covers it
+  for (const Layer& one : layers)
+    if (path == one.mountpoint || path.starts_with(slash_behind(one.mountpoint))) layer = &one;
+  if (layer == nullptr) return {};
+  const std::string base = layer->base();
+  const std::string upper = layer->directory + "/upper";
+  return path == base ? upper : upper + "/" + relative_to(path, base);
+}
+
 Result<ViewPlan> plan_view(const ViewNeeds& needs, std::span<const Demand> demands, std::span<const Presence> presence,
                            std::vector<engine::Blocker>& blockers) {
   TRY_DO(check_absolute(needs.unit_directory));

@@ -62,10 +62,8 @@ Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOf
 // directory may lie below an overlay, where a bind would be of the overlay's file.
 Result<void> Body::build_view() {
   TRY_DO(bind_output(unit_dir_ + "/out.log"));
-  for (const auto& layer : view_.layers) {
-    TRY(Fd upper, sys::open(layer.directory + "/upper", O_RDONLY | O_DIRECTORY));
-    layers_.push_back({layer.mountpoint, std::move(upper)});
-  }
+  TRY(auto layers, files::layer_directories(view_));
+  for (auto& layer : layers) layers_.push_back({layer.path, std::move(layer.fd)});
   if (view_.layers.empty() && view_.binds.empty()) return {};
   return files::build_view(view_);
 }
