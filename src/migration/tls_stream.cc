@@ -20,6 +20,8 @@ namespace {
 
 // A record holds 16 KiB; without a buffer behind it each would be one write(2) and, on a local network, one wake-up.
 constexpr long kWriteBuffer = 256 << 10;
+constexpr size_t kRecord = 16u << 10;
+constexpr size_t kWakeBytes = 128u << 10;
 constexpr size_t kReadBuffer = 256u << 10;
 constexpr int kSocketBuffer = 4 << 20;
 // The kernel gives a connection up after this long without an acknowledgement, or with a peer that takes nothing in. Long,
@@ -198,9 +200,18 @@ Result<void> TlsStream::read(std::span<std::byte> buffer, Nanos silence) {
       }
       TRY(events, wanted(0, "read"));
     }
+    wake_at(buffer.size());
     TRY_DO(wait(events, silence, "read"));
   }
   return {};
+}
+
+// A reader that is woken for each packet spends its time waking up. When much is still wanted, poll() shall return only
+// when much of it is there; what OpenSSL has already taken in is less than a record, so this never waits for too much.
+void TlsStream::wake_at(size_t wanted_bytes) {
+  const int low = wanted_bytes > kWakeBytes + 2 * kRecord ? static_cast<int>(kWakeBytes) : 1;
+  if (low == low_water_) return;
+  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low) == 0) low_water_ = low;
 }
 
 void TlsStream::cancel() {

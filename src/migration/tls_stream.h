@@ -61,10 +61,12 @@ class TlsStream {
   Result<void> flush(Nanos stall);
   /// What to do after a call of OpenSSL gave `result`: the poll events to wait for, or why it is over.
   Result<short> wanted(int result, const char* doing);
+  void wake_at(size_t wanted_bytes);
   Result<void> wait(short events, Nanos timeout, const char* doing);
 
   Fd socket_;
   SSL* ssl_;
+  int low_water_ = 1;  // the reader's
   std::mutex write_mutex_;
   std::mutex ssl_mutex_;
   std::atomic<bool> cancelled_{false};
