@@ -1,4 +1,5 @@
 // cr: a process whose first thread has exited while others go on
+// refused: leave restore restore2 restore3 move move3: dead-leader
 #include "util/step.h"
 
 static pid_t leader;
