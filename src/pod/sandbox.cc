@@ -140,6 +140,17 @@ bool write_offsets(const std::string& lines) {
   }
 }
 
+// The unit's own pseudo-terminals: numbers that a moved program knows are free here whatever the host has open.
+// /dev/ptmx finds the instance beside it (fs/devpts/inode.c, devpts_acquire).
+void mount_terminals() {
+  if (!sys::stat("/dev/pts")) return;
+  constexpr unsigned long kFlags = MS_NOSUID | MS_NOEXEC;
+  if (sys::mount("devpts", "/dev/pts", "devpts", kFlags, "newinstance,ptmxmode=0666,mode=0620,gid=5")) return;
+  if (auto r = sys::mount("devpts", "/dev/pts", "devpts", kFlags, "newinstance,ptmxmode=0666"); !r) {
+    log::warn("the unit shares the host's pseudo-terminals: {}", r.error().message());
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
@@ -157,6 +168,7 @@ Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
     return fail_errno(errno, "sethostname");
   }
   if (options.build_view) TRY_DO(options.build_view());
+  if (options.new_mount) mount_terminals();
   sandbox->options_ = std::move(options);
   return sandbox;
 }

@@ -40,6 +40,7 @@ class PodSource final : public engine::SourceEngine {
   std::optional<Frozen> frozen_;
   std::unique_ptr<Capture> capture_;
   std::map<pid_t, SpaceId> spaces_;                        // by host pid, once announced in an outline
+  std::unique_ptr<KnownShared> shared_ = std::make_unique<KnownShared>();
   std::map<pid_t, std::vector<MapEntry>> announced_;       // areas in the newest outline
   std::map<pid_t, WriteTracker> trackers_;
   std::set<pid_t> broken_;  // replaced their memory since tracking began
@@ -56,6 +57,7 @@ CaptureOptions PodSource::capture_options(bool inspecting) const {
   o.close_connections = options_.close_connections;
   o.inherit_stdio = options_.inherit_stdio;
   o.known_spaces = &spaces_;
+  o.known_shared = shared_.get();
   if (!announced_.empty()) o.earlier_areas = &announced_;
   return o;
 }

@@ -217,7 +217,14 @@ Result<SpaceId> Capture::shared_object(FrozenProcess& process, const MapEntry& a
   if (const auto it = shared_by_inode_.find(key); it != shared_by_inode_.end()) return it->second;
   TRY(Fd object, proc_.open(process.host_pid, map_file(area), O_RDONLY));
   TRY(const auto st, sys::stat(object));
-  const SpaceId id = next_space_++;
+  SpaceId id = 0;
+  if (options_.known_shared != nullptr) {
+    const auto [known, is_new] = options_.known_shared->ids.try_emplace(key, next_space_);
+    if (is_new) options_.known_shared->next = ++next_space_;
+    id = known->second;
+  } else {
+    id = next_space_++;
+  }
   shared_by_inode_[key] = id;
   auto* shared = state_.add_shared();
   shared->set_id(id);

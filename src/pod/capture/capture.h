@@ -29,6 +29,13 @@ struct SpaceSource {
   uint64_t size = 0;
 };
 
+/// Numbers of shared objects given before, by device and inode: a live move builds each once, however many outlines
+/// speak of it (a System V segment can't be made twice).
+struct KnownShared {
+  std::map<std::pair<dev_t, uint64_t>, SpaceId> ids;
+  SpaceId next = 1;  ///< above every number ever given to a space or an object
+};
+
 struct CaptureOptions {
   bool inspecting = false;
   bool own_pid_namespace = false;
@@ -38,6 +45,7 @@ struct CaptureOptions {
   pid_t main_pid = 0;             ///< in the tree's view: whose exit status is the unit's
   /// Space numbers given before (live moves keep them), by host pid.
   const std::map<pid_t, SpaceId>* known_spaces = nullptr;
+  KnownShared* known_shared = nullptr;
   /// areas with their VmFlags, read before the freeze, by host pid: used where nothing changed.
   const std::map<pid_t, std::vector<MapEntry>>* earlier_areas = nullptr;
 };

@@ -271,6 +271,10 @@ Result<void> Capture::capture_tree() {
   if (options_.known_spaces != nullptr) {
     for (const auto& [pid, id] : *options_.known_spaces) next_space_ = std::max(next_space_, id + 1);
   }
+  if (options_.known_shared != nullptr) {
+    next_space_ = std::max(next_space_, options_.known_shared->next);
+    for (const auto& [key, id] : options_.known_shared->ids) next_space_ = std::max(next_space_, id + 1);
+  }
   // The clocks: of a process of the tree that isn't its init (init may have been made before the time namespace counted).
   TRY(*state_.mutable_host(), host_facts(proc_, processes_.back().host_pid));
   TRY_DO(check_namespaces());
