@@ -116,6 +116,13 @@ Result<std::unique_ptr<PodDestination>> make_destination(DestinationOptions opti
 Result<ClockOffsets> clock_offsets_for(const std::string& text) {
   pb::Outline outline;
   if (!outline.ParseFromString(text)) return fail(Code::kCorrupt, "the outline can't be parsed");
+  // The same boot, so the same clocks: exactly what it was. (Two nodes of one machine, or a restore where it was dumped.)
+  const auto boot = io::read_file("/proc/sys/kernel/random/boot_id");
+  if (boot && !outline.host().boot_id().empty() && boot->starts_with(outline.host().boot_id())) {
+    return ClockOffsets{Nanos(outline.host().monotonic_offset_ns()), Nanos(outline.host().boottime_offset_ns())};
+  }
+  // Else the difference of two readings, which is short by the time the message took; Restorer::resume() waits until the
+  // unit's clock has passed what it last showed at the source.
   ClockOffsets offsets{Nanos(outline.host().monotonic_ns()) - clock_now(CLOCK_MONOTONIC),
                        Nanos(outline.host().boottime_ns()) - clock_now(CLOCK_BOOTTIME)};
   if (std::abs(offsets.monotonic.count()) < kSameClockNs) offsets.monotonic = Nanos(0);

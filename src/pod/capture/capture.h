@@ -99,6 +99,7 @@ class Capture final : public DumpContext {
   void capture_terminals();
   Result<void> capture_process(FrozenProcess& process, pb::Process& out);
   Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
+  bool shares_memory(const FrozenProcess& a, const FrozenProcess& b) const;
   void check_process(const FrozenProcess& process, const ProcStatus& status);
   Result<void> check_namespaces();
   // threads.cc

@@ -102,6 +102,24 @@ void mark_fired_timers(pb::Process& process) {
 // kcmp(2): do two processes share the object?
 bool shares(pid_t a, pid_t b, int type) { return ::syscall(SYS_kcmp, a, b, type, 0, 0) == 0; }
 
+}  // namespace
+
+// Two processes with one memory. A process that is exiting has none any more, and kcmp would call any two of those equal;
+// a vfork(2) child has its parent's until it execs, which the freeze waits for (the parent can't be stopped before).
+bool Capture::shares_memory(const FrozenProcess& a, const FrozenProcess& b) const {
+  if (!shares(a.host_pid, b.host_pid, KCMP_VM)) return false;
+  const auto size = proc_.read(a.host_pid, "statm");
+  if (!size || size->starts_with("0 ")) return false;
+  if (!inspecting()) return true;
+  for (const auto& p : {a.host_pid, b.host_pid}) {
+    const auto stat = proc_.stat(p);
+    if (!stat || stat->state == 'D' || stat->state == 'Z' || stat->state == 'X') return false;
+  }
+  return true;
+}
+
+namespace {
+
 // The offsets of the time namespace a process is in (time_namespaces(7)).
 Result<std::pair<int64_t, int64_t>> time_offsets(const ProcFs& proc, pid_t pid) {
   int64_t monotonic = 0, boottime = 0;
@@ -133,6 +151,8 @@ Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid) {
   TRY(const auto own, time_offsets(proc, ::getpid()));
   facts.set_monotonic_ns(clock_now(CLOCK_MONOTONIC).count() + target.first - own.first);
   facts.set_boottime_ns(clock_now(CLOCK_BOOTTIME).count() + target.second - own.second);
+  facts.set_monotonic_offset_ns(target.first);
+  facts.set_boottime_offset_ns(target.second);
   facts.set_realtime_ns(clock_now(CLOCK_REALTIME).count());
   facts.set_vdso_digest(own_vdso_digest());
   facts.set_vdso_image(own_vdso().data(), own_vdso().size());
@@ -310,7 +330,7 @@ Result<void> Capture::capture_tree() {
       const bool parent = other.host_pid == process.host_parent;
       // Tables are shared by clone(2) alone, so nearly always with the parent; comparing all pairs would cost more than it finds.
       if (!parent && other.host_parent != process.host_parent) continue;
-      if (shares(process.host_pid, other.host_pid, KCMP_VM))
+      if (shares_memory(process, other))
         refuse("shared-memory-map", process.name(), "with " + other.name());
       if (shares(process.host_pid, other.host_pid, KCMP_FILES)) {
         if (parent)

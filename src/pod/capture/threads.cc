@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -52,14 +53,38 @@ void fill_credentials(const ProcStatus& status, pb::Credentials& out) {
   out.set_no_new_privs(status.no_new_privs);
 }
 
+// The calls that leave a restart block (kernel/time, fs/select.c, kernel/futex): relative sleeps, poll and futex waits with
+// a time-out.
+constexpr long kRestartable[] = {SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_futex};
+
+// Once a call was restarted, the registers say restart_syscall and no longer which call it was. The instruction that
+// loaded its number stands just before the syscall instruction in all code that compilers make ("mov $nr, %eax"); where it
+// doesn't (a generic syscall wrapper), the arguments tell the four apart.
+long interrupted_call(pid_t pid, const user_regs_struct& regs) {
+  if (regs.orig_rax != SYS_restart_syscall) return static_cast<long>(regs.orig_rax);
+  unsigned char code[32]{};
+  constexpr size_t kSyscallInstructionSize = 2;
+  if (read_memory(pid, regs.rip - kSyscallInstructionSize - sizeof code, std::as_writable_bytes(std::span(code)))) {
+    for (size_t at = sizeof code - 5 + 1; at-- > 0;) {
+      if (code[at] != 0xb8) continue;  // mov $imm32, %eax
+      uint32_t number = 0;
+      std::memcpy(&number, code + at + 1, sizeof number);
+      if (std::ranges::find(kRestartable, static_cast<long>(number)) != std::end(kRestartable)) return number;
+    }
+  }
+  constexpr uint64_t kLowest = 4096;  // below it are no addresses
+  if (regs.rdi < kLowest || static_cast<int64_t>(regs.rdi) < 0) return SYS_clock_nanosleep;
+  const uint64_t operation = regs.rsi & 0x7f;
+  if (regs.rsi < kLowest && (operation == 0 || operation == 9) && regs.r10 >= kLowest) return SYS_futex;
+  return regs.rsi == 0 || regs.rsi >= kLowest ? SYS_nanosleep : SYS_poll;
+}
+
 // A relative sleep that was interrupted keeps what is left of it only inside the kernel; nanosleep writes it to its
 // second argument when it has one (nanosleep(2)). Else the whole time-out is used again: late is allowed, early isn't.
-int64_t remaining_of(pid_t pid, const user_regs_struct& regs) {
+int64_t remaining_of(pid_t pid, long call, const user_regs_struct& regs) {
   uint64_t rem = 0;
-  if (regs.orig_rax == SYS_nanosleep)
-    rem = regs.rsi;
-  else if (regs.orig_rax == SYS_clock_nanosleep)
-    rem = regs.r10;
+  if (call == SYS_nanosleep) rem = regs.rsi;
+  else if (call == SYS_clock_nanosleep) rem = regs.r10;
   if (rem == 0) return -1;
   const auto left = read_object<timespec>(pid, rem);
   return left ? left->tv_sec * 1'000'000'000 + left->tv_nsec : -1;
@@ -98,7 +123,9 @@ Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::P
   }
   if (regs.rax == kErestartRestartblock && regs.orig_rax != ~0ull) {
     out.mutable_restart()->set_armed(true);
-    out.mutable_restart()->set_remaining_ns(remaining_of(process.host_pid, regs));
+    const long call = interrupted_call(process.host_pid, regs);
+    out.mutable_restart()->set_call(static_cast<int>(call));
+    out.mutable_restart()->set_remaining_ns(remaining_of(process.host_pid, call, regs));
   }
   TRY(const auto status, proc_.status(process.host_pid, tracee.tid()));
   fill_credentials(status, *out.mutable_creds());

@@ -114,7 +114,16 @@ Result<void> Restorer::restore(const pb::PodState& state) {
   });
 }
 
+// The unit's clock may not go back: offsets between two machines are a little short.
+void Restorer::wait_for_clock() {
+  const Nanos behind = Nanos(state_.host().monotonic_ns()) - clock(CLOCK_MONOTONIC);
+  if (behind <= Nanos(0) || behind > std::chrono::seconds(1)) return;
+  const timespec nap{0, static_cast<long>(behind.count())};
+  ::nanosleep(&nap, nullptr);
+}
+
 Result<void> Restorer::resume() {
+  wait_for_clock();
   for (const auto& file : state_.files()) {
     const FileKind* kind = find_file_kind(file.kind());
     if (kind != nullptr && kind->activate != nullptr)

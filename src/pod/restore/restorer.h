@@ -178,6 +178,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
 
   // restorer.cc
   Result<void> finish_process(Blank& blank, const pb::Process& process);
+  void wait_for_clock();
   Result<void> stop_again(Blank& blank, const pb::Process& process);
 
   const pb::AddressSpace* space_of(pid_t pid) const;

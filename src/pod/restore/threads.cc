@@ -168,13 +168,14 @@ Result<void> Restorer::arm_restart(Blank& blank, Tracee& tracee, const pb::Threa
   std::byte* scratch = blank.remote->local_scratch();
   auto call = regs;
   const int64_t left = thread.restart().remaining_ns();
+  const long number = thread.restart().call();
   if (left >= 0) {
     put(scratch, timespec{left / 1'000'000'000, left % 1'000'000'000});
-    if (regs.orig_rax == SYS_nanosleep) call.rdi = raw(blank.remote->scratch());
-    if (regs.orig_rax == SYS_clock_nanosleep) call.rdx = raw(blank.remote->scratch());
+    if (number == SYS_nanosleep) call.rdi = raw(blank.remote->scratch());
+    if (number == SYS_clock_nanosleep) call.rdx = raw(blank.remote->scratch());
   }
   call.rip = raw(blank.remote->base());
-  call.rax = regs.orig_rax;
+  call.rax = static_cast<uint64_t>(number);
   call.orig_rax = ~0ull;
   TRY_DO(tracee.set_regs(call));
   TRY_DO(tracee.cont_and_wait(PTRACE_SYSCALL));  // its entry
