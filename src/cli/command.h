@@ -67,7 +67,7 @@ struct Command {
 // One row each; the file is commands/ and the name.
 extern const Command kUp, kDown;
 extern const Command kRun, kPs, kShow, kLogs, kAttach, kWait, kSignal, kKill;
-extern const Command kMove, kCheckpoint, kHistory, kRestore, kImageShow, kCheck;
+extern const Command kMove, kCheckpoint, kHistory, kRestore, kImageShow, kCheck, kLimits;
 extern const Command kNodes, kDrain, kUncordon, kTokenCreate;
 extern const Command kController, kNode, kNodeJoin;
 extern const Command kHelp, kVersion, kCompletion, kMan, kGrid, kArm, kComplete;

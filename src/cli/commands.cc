@@ -7,7 +7,7 @@ const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> table = {
       &kUp,         &kDown,                                                                        // a grid here
       &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,    &kWait,  &kSignal, &kKill,       // units
-      &kMove,       &kCheckpoint, &kHistory,    &kRestore,     &kImageShow, &kCheck,                      // moving
+      &kMove,       &kCheckpoint, &kHistory,    &kRestore,     &kImageShow, &kCheck, &kLimits,                   // moving
       &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,                                          // nodes
       &kController, &kNode,       &kNodeJoin,                                                         // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,                                                // this program
