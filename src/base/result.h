@@ -80,17 +80,17 @@ inline std::unexpected<Error> fail_errno(int errnum, std::string text) {
 /// TRY(auto x, call()): x is the value of call(), or this function returns call()'s error.
 #define TRY(declaration, ...) TRY_IMPL(GODWIT_CONCAT(try_result_, __COUNTER__), declaration, __VA_ARGS__)
 /// TRY_DO(call()): go on if call() succeeded, else return its error.
-#define TRY_DO_IMPL(tmp, ...)                                                    \
-  do {                                                                           \
-    auto&& tmp = (__VA_ARGS__);                                                  \
-    if (!tmp) return std::unexpected(std::move(tmp).error());                    \
+#define TRY_DO_IMPL(tmp, ...)                                 \
+  do {                                                        \
+    auto&& tmp = (__VA_ARGS__);                               \
+    if (!tmp) return std::unexpected(std::move(tmp).error()); \
   } while (false)
 #define TRY_DO(...) TRY_DO_IMPL(GODWIT_CONCAT(try_result_, __COUNTER__), __VA_ARGS__)
 /// TRY_IN("restoring fd 7", call()): like TRY_DO, with context put in front of the error.
-#define TRY_IN_IMPL(tmp, where, ...)                                             \
-  do {                                                                           \
-    auto&& tmp = (__VA_ARGS__);                                                  \
-    if (!tmp) return std::unexpected(std::move(tmp).error().in(where));          \
+#define TRY_IN_IMPL(tmp, where, ...)                                    \
+  do {                                                                  \
+    auto&& tmp = (__VA_ARGS__);                                         \
+    if (!tmp) return std::unexpected(std::move(tmp).error().in(where)); \
   } while (false)
 #define TRY_IN(where, ...) TRY_IN_IMPL(GODWIT_CONCAT(try_result_, __COUNTER__), where, __VA_ARGS__)
 

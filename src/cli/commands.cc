@@ -7,11 +7,11 @@ const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> table = {
       &kUp,         &kDown,                                                                        // a grid here
       &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,    &kWait,  &kSignal, &kKill,       // units
-      &kMove,       &kCheckpoint, &kHistory,    &kRestore,     &kImageShow, &kCheck, &kLimits,                   // moving
-      &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,                                          // nodes
-      &kController, &kNode,       &kNodeJoin,                                                         // daemons
-      &kHelp,       &kVersion,    &kCompletion, &kMan,                                                // this program
-      &kGrid,       &kArm,        &kComplete,                                                         // hidden
+      &kMove,       &kCheckpoint, &kHistory,    &kRestore,     &kImageShow, &kCheck, &kLimits,  // moving
+      &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
+      &kController, &kNode,       &kNodeJoin,  // daemons
+      &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
+      &kGrid,       &kArm,        &kComplete,  // hidden
   };
   return table;
 }

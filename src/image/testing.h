@@ -1,8 +1,8 @@
 // Memory made of plain buffers, and temporary directories: for this module's tests and benchmarks.
 #pragma once
 
-#include <cstring>
 #include <unistd.h>
+#include <cstring>
 
 #include <cstdlib>
 #include <map>

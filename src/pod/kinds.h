@@ -74,7 +74,7 @@ struct HeldDescriptor {
   pid_t pid;
   int fd;
   FileId file;
-  mode_t mode;     ///< st_mode of the file: most of them can be passed over by it
+  mode_t mode;  ///< st_mode of the file: most of them can be passed over by it
   unsigned flags;  ///< F_GETFL of it
 };
 

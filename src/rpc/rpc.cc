@@ -15,22 +15,14 @@ constexpr int kKeepaliveMs = 5000;
 
 grpc::StatusCode status_code(Code code) {
   switch (code) {
-    case Code::kUsage:
-      return grpc::StatusCode::INVALID_ARGUMENT;
-    case Code::kRefused:
-      return grpc::StatusCode::FAILED_PRECONDITION;
-    case Code::kFailed:
-      return grpc::StatusCode::ABORTED;
-    case Code::kNotFound:
-      return grpc::StatusCode::NOT_FOUND;
-    case Code::kCorrupt:
-      return grpc::StatusCode::DATA_LOSS;
-    case Code::kPeer:
-      return grpc::StatusCode::UNAVAILABLE;
-    case Code::kSystem:
-      return grpc::StatusCode::INTERNAL;
-    case Code::kGone:
-      return grpc::StatusCode::OUT_OF_RANGE;
+    case Code::kUsage: return grpc::StatusCode::INVALID_ARGUMENT;
+    case Code::kRefused: return grpc::StatusCode::FAILED_PRECONDITION;
+    case Code::kFailed: return grpc::StatusCode::ABORTED;
+    case Code::kNotFound: return grpc::StatusCode::NOT_FOUND;
+    case Code::kCorrupt: return grpc::StatusCode::DATA_LOSS;
+    case Code::kPeer: return grpc::StatusCode::UNAVAILABLE;
+    case Code::kSystem: return grpc::StatusCode::INTERNAL;
+    case Code::kGone: return grpc::StatusCode::OUT_OF_RANGE;
   }
   return grpc::StatusCode::UNKNOWN;
 }
@@ -52,9 +44,7 @@ grpc::Status to_status(const Error& error, const std::vector<engine::Blocker>& b
   return {status_code(error.code), error.message(), failure.SerializeAsString()};
 }
 
-grpc::Status to_status(const Failure& failure) {
-  return to_status(failure.error, failure.blockers);
-}
+grpc::Status to_status(const Failure& failure) { return to_status(failure.error, failure.blockers); }
 
 Failure failure_of(const grpc::Status& status) {
   wire::Failure wire;

@@ -232,7 +232,9 @@ TEST_F(KeeperTest, a_shell_is_moved_live_and_its_output_is_whole) {
   TestKeeper a, b;
   a.start(root_, "node-a", authority_);
   b.start(root_, "node-b", authority_);
-  launch(a, "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); j=0; while [ $j -lt 4000 ]; do j=$((j+1)); done; done; exit 3");
+  launch(a,
+         "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); j=0; while [ $j -lt 4000 ]; do j=$((j+1)); done; done; "
+         "exit 3");
   const Packet ended = move(a, b, "0123456789abcdef", 1, "node-a", "node-b");
   ASSERT_TRUE(ended.move_ended().committed()) << ended.ShortDebugString() << a.log() << b.log();
   std::printf("%s\n", ended.move_ended().report().ShortDebugString().c_str());

@@ -51,7 +51,8 @@ std::string document() {
 int run_limits(Context& context, const Parsed& parsed) {
   if (parsed.has("--check")) {
     if (io::read_file(parsed.get("--check")).value_or("") == document()) return kDone;
-    return context.report(Error{Code::kFailed, 0, parsed.get("--check") + " isn't up to date; renew it with: godwit limits > docs/limits.md"});
+    return context.report(Error{
+        Code::kFailed, 0, parsed.get("--check") + " isn't up to date; renew it with: godwit limits > docs/limits.md"});
   }
   context.print(document());
   return kDone;
@@ -64,8 +65,9 @@ const Command kLimits = {
     .group = "Moving and going back",
     .summary = "what cannot be moved, why, and what lifts it",
     .options = {{"--check", "", "FILE", "say whether the document there is up to date", Words::kFile}},
-    .details = "Every object that forbids a move has a code, a reason and a way out. `godwit check` finds those that one "
-               "program has; this lists all there are, as a Markdown page (docs/limits.md).",
+    .details =
+        "Every object that forbids a move has a code, a reason and a way out. `godwit check` finds those that one "
+        "program has; this lists all there are, as a Markdown page (docs/limits.md).",
     .examples = "  godwit limits | less",
     .run = run_limits};
 

@@ -14,8 +14,8 @@
 
 #include "base/sys.h"
 #include "pod/capture/capture.h"
-#include "pod/kinds/sysv.h"
 #include "pod/kernel_abi.h"
+#include "pod/kinds/sysv.h"
 
 namespace godwit::pod {
 namespace {

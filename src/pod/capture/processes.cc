@@ -18,8 +18,8 @@
 #include "base/io.h"
 #include "base/sys.h"
 #include "pod/capture/capture.h"
-#include "pod/kinds/tty.h"
 #include "pod/kernel_abi.h"
+#include "pod/kinds/tty.h"
 #include "pod/vdso.h"
 
 namespace godwit::pod {
@@ -330,8 +330,7 @@ Result<void> Capture::capture_tree() {
       const bool parent = other.host_pid == process.host_parent;
       // Tables are shared by clone(2) alone, so nearly always with the parent; comparing all pairs would cost more than it finds.
       if (!parent && other.host_parent != process.host_parent) continue;
-      if (shares_memory(process, other))
-        refuse("shared-memory-map", process.name(), "with " + other.name());
+      if (shares_memory(process, other)) refuse("shared-memory-map", process.name(), "with " + other.name());
       if (shares(process.host_pid, other.host_pid, KCMP_FILES)) {
         if (parent)
           out.set_shares_files_with(other.pid);

@@ -83,8 +83,10 @@ long interrupted_call(pid_t pid, const user_regs_struct& regs) {
 // second argument when it has one (nanosleep(2)). Else the whole time-out is used again: late is allowed, early isn't.
 int64_t remaining_of(pid_t pid, long call, const user_regs_struct& regs) {
   uint64_t rem = 0;
-  if (call == SYS_nanosleep) rem = regs.rsi;
-  else if (call == SYS_clock_nanosleep) rem = regs.r10;
+  if (call == SYS_nanosleep)
+    rem = regs.rsi;
+  else if (call == SYS_clock_nanosleep)
+    rem = regs.r10;
   if (rem == 0) return -1;
   const auto left = read_object<timespec>(pid, rem);
   return left ? left->tv_sec * 1'000'000'000 + left->tv_nsec : -1;

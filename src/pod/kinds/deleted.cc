@@ -174,10 +174,7 @@ Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
 
 }  // namespace
 
-const FileKind kDeletedKind = {.name = "deleted",
-                               .matches = matches,
-                               .dump = dump,
-                               .restore = restore,
-                               .schema = "godwit.pod.v1.DeletedFile"};
+const FileKind kDeletedKind = {
+    .name = "deleted", .matches = matches, .dump = dump, .restore = restore, .schema = "godwit.pod.v1.DeletedFile"};
 
 }  // namespace godwit::pod

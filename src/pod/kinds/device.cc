@@ -17,7 +17,8 @@ struct Device {
   unsigned major_number, minor_number;
 };
 // Documentation/admin-guide/devices.txt of the kernel: 1 = memory devices; 5,0 = /dev/tty is opened by tty.cc.
-constexpr Device kStateless[] = {{1, 3} /* null */, {1, 5} /* zero */, {1, 7} /* full */, {1, 8} /* random */, {1, 9} /* urandom */};
+constexpr Device kStateless[] = {
+    {1, 3} /* null */, {1, 5} /* zero */, {1, 7} /* full */, {1, 8} /* random */, {1, 9} /* urandom */};
 
 bool matches(const OpenFileView& view) {
   if (!S_ISCHR(view.st.st_mode)) return false;

@@ -66,7 +66,8 @@ Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out)
 }
 
 Result<void> add_seals(const pb::MemoryFile& state, const Fd& fd, unsigned seals) {
-  if (seals != 0 && ::fcntl(fd.get(), F_ADD_SEALS, seals) != 0) return fail_errno(errno, "sealing memfd " + state.name());
+  if (seals != 0 && ::fcntl(fd.get(), F_ADD_SEALS, seals) != 0)
+    return fail_errno(errno, "sealing memfd " + state.name());
   return {};
 }
 

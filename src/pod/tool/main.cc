@@ -14,13 +14,14 @@ namespace {
 
 int report_error(const Error& e, const std::vector<engine::Blocker>& blockers = {}) {
   std::fprintf(stderr, "%s\n", e.message().c_str());
-  for (const auto& b : blockers) std::fprintf(stderr, "  %s: %s; lifted by %s\n", b.object.c_str(), b.reason.c_str(), b.lift.c_str());
+  for (const auto& b : blockers)
+    std::fprintf(stderr, "  %s: %s; lifted by %s\n", b.object.c_str(), b.reason.c_str(), b.lift.c_str());
   return e.code == Code::kRefused ? 3 : 4;
 }
 
 void print(const pod::TreeReport& r) {
-  std::fprintf(stderr, "frozen %.3f ms, total %.3f ms, %lu KiB of memory, %d processes, %d threads:", r.frozen_ms, r.total_ms,
-               r.memory_bytes >> 10, r.processes, r.threads);
+  std::fprintf(stderr, "frozen %.3f ms, total %.3f ms, %lu KiB of memory, %d processes, %d threads:", r.frozen_ms,
+               r.total_ms, r.memory_bytes >> 10, r.processes, r.threads);
   for (const auto& t : r.timings) std::fprintf(stderr, " %s %.3f", t.step.c_str(), t.ms);
   std::fprintf(stderr, "\n");
 }
