@@ -12,6 +12,7 @@
 #include "image/digest.h"
 #include "image/history.h"
 #include "image/json.h"
+#include "image/kept.h"
 #include "image/limits.h"
 #include "image/manifest.h"
 #include "image/reader.h"

@@ -9,8 +9,9 @@ namespace godwit::image {
 namespace {
 
 constexpr SectionKind kKinds[] = {
-    {"files.trees", "files", "directories that travel with the unit: its work directory, its output", false},
+    {"files.trees", "files", "directories that travel with the unit: its work directory, layers of its view", false},
     {"files.recipes", "files", "programs, libraries and data that the unit uses, by content", false},
+    {"files.output", "files", "what the unit has written to its standard output and error", false},
     {"files.view", "files", "how the unit sees its file system", false},
     {"files.open", "files", "content of open files that have no name any more", false},
     {"unit.keeper", "migration", "the unit's identity, epoch and options at its keeper", false},

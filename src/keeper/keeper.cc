@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "files/beneath.h"
+#include "keeper/checkpoint.h"
 
 namespace godwit::keeper {
 
@@ -108,6 +109,8 @@ Result<void> Keeper::begin(std::initializer_list<k::Phase> from, k::Phase to) {
 void Keeper::do_job(const Packet& request) {
   switch (request.body_case()) {
     case Packet::kLaunch: return launch(request);
+    case Packet::kRestore: return restore(request.restore());
+    case Packet::kCheckpoint: return checkpoint(request.checkpoint());
     case Packet::kReceive: return move_in(request.receive(), request.id());
     case Packet::kMigrate: return move_out(request.migrate());
     case Packet::kCheck: return check(request);
@@ -135,6 +138,65 @@ void Keeper::launch(const Packet& request) {
     set_phase(k::ENDED);
     p.mutable_ended()->set_time_ms(clock_now(CLOCK_REALTIME) / std::chrono::milliseconds(1));
     to_wire(started.error(), {}, *p.mutable_ended()->mutable_failure());
+  }
+  outbox_.post(std::move(p));
+}
+
+void Keeper::checkpoint(const k::TakeCheckpoint& request) {
+  Subject subject;
+  subject.number = request.number();
+  subject.close_connections = request.tcp() == wire::TCP_CLOSE;
+  {
+    const std::scoped_lock lock(mutex_);
+    subject.launch.set_unit(args_.unit);
+    subject.launch.set_epoch(epoch_);
+    subject.launch.set_node(args_.node);
+    *subject.launch.mutable_spec() = spec_;
+  }
+  std::vector<engine::Blocker> blockers;
+  const auto taken = take_checkpoint(*body_, subject, stores_, [this](const auto& p) { progress(p); }, blockers);
+  Packet p;
+  p.mutable_checkpointed()->set_number(request.number());
+  if (taken) {
+    *p.mutable_checkpointed()->mutable_checkpoint() = *taken;
+    log::info("checkpoint {} downtime_ms={:.2f} total_ms={:.1f} bytes={} new={}", taken->image(), taken->downtime_ms(),
+              taken->total_ms(), taken->bytes(), taken->bytes_new());
+  } else {
+    to_wire(taken.error(), blockers, *p.mutable_checkpointed()->mutable_failure());
+    log::warn("checkpoint {}: {}", request.number(), taken.error().message());
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    busy_.clear();
+  }
+  outbox_.post(std::move(p));
+}
+
+void Keeper::restore(const k::Restore& request) {
+  std::vector<engine::Blocker> blockers;
+  const auto restored =
+      restore_checkpoint(*body_, args_.dir, request.image(), stores_, [this](const auto& p) { progress(p); }, blockers);
+  Packet p;
+  if (restored) {
+    if (auto r = write_epoch(request.epoch(), {}); !r) log::warn("epoch file: {}", r.error().message());
+    {
+      const std::scoped_lock lock(mutex_);
+      if (request.spec().argv().empty()) spec_ = restored->spec;
+      phase_ = k::RUNNING;
+    }
+    p.mutable_launched()->set_init_pid(body_->init_pid());
+    for (const auto& t : restored->phases) {
+      auto& phase = *p.mutable_launched()->add_phases();
+      phase.set_name(t.step);
+      phase.set_ms(t.ms);
+    }
+    log::info("unit restored unit={} image={} pid={}", args_.unit, request.image(), body_->init_pid());
+  } else {
+    body_->destroy();
+    set_phase(k::ENDED);
+    p.mutable_ended()->set_time_ms(clock_now(CLOCK_REALTIME) / std::chrono::milliseconds(1));
+    to_wire(restored.error(), blockers, *p.mutable_ended()->mutable_failure());
+    log::warn("restore of {}: {}", request.image(), restored.error().message());
   }
   outbox_.post(std::move(p));
 }

@@ -56,6 +56,8 @@ class Keeper {
   // --- main thread
   void do_job(const Packet& request);
   void launch(const Packet& request);
+  void checkpoint(const wire::keeper::TakeCheckpoint& request);
+  void restore(const wire::keeper::Restore& request);
   void check(const Packet& request);
   void admit(const Packet& request);
   void discard(const Packet& request);

@@ -134,11 +134,27 @@ void Keeper::handle(Packet packet, std::vector<Fd> fds) {
       }
       reply_done(id);
       break;
+    case Packet::kRestore:
+      if (auto r = begin({k::EMPTY}, k::STARTING); !r) return reply_failure(id, r.error());
+      {
+        const std::scoped_lock lock(mutex_);
+        epoch_ = packet.restore().epoch();
+        spec_ = packet.restore().spec();
+        node_ = packet.restore().node();
+      }
+      reply_done(id);
+      break;
+    case Packet::kCheckpoint:
+      if (auto r = begin({k::RUNNING}, k::RUNNING); !r) return reply_failure(id, r.error());
+      {
+        const std::scoped_lock lock(mutex_);
+        busy_ = "checkpoint " + std::to_string(packet.checkpoint().number());
+      }
+      reply_done(id);
+      break;
     case Packet::kCheck:
     case Packet::kAdmit:
     case Packet::kDiscard: break;
-    case Packet::kRestore:
-    case Packet::kCheckpoint:
     case Packet::kInput:
     case Packet::kResize: return reply_failure(id, {Code::kRefused, 0, "this keeper can't do that yet"});
     default: return reply_failure(id, {Code::kUsage, 0, "not a request"});

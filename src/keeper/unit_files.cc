@@ -27,6 +27,8 @@ Result<NodeStores> NodeStores::open(const std::string& state) {
   TRY_DO(sys::make_dirs(state + "/files/hashes", 0700));
   TRY(auto chunks, files::ChunkDir::open(state + "/files/chunks"));
   TRY(auto hashes, files::HashCache::open(state + "/files/hashes"));
+  TRY(auto images, image::KeptImages::open(state + "/images"));
+  stores.images = std::make_unique<image::KeptImages>(std::move(images));
   stores.chunks = std::make_unique<files::ChunkDir>(std::move(chunks));
   stores.hashes = std::make_unique<files::HashCache>(std::move(hashes));
   return stores;
@@ -35,7 +37,8 @@ Result<NodeStores> NodeStores::open(const std::string& state) {
 UnitFilesSource::UnitFilesSource(const Body& body, const wire::UnitSpec& spec, NodeStores& stores)
     : body_(body), spec_(spec), stores_(stores), output_(body.output()) {}
 
-Result<std::string> UnitFilesSource::offer(const std::string& demands) {
+Result<std::unique_ptr<files::Departure>> departure_of(const Body& body, const wire::UnitSpec& unit, NodeStores& stores,
+                                                       const std::string& demands) {
   godwit::pod::v1::Demands wanted;
   if (!wanted.ParseFromString(demands)) return fail(Code::kFailed, "the engine's demands can't be parsed");
   files::DepartureSpec spec;
@@ -45,17 +48,21 @@ Result<std::string> UnitFilesSource::offer(const std::string& demands) {
       continue;  // travels in its own way
     spec.needed.push_back({f.path(), static_cast<files::Use>(f.use()), f.used_by()});
   }
-  for (const auto& path : spec_.with()) spec.needed.push_back({path, files::Use::kWith, "--with"});
-  if (!spec_.dir().empty()) {
-    TRY(Fd dir, sys::open(spec_.dir(), O_RDONLY | O_DIRECTORY));
-    spec.directories.push_back({files::TravellingTree::Role::kWork, spec_.dir(), std::move(dir)});
+  for (const auto& path : unit.with()) spec.needed.push_back({path, files::Use::kWith, "--with"});
+  if (!unit.dir().empty()) {
+    TRY(Fd dir, sys::open(unit.dir(), O_RDONLY | O_DIRECTORY));
+    spec.directories.push_back({files::TravellingTree::Role::kWork, unit.dir(), std::move(dir)});
   }
-  for (const auto& layer : body_.layers()) {
+  for (const auto& layer : body.layers()) {
     TRY(Fd upper, sys::open_at(layer.upper, ".", O_RDONLY | O_DIRECTORY));
     spec.directories.push_back({files::TravellingTree::Role::kLayer, layer.mountpoint, std::move(upper)});
   }
-  spec.cache = stores_.hashes.get();
-  departure_ = std::make_unique<files::Departure>(std::move(spec));
+  spec.cache = stores.hashes.get();
+  return std::make_unique<files::Departure>(std::move(spec));
+}
+
+Result<std::string> UnitFilesSource::offer(const std::string& demands) {
+  TRY(departure_, departure_of(body_, spec_, stores_, demands));
   TRY(const std::string head, output_.offer(demands));
   TRY(const std::string rest, departure_->offer());
   return head + rest;

@@ -11,6 +11,7 @@
 #include "files/files.h"
 #include "files/travel.h"
 #include "godwit/common.pb.h"
+#include "image/kept.h"
 #include "keeper/body.h"
 #include "keeper/output_file.h"
 
@@ -20,8 +21,14 @@ namespace godwit::keeper {
 struct NodeStores {
   std::unique_ptr<files::ChunkDir> chunks;  ///< chunks of files that were carried here
   std::unique_ptr<files::HashCache> hashes;
+  std::unique_ptr<image::KeptImages> images;  ///< checkpoints
   static Result<NodeStores> open(const std::string& state);
 };
+
+/// What of the unit's files is to be carried or kept: from the engine's demands, the user's wishes and the unit's own
+/// directories. `demands` is what inspect() gave.
+Result<std::unique_ptr<files::Departure>> departure_of(const Body& body, const wire::UnitSpec& spec, NodeStores& stores,
+                                                       const std::string& demands);
 
 class UnitFilesSource : public migration::SourceFiles {
  public:

@@ -151,6 +151,7 @@ std::vector<Case> all_cases() {
   std::vector<Case> out;
   for (const auto& p : fault::points()) {
     // The daemons and the controller pass theirs.
+    if (p.name.starts_with("checkpoint.") || p.name.starts_with("restore.")) continue;
     if (p.name.starts_with("controller") || p.name.ends_with(".prepare")) continue;
     for (const char* action : {"fail", "kill"}) out.push_back({std::string(p.name), action});
   }

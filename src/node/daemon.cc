@@ -27,7 +27,8 @@ bool valid_id(const std::string& id) {
 Daemon::Daemon(Options options, rpc::Identity identity)
     : options_(std::move(options)),
       identity_(std::move(identity)),
-      cluster_(options_.controller, identity_, options_.name) {}
+      cluster_(options_.controller, identity_, options_.name),
+      images_(options_.state_dir + "/images", identity_, options_.name) {}
 
 Daemon::~Daemon() {
   stop();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "node/cluster.h"
+#include "node/images.h"
 #include "node/node.h"
 #include "node/unit.h"
 
@@ -38,6 +39,7 @@ class Daemon {
 
   const Options& options() const { return options_; }
   const rpc::Identity& identity() const { return identity_; }
+  Images& images() { return images_; }
   wire::NodeInfo info() const;
   std::vector<wire::UnitLoad> loads() const;
   /// Code::kNotFound when nothing of it is here.
@@ -92,6 +94,7 @@ class Daemon {
   const Options options_;
   const rpc::Identity identity_;
   Cluster cluster_;
+  Images images_;
   mutable std::mutex units_mutex_;
   std::map<std::string, UnitPtr> units_;
   std::map<std::string, std::shared_ptr<std::mutex>> gates_;

@@ -88,6 +88,7 @@ Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request
   const auto held = gate(request.unit());
   const std::lock_guard lock(*held);
   if (const auto old = known(request.unit()); old && old->record().epoch == request.epoch()) return old;
+  if (auto here = images_.pull(request.image(), request.holders(), [](uint64_t) {}); !here) return failed(here.error());
   UnitRecord record;
   record.unit = request.unit();
   record.epoch = request.epoch();

@@ -24,6 +24,10 @@ class NodeService : public wire::Node::Service {
   grpc::Status Attach(Context*, grpc::ServerReaderWriter<wire::AttachOutput, wire::AttachInput>*) override;
   grpc::Status Checkpoint(Context*, const wire::CheckpointNodeRequest*, Writer<wire::CheckpointNodeEvent>*) override;
   grpc::Status Restore(Context*, const wire::RestoreNodeRequest*, Writer<wire::RestoreNodeEvent>*) override;
+  grpc::Status Pull(Context*, const wire::PullRequest*, Writer<wire::MoveEvent>*) override;
+  grpc::Status Fetch(Context*, const wire::ImageRequest*, Writer<wire::Data>*) override;
+  grpc::Status Put(Context*, grpc::ServerReader<wire::Data>*, wire::PutReply*) override;
+  grpc::Status DropImage(Context*, const wire::ImageRequest*, wire::Empty*) override;
   grpc::Status Check(Context*, const wire::NodeCheckRequest*, wire::CheckReply*) override;
   grpc::Status Admit(Context*, const wire::AdmitRequest*, wire::AdmitReply*) override;
   grpc::Status Status(Context*, const wire::Empty*, wire::StatusReply*) override;

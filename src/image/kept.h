@@ -1,0 +1,56 @@
+// Kept images of one machine: its chunk store and its history, in one directory, and the names by which a grid's nodes
+// speak of them. A checkpoint is UNIT@NUMBER on every node that holds it.
+//
+//     TRY(const auto kept, image::KeptImages::open(state + "/images"));
+//     TRY(auto writer, kept.writer());  …  writer->finish(manifest)     → name_of(written.manifest)
+//     TRY(const auto reader, kept.reader("6f1c…@3"));
+//
+// Everything is reached through descriptors opened by open(): a keeper goes on using it inside its unit's mount namespace.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "image/history.h"
+#include "image/reader.h"
+#include "image/writer.h"
+
+namespace godwit::image {
+
+struct CheckpointName {
+  std::string unit;
+  uint64_t number = 0;
+};
+/// "UNIT@NUMBER"; anything else is Code::kUsage.
+Result<CheckpointName> parse_checkpoint_name(const std::string& text);
+std::string name_of(const Manifest& manifest);
+
+class KeptImages {
+ public:
+  /// Opens or makes it.
+  static Result<KeptImages> open(const std::string& path);
+
+  /// Both must not outlive this object.
+  Result<std::unique_ptr<ImageWriter>> writer() const { return ImageWriter::to_history(*history_, {}); }
+  Result<std::unique_ptr<ImageReader>> reader(const std::string& name) const;
+  [[nodiscard]] bool has(const std::string& name) const;
+  /// Forgets an image, if it is there, and its content once nobody writes to the store.
+  Result<void> drop(const std::string& name) const;
+
+  /// Keeps a copy of an image that lies in one file, as `name` (empty: as what it says it is). Every byte is checked.
+  /// Gives the name, and in `bytes` what it added.
+  Result<std::string> take_in(const ImageReader& file, const std::string& name, uint64_t& bytes) const;
+  /// The image as one file's bytes into `out`.
+  Result<void> send(const std::string& name, Fd out) const;
+
+  [[nodiscard]] const ChunkStore& store() const { return *store_; }
+  [[nodiscard]] const History& history() const { return *history_; }
+
+ private:
+  KeptImages(std::unique_ptr<ChunkStore> store, std::unique_ptr<History> history)
+      : store_(std::move(store)), history_(std::move(history)) {}
+  std::unique_ptr<ChunkStore> store_;
+  std::unique_ptr<History> history_;
+};
+
+}  // namespace godwit::image
