@@ -55,7 +55,10 @@ Result<std::string> KeptImages::take_in(const ImageReader& file, const std::stri
   TRY(auto writer, this->writer());
   if (const auto here = history_->load(manifest.unit, manifest.checkpoint)) {
     // The same checkpoint in another form has another image id, but not another state.
-    if (here->state == manifest.state && here->created_unix_ns == manifest.created_unix_ns) return name_of(manifest);
+    if (here->state == manifest.state && here->created_unix_ns == manifest.created_unix_ns) {
+      TRY_DO(file.verify());  // a damaged file is refused, also when it isn't needed
+      return name_of(manifest);
+    }
     return fail(Code::kRefused, "another image named " + name_of(manifest) + " is here");
   }
   TRY_DO(writer->copy(file));

@@ -1,0 +1,124 @@
+// Checkpoints of units on a grid: kept, copied to a second node, restored where neither the unit's node nor its work
+// directory is; and a checkpoint that fails leaves the unit as it was.
+#include <nlohmann/json.hpp>
+
+#include "grid.h"
+
+namespace godwit::test {
+namespace {
+
+using nlohmann::json;
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { grid_ = new Grid(3); }
+  static void TearDownTestSuite() { delete std::exchange(grid_, nullptr); }
+  void SetUp() override {
+    if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
+    REQUIRE_GRID(*grid_);
+    char name[] = "/tmp/godwit_work_XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    work_ = name;
+  }
+  void TearDown() override { (void)sys::remove_tree(work_); }
+  static Grid& grid() { return *grid_; }
+
+  // Prints `lines` numbers, one each 10 ms, and writes the same into a file of its work directory. At its end the file
+  // must hold what it printed: else it exits with 9.
+  void run(const std::string& name, const std::string& node, int lines) const {
+    const std::string n = std::to_string(lines);
+    const std::string program = "import sys,time\nf=open('log','w')\nfor i in range(" + n +
+                                "):\n  print(i,flush=True)\n  print(i,file=f,flush=True)\n  time.sleep(0.01)\n"
+                                "sys.exit(0 if open('log').read().split()==[str(i) for i in range(" +
+                                n + ")] else 9)";
+    const auto ran =
+        grid().godwit({"run", "--name", name, "--node", node, "--dir", work_, "--", "/usr/bin/python3", "-c", program});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+  }
+  static std::string logs(const std::string& unit) { return grid().godwit({"logs", unit}).out; }
+  static bool has_printed(const std::string& unit, int line) {
+    return eventually([&] { return logs(unit).find("\n" + std::to_string(line) + "\n") != std::string::npos; });
+  }
+  static std::string state_of(const std::string& unit) {
+    for (const auto& u : json::parse(grid().godwit({"ps", "--all", "--json"}).out, nullptr, false))
+      if (u.value("name", "") == unit) return u.value("state", "");
+    return {};
+  }
+  static void expect_whole(const std::string& unit, int lines) {
+    const auto waited = grid().godwit({"wait", unit});
+    EXPECT_EQ(waited.status, 0) << waited.out << waited.err;
+    std::string wanted;
+    for (int i = 0; i < lines; i++) wanted += std::to_string(i) + "\n";
+    const auto out = logs(unit);
+    EXPECT_TRUE(out == wanted) << out.size() << " bytes of output, wanted " << wanted.size();
+  }
+  std::string work_;
+
+ private:
+  inline static Grid* grid_ = nullptr;
+};
+
+TEST_F(CheckpointTest, a_unit_goes_on_from_its_checkpoint_after_its_node_died) {
+  run("phoenix", "node-1", 400);
+  ASSERT_TRUE(has_printed("phoenix", 50));
+  const auto taken = grid().godwit({"checkpoint", "phoenix", "--json"});
+  ASSERT_EQ(taken.status, 0) << taken.err;
+  const auto history = json::parse(grid().godwit({"history", "phoenix", "--json"}).out, nullptr, false);
+  ASSERT_EQ(history.size(), 1u);
+  EXPECT_EQ(history[0]["nodes"].size(), 2u) << history.dump();
+  ASSERT_TRUE(has_printed("phoenix", 100));
+
+  grid().crash("node-1");
+  ASSERT_TRUE(eventually([] { return state_of("phoenix") == "lost"; }, std::chrono::seconds(60)));
+  const auto restored = grid().godwit({"restore", "phoenix@1", "--node", "node-3"});
+  ASSERT_EQ(restored.status, 0) << restored.err;
+  expect_whole("phoenix", 400);
+  grid().boot("node-1");
+}
+
+TEST_F(CheckpointTest, a_branch_from_a_file_leaves_the_running_unit_and_its_directory_alone) {
+  run("trunk", "node-2", 300);
+  ASSERT_TRUE(has_printed("trunk", 20));
+  const std::string file = work_ + ".image";
+  const auto taken = grid().godwit({"checkpoint", "trunk", "-o", file});
+  ASSERT_EQ(taken.status, 0) << taken.err;
+  const auto restored = grid().godwit({"restore", file, "--branch", "--name", "twig", "--node", "node-2"});
+  EXPECT_EQ(restored.status, 0) << restored.err;
+  expect_whole("trunk", 300);
+  expect_whole("twig", 300);
+  (void)sys::unlink(file);
+}
+
+TEST_F(CheckpointTest, an_image_file_that_was_damaged_is_refused_and_starts_nothing) {
+  run("whole", "node-2", 200);
+  const std::string file = work_ + ".image";
+  ASSERT_EQ(grid().godwit({"checkpoint", "whole", "-o", file}).status, 0);
+  ASSERT_EQ(grid().godwit({"kill", "whole"}).status, 0);
+  auto bytes = io::read_file(file, 1u << 30);
+  ASSERT_TRUE(bytes);
+  bytes->at(bytes->size() / 2) ^= 1;
+  ASSERT_TRUE(io::replace_file(file, *bytes));
+  const auto flipped = grid().godwit({"restore", file, "--branch", "--name", "flipped"});
+  bytes->resize(bytes->size() / 2);
+  ASSERT_TRUE(io::replace_file(file, *bytes));
+  const auto cut = grid().godwit({"restore", file, "--branch", "--name", "cut"});
+  EXPECT_NE(cut.status, 0);
+  EXPECT_EQ(state_of("cut"), "");
+  EXPECT_NE(flipped.status, 0);
+  EXPECT_EQ(state_of("flipped"), "");
+  (void)sys::unlink(file);
+}
+
+TEST_F(CheckpointTest, one_that_fails_while_the_unit_stands_lets_it_run_on) {
+  run("steady", "node-3", 200);
+  ASSERT_TRUE(has_printed("steady", 10));
+  const auto armed = grid().godwit({"arm", "checkpoint.captured:fail", "--node", "node-3"});
+  ASSERT_EQ(armed.status, 0) << armed.err;
+  EXPECT_NE(grid().godwit({"checkpoint", "steady"}).status, 0);
+  (void)grid().godwit({"arm", "", "--node", "node-3"});
+  EXPECT_TRUE(json::parse(grid().godwit({"history", "steady", "--json"}).out, nullptr, false).empty());
+  expect_whole("steady", 200);
+}
+
+}  // namespace
+}  // namespace godwit::test
