@@ -16,6 +16,8 @@ namespace godwit::pod {
 namespace {
 
 constexpr int kAttempts = 40;
+// A thread on its way out may refuse its tracer and still look alive a moment later: what stays is what counts.
+constexpr int kAttemptsAtBlocked = 4;
 
 void pause_ms(long ms) {
   const timespec t{0, ms * 1'000'000};
@@ -28,14 +30,16 @@ std::string describe(pid_t pid, const std::string& comm) { return "pid " + std::
 
 Result<Frozen> Frozen::freeze(const ProcFs& proc, pid_t root, const FreezeOptions& options,
                               std::vector<engine::Blocker>& blockers) {
+  const size_t known = blockers.size();
   for (int attempt = 0;; attempt++) {
     Frozen frozen(proc);
     auto done = frozen.try_freeze(root, options, blockers);
     if (done) return frozen;
     TRY_DO(frozen.thaw());
-    const bool again = done.error().code == Code::kRefused && blockers.empty() && attempt < kAttempts;
+    if (attempt < kAttemptsAtBlocked) blockers.resize(known);
+    const bool again = done.error().code == Code::kRefused && blockers.size() == known && attempt < kAttempts;
     if (!again) {
-      if (done.error().code == Code::kRefused && blockers.empty()) {
+      if (done.error().code == Code::kRefused && blockers.size() == known) {
         blockers.push_back(make_blocker("uninterruptible", done.error().text));
       }
       return std::unexpected(done.error());
@@ -91,7 +95,9 @@ Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, const FreezeOptions&
       const bool traced = status->tracer != 0;
       blockers.push_back(make_blocker(traced ? "ptraced" : "no-permission", describe(pid, stat->comm),
                                       traced ? "by pid " + std::to_string(status->tracer) : r.error().message()));
-      return fail(Code::kRefused, describe(pid, stat->comm) + " can't be traced");
+      return fail(Code::kRefused,
+                  describe(pid, stat->comm) + " can't be traced: " +
+                      (traced ? "pid " + std::to_string(status->tracer) + " does" : r.error().message()));
     }
     process->threads.push_back(std::move(thread));
     found = true;
