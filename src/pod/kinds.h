@@ -24,6 +24,7 @@
 
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <functional>
@@ -105,6 +106,8 @@ class DumpContext {
   /// True when this description is a standard stream (0, 1, 2) that leads out of the tree, and the caller wants it
   /// replaced at the restore by the restoring command's own stream (RestoreContext::inherit) instead of a refusal.
   virtual bool may_inherit(const OpenFileView&) { return false; }
+  /// True when the tree is a unit: it lives in namespaces of its own, which nobody else can enter but the engine.
+  virtual bool is_unit() const { return false; }
   /// Pid in the tree's own view of a process this process sees as `host_pid`; kNotFound when it isn't in the tree.
   virtual Result<pid_t> pid_in_tree(pid_t host_pid) = 0;
   virtual Result<pid_t> host_pid(pid_t pid_in_tree) = 0;
@@ -139,6 +142,8 @@ class RestoreContext {
   virtual Result<const Fd*> file(FileId id) = 0;
   /// As this process sees the restored process `pid_in_tree`. Late restore(), connect(), activate().
   virtual Result<pid_t> host_pid(pid_t pid_in_tree) = 0;
+  /// Any restored process, as this process sees it: for what only asks for the tree's namespaces.
+  virtual Result<pid_t> any_host_pid() { return ::getpid(); }
   virtual Result<int64_t> remote_call(pid_t pid_in_tree, long number, std::span<const uint64_t> arguments) = 0;
   virtual Result<uint64_t> remote_scratch(pid_t pid_in_tree) = 0;
   virtual Result<void> remote_write(pid_t pid_in_tree, uint64_t address, std::span<const std::byte> data) = 0;

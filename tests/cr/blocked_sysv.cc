@@ -1,4 +1,5 @@
 // cr: threads in semop, semtimedop, msgrcv and msgsnd
+// refused: leave restore restore2 restore3 move move3: sysv-undo
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>

@@ -86,6 +86,7 @@ class Capture final : public DumpContext {
   std::vector<pid_t> processes() override;
   bool close_connections() const override { return options_.close_connections; }
   bool may_inherit(const OpenFileView& view) override;
+  bool is_unit() const override { return options_.own_pid_namespace; }
 
  private:
   // files.cc
@@ -116,6 +117,8 @@ class Capture final : public DumpContext {
   SpaceId space_of(pid_t host_pid);
 
   FrozenProcess* process_of(pid_t host_pid);
+  /// The entry of a process in state(); null for one that ended while it was only looked at.
+  pb::Process* captured(pid_t pid);
 
   const ProcFs& proc_;
   std::vector<FrozenProcess>& processes_;

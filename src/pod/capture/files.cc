@@ -16,9 +16,8 @@ namespace godwit::pod {
 Result<void> Capture::capture_descriptors() {
   for (auto& process : processes_) {
     if (process.zombie || process.host_pid == options_.init_host_pid) continue;
-    auto* out = std::ranges::find_if(*state_.mutable_processes(), [&](const pb::Process& p) {
-                  return p.pid() == process.pid;
-                }).operator->();
+    pb::Process* out = captured(process.pid);
+    if (out == nullptr) continue;
     auto done = capture_descriptors_of(process, *out);
     // A process that is only looked at may end meanwhile.
     const bool gone =

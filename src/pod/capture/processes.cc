@@ -165,6 +165,8 @@ Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) 
   while (!todo.empty()) {
     const pid_t pid = todo.back();
     todo.pop_back();
+    // Seen before it got another parent.
+    if (std::ranges::find(list, pid, &FrozenProcess::host_pid) != list.end()) continue;
     auto stat = proc.stat(pid);
     auto status = proc.status(pid);
     if (!stat || !status) {
@@ -183,14 +185,20 @@ Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) 
   return list;
 }
 
+pb::Process* Capture::captured(pid_t pid) {
+  auto& list = *state_.mutable_processes();
+  const auto it = std::ranges::find(list, pid, &pb::Process::pid);
+  return it == list.end() ? nullptr : &*it;
+}
+
 Result<void> Capture::run() {
   TRY_DO(capture_tree());
   TRY_DO(capture_descriptors());
   for (auto& process : processes_) {
     if (process.host_pid == options_.init_host_pid) continue;
-    auto& out = *std::ranges::find_if(*state_.mutable_processes(),
-                                      [&](const pb::Process& p) { return p.pid() == process.pid; });
-    auto done = capture_process(process, out);
+    pb::Process* out = captured(process.pid);
+    if (out == nullptr) continue;
+    auto done = capture_process(process, *out);
     if (!done && !(inspecting() && done.error().code == Code::kGone))
       return std::unexpected(done.error().in(process.name()));
   }
@@ -208,7 +216,7 @@ Result<void> Capture::run() {
 Result<void> Capture::run_outline() {
   TRY_DO(capture_tree());
   for (auto& process : processes_) {
-    if (process.zombie || process.host_pid == options_.init_host_pid) continue;
+    if (process.zombie || process.host_pid == options_.init_host_pid || captured(process.pid) == nullptr) continue;
     auto done = capture_space(process, *state_.add_spaces());
     if (!done) {
       if (done.error().code != Code::kGone) return std::unexpected(done.error().in(process.name()));
@@ -349,11 +357,15 @@ Result<void> Capture::capture_tree() {
   while (!list.empty()) {
     const auto ready = std::ranges::find_if(
         list, [&](const pb::Process& p) { return p.ppid() == 0 || std::ranges::find(done, p.ppid()) != done.end(); });
-    if (ready == list.end()) return fail(Code::kFailed, "the process tree changed while it was read");
+    if (ready == list.end()) {
+      if (inspecting()) break;  // a parent ended between two looks: the next look finds the children elsewhere
+      return fail(Code::kFailed, "the process tree changed while it was read");
+    }
     done.push_back(ready->pid());
     sorted.push_back(std::move(*ready));
     list.erase(ready);
   }
+  list.Clear();
   for (auto& p : sorted) *list.Add() = std::move(p);
   capture_terminals();
   return {};

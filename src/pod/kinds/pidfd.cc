@@ -1,6 +1,7 @@
 // pidfd_open(2). One of a living process or a zombie is opened again when the processes exist (late). One of a process
 // that is dead and reaped must still say so (poll, ESRCH, and how it ended): a child of ours dies the same death for it.
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -97,10 +98,17 @@ Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out)
   ::_exit((status >> 8) & 0xff);
 }
 
-Result<Fd> pidfd_of_a_dead_process(int status, unsigned flags) {
+// It must have died in the unit's PID namespace: pidfd_send_signal(2) answers EINVAL for a process of a namespace above.
+Result<Fd> pidfd_of_a_dead_process(RestoreContext& ctx, int status, unsigned flags) {
+  TRY(const pid_t somebody, ctx.any_host_pid());
+  TRY(const Fd own, sys::open_at(ctx.proc_dir(), "self/ns/pid", O_RDONLY));
+  TRY(const Fd units, sys::open_at(ctx.proc_dir(), std::to_string(somebody) + "/ns/pid", O_RDONLY));
+  if (::setns(units.get(), CLONE_NEWPID) < 0) return fail_errno(errno, "setns to the unit's PID namespace");
   const pid_t child = ::vfork();
   if (child == 0) die_like(status);
-  if (child < 0) return fail_errno(errno, "vfork");
+  const int failed = errno;
+  if (::setns(own.get(), CLONE_NEWPID) < 0) return fail_errno(errno, "setns back to the own PID namespace");
+  if (child < 0) return fail_errno(failed, "vfork");
   auto fd = sys::pidfd_open(child, flags);
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -128,7 +136,7 @@ Result<pid_t> find_thread(RestoreContext& ctx, pid_t owner, pid_t tid) {
 Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
   TRY(const auto state, parse_state<pb::PidDescriptor>(file));
   const unsigned flags = file.flags() & (O_NONBLOCK | kPidfdThread);
-  if (state.pid() == 0) return pidfd_of_a_dead_process(state.exit_status(), flags);
+  if (state.pid() == 0) return pidfd_of_a_dead_process(ctx, state.exit_status(), flags);
   if (state.thread()) {
     TRY(const pid_t tid, find_thread(ctx, state.owner(), state.pid()));
     return sys::pidfd_open(tid, flags);

@@ -68,6 +68,7 @@ class Users {
   }
   /// Nobody but the tree and this process lives in its IPC namespace.
   bool alone() {
+    if (ctx_.is_unit()) return true;
     if (!alone_) {
       alone_ = true;
       const auto names = sys::list_dir_at(ctx_.proc_dir(), ".");

@@ -256,6 +256,11 @@ Result<pid_t> Restorer::host_pid(pid_t pid) {
   return fail(Code::kNotFound, "no pid " + std::to_string(pid) + " in the tree");
 }
 
+Result<pid_t> Restorer::any_host_pid() {
+  if (blanks_.empty()) return fail(Code::kFailed, "no process is there yet");
+  return blanks_.back()->host_pid;
+}
+
 Result<int64_t> Restorer::remote_call(pid_t pid, long number, std::span<const uint64_t> arguments) {
   Blank* blank = find(pid);
   if (blank == nullptr) return fail(Code::kNotFound, "no pid " + std::to_string(pid) + " in the tree");

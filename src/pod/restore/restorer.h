@@ -85,6 +85,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
 
   // RestoreContext
   Result<const Fd*> file(FileId id) override;
+  Result<pid_t> any_host_pid() override;
   Result<pid_t> host_pid(pid_t pid_in_tree) override;
   Result<int64_t> remote_call(pid_t pid_in_tree, long number, std::span<const uint64_t> arguments) override;
   Result<uint64_t> remote_scratch(pid_t pid_in_tree) override;
