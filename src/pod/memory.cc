@@ -34,7 +34,12 @@ Result<void> pagemap_scan(const Fd& pagemap, uint64_t start, uint64_t end, abi::
     scan.vec = reinterpret_cast<uint64_t>(regions.data());
     scan.vec_len = regions.size();
     const int n = ::ioctl(pagemap.get(), abi::kPagemapScan, &scan);
-    if (n < 0) return fail_errno(errno, "PAGEMAP_SCAN");
+    if (n < 0) {
+      const int e = errno;
+      // The process ended, or replaced its memory (execve).
+      if (e == ESRCH) return std::unexpected(Error{Code::kGone, e, "PAGEMAP_SCAN"});
+      return fail_errno(e, "PAGEMAP_SCAN");
+    }
     for (int i = 0; i < n; i++) each(regions[static_cast<size_t>(i)]);
     if (scan.walk_end <= at) break;
     at = scan.walk_end;

@@ -32,6 +32,7 @@ class PodSource final : public engine::SourceEngine {
   Result<std::string> look_for_outline();
   Result<void> send_space(SpaceSource& source, engine::PageSink& sink);
   void note_spaces(const pb::PodState& state);
+  Result<void> require_main(std::span<const FrozenProcess> processes) const;
   void time(const char* step) { timings_.push_back({step, watch_.lap_ms()}); }
 
   ProcFs proc_;
@@ -62,14 +63,38 @@ CaptureOptions PodSource::capture_options(bool inspecting) const {
   return o;
 }
 
+// What the outline says is what the destination builds, and pages go nowhere else: areas that came or went between our
+// look at them and the outline's are not announced yet.
 void PodSource::note_spaces(const pb::PodState& state) {
+  std::map<pid_t, std::vector<MapEntry>> seen;
+  std::swap(seen, announced_);
   for (const auto& space : state.spaces()) {
-    if (auto host = capture_->host_pid(space.pid())) spaces_[*host] = space.id();
+    const auto host = capture_->host_pid(space.pid());
+    if (!host) continue;
+    spaces_[*host] = space.id();
+    const auto looked = seen.find(*host);
+    if (looked == seen.end()) continue;
+    std::map<uint64_t, const pb::Area*> told;
+    for (const auto& area : space.areas()) told[area.start()] = &area;
+    std::erase_if(looked->second, [&](const MapEntry& m) {
+      const auto it = told.find(m.start);
+      return is_dumped_privately(m) && (it == told.end() || it->second->end() != m.end || it->second->shared());
+    });
+    announced_[*host] = std::move(looked->second);
   }
+}
+
+// A unit's end is its first program's, whose status only this keeper has once it was reaped: the rest of the tree, if any
+// is left, would wait elsewhere for an end that never comes.
+Result<void> PodSource::require_main(std::span<const FrozenProcess> processes) const {
+  if (!options_.own_pid_namespace || options_.main_pid == 0) return {};
+  if (std::ranges::find(processes, options_.main_pid, &FrozenProcess::pid) != processes.end()) return {};
+  return fail(Code::kGone, "the unit's program has ended");
 }
 
 Result<engine::Inspection> PodSource::inspect() {
   TRY(auto processes, look_at_tree(proc_, options_.root));
+  TRY_DO(require_main(processes));
   announced_.clear();
   for (const auto& p : processes) {
     if (p.zombie || (options_.own_pid_namespace && p.host_pid == options_.root)) continue;
@@ -138,7 +163,7 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
     std::vector<MapEntry> both;
     for (const auto& area : *now) {
       for (const auto& old : before) {
-        if (old.end <= area.start || area.end <= old.start) continue;
+        if (old.end <= area.start || area.end <= old.start || !is_dumped_privately(old)) continue;
         MapEntry piece = area;
         piece.start = std::max(area.start, old.start);
         piece.end = std::min(area.end, old.end);
@@ -189,6 +214,10 @@ Result<std::string> PodSource::freeze() {
   }
   frozen_.emplace(std::move(*frozen));
   time("stop");
+  if (auto there = require_main(frozen_->processes()); !there) {
+    (void)thaw();
+    return std::unexpected(there.error());
+  }
   capture_ = std::make_unique<Capture>(proc_, frozen_->processes(), &*frozen_, capture_options(false));
   auto captured = capture_->run();
   time("state");
