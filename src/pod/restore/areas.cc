@@ -32,9 +32,15 @@ bool has_flag(const pb::Area& area, std::string_view flag) {
   return padded.find(" " + std::string(flag) + " ") != std::string::npos;
 }
 
+// Shared mappings of files: the file may come, or be replaced by its last version, as late as the freeze, and a mapping
+// would stay with the old one. No page of theirs travels as memory, so nothing has to be there before.
+bool needs_last_file(const pb::Area& area) {
+  return area.file() != 0 || (area.backing() == pb::Area::FILE && area.shared());
+}
+
 // Areas that hold a kernel's own pages, or that restore() maps when the files exist.
 bool is_mapped_early(const pb::Area& area) {
-  return area.backing() != pb::Area::VDSO && area.backing() != pb::Area::VVAR && area.file() == 0;
+  return area.backing() != pb::Area::VDSO && area.backing() != pb::Area::VVAR && !needs_last_file(area);
 }
 
 // Could the bytes that arrived in a piece of `old` stay where they are for `now`? All but the protection must agree.
@@ -319,11 +325,11 @@ Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) 
   return {};
 }
 
-// Areas of memfds and deleted files: mapped when restore() has made the files.
+// Areas of memfds and deleted files, and those that need a file's last version: mapped when restore() has the files.
 Result<void> Restorer::map_held_files(Blank& blank, const pb::AddressSpace& space) {
   std::vector<pb::Area> late;
   for (const auto& area : space.areas()) {
-    if (area.file() != 0) late.push_back(area);
+    if (needs_last_file(area)) late.push_back(area);
   }
   if (late.empty()) return {};
   return map_pieces(blank, std::move(late), {}, space);
