@@ -490,7 +490,7 @@ def grid_modes(run, mode):
             except Refused:
                 break
             if done.returncode != 0:
-                if unit_ended(on_grid, unit):
+                if "has ended" in said(done) or unit_ended(on_grid, unit):
                     run.say("ended before the move")
                     break
                 raise Failure(f"move {' -> '.join(places)}: exit {done.returncode}\n{said(done)}\noutput:\n{output()[-2000:].decode()}")

@@ -103,11 +103,14 @@ Result<Fd> pidfd_of_a_dead_process(RestoreContext& ctx, int status, unsigned fla
   TRY(const pid_t somebody, ctx.any_host_pid());
   TRY(const Fd own, sys::open_at(ctx.proc_dir(), "self/ns/pid", O_RDONLY));
   TRY(const Fd units, sys::open_at(ctx.proc_dir(), std::to_string(somebody) + "/ns/pid", O_RDONLY));
-  if (::setns(units.get(), CLONE_NEWPID) < 0) return fail_errno(errno, "setns to the unit's PID namespace");
+  TRY(const auto own_id, sys::stat(own));
+  TRY(const auto units_id, sys::stat(units));
+  const bool other = own_id.st_ino != units_id.st_ino;  // else there is nothing to enter, and it may need no privilege
+  if (other && ::setns(units.get(), CLONE_NEWPID) < 0) return fail_errno(errno, "setns to the unit's PID namespace");
   const pid_t child = ::vfork();
   if (child == 0) die_like(status);
   const int failed = errno;
-  if (::setns(own.get(), CLONE_NEWPID) < 0) return fail_errno(errno, "setns back to the own PID namespace");
+  if (other && ::setns(own.get(), CLONE_NEWPID) < 0) return fail_errno(errno, "setns back to the own PID namespace");
   if (child < 0) return fail_errno(failed, "vfork");
   auto fd = sys::pidfd_open(child, flags);
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
