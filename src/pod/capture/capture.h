@@ -53,7 +53,7 @@ struct CaptureOptions {
 class Capture final : public DumpContext {
  public:
   Capture(const ProcFs& proc, std::vector<FrozenProcess>& processes, Frozen* frozen, CaptureOptions options)
-      : proc_(proc), processes_(processes), frozen_(frozen), options_(std::move(options)) {}
+      : proc_(proc), processes_(processes), frozen_(frozen), options_(options) {}
 
   /// Fills state(). Blockers are collected; an Error is a failure of the capture itself.
   Result<void> run();

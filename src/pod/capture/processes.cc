@@ -259,10 +259,10 @@ void Capture::check_process(const FrozenProcess& process, const ProcStatus& stat
 
 // Everybody must live in the root's namespaces; a tree that isn't a unit in the caller's own.
 Result<void> Capture::check_namespaces() {
-  constexpr std::string_view kinds[] = {"pid", "mnt", "ipc", "uts", "net", "user", "cgroup", "time"};
+  constexpr std::string_view kKinds[] = {"pid", "mnt", "ipc", "uts", "net", "user", "cgroup", "time"};
   const pid_t reference = processes_.front().host_pid;
   if (processes_.front().zombie) return {};
-  for (const auto kind : kinds) {
+  for (const auto kind : kKinds) {
     const std::string name = "ns/" + std::string(kind);
     TRY(const auto wanted, proc_.link(reference, name));
     for (const auto& process : processes_) {
