@@ -197,10 +197,16 @@ Result<void> Frozen::thaw() {
       process.remote.reset();
     }
   }
-  for (auto& process : processes_) {
-    for (auto& thread : process.threads) {
-      auto r = thread.release();
-      if (!r && r.error().code != Code::kGone && first) first = r;
+  // Only a stopped thread can be let go (ptrace(2)). One that hasn't stopped yet waits in the kernel, perhaps for one of the
+  // others (vfork(2)), so those go first.
+  for (const bool stopped : {true, false}) {
+    for (auto& process : processes_) {
+      for (auto& thread : process.threads) {
+        if (!thread.seized() || thread.stopped() != stopped) continue;
+        Result<void> r = stopped ? Result<void>{} : thread.wait_for_stop(5000);
+        if (r) r = thread.release();
+        if (!r && r.error().code != Code::kGone && first) first = r;
+      }
     }
   }
   return first;

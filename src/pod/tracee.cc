@@ -55,6 +55,7 @@ Result<int> wait_for(pid_t tid) {
 Tracee Tracee::adopt(pid_t tid) {
   Tracee t(tid);
   t.seized_ = true;
+  t.stopped_ = true;
   return t;
 }
 
@@ -63,6 +64,7 @@ Tracee& Tracee::operator=(Tracee&& other) noexcept {
   if (seized_) (void)release();
   tid_ = other.tid_;
   seized_ = std::exchange(other.seized_, false);
+  stopped_ = std::exchange(other.stopped_, false);
   held_ready_ = std::exchange(other.held_ready_, false);
   regs_ = other.regs_;
   blocked_ = other.blocked_;
@@ -100,6 +102,7 @@ Result<void> Tracee::wait_for_stop(int patience_ms) {
       const int signal = WSTOPSIG(status);
       if (event == abi::kPtraceEventStop) {
         group_stop_ = signal == SIGTRAP ? 0 : signal;
+        stopped_ = true;
         return {};
       }
       if (event == 0) {
@@ -107,6 +110,7 @@ Result<void> Tracee::wait_for_stop(int patience_ms) {
         siginfo_t info;
         TRY_DO(trace(PTRACE_GETSIGINFO, tid_, nullptr, &info, "PTRACE_GETSIGINFO"));
         held_ = info;
+        stopped_ = true;
         return {};
       }
       TRY_DO(trace(PTRACE_CONT, tid_, nullptr, nullptr, "PTRACE_CONT"));  // an event of no interest here

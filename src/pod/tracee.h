@@ -33,6 +33,8 @@ class Tracee {
 
   pid_t tid() const { return tid_; }
   bool seized() const { return seized_; }
+  /// False between seize() and the stop that wait_for_stop() waits for: nothing can be asked of it, nor can it be let go.
+  bool stopped() const { return stopped_; }
 
   /// PTRACE_SEIZE and PTRACE_INTERRUPT; doesn't wait.
   Result<void> seize(unsigned long options);
@@ -81,6 +83,7 @@ class Tracee {
  private:
   pid_t tid_ = 0;
   bool seized_ = false;
+  bool stopped_ = false;
   bool held_ready_ = false;
   user_regs_struct regs_{};
   uint64_t blocked_ = 0;
