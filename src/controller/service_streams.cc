@@ -2,11 +2,14 @@
 // command line sees one stream.
 //
 // Output is part of the unit (one file that travels with it), so a byte's offset means the same on every node: after a
-// move, logs go on from the offset that was reached. A terminal has no offsets: what it shows while nobody is connected
-// to it is what any detached terminal loses.
+// move, logs and attached terminals go on from the offset that was reached. Input is kept here until the unit has taken
+// it, and what it had not taken before a move is sent to the next node: a keystroke is neither lost nor doubled. (A node
+// whose daemon is killed between the unit's taking and its report is the exception: then it may be typed twice.)
 #include <fmt/format.h>
 
+#include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -66,7 +69,13 @@ namespace {
 using UserStream = grpc::ServerReaderWriter<wire::AttachOutput, wire::AttachInput>;
 using NodeStream = grpc::ClientReaderWriter<wire::AttachInput, wire::AttachOutput>;
 
-/// Carries the user's input to whichever node the unit is on; holds it back while it is on none.
+// One piece is taken as a whole or not at all: it fits into one record of the keeper's (PIPE_BUF with its head).
+constexpr size_t kPiece = 4000;
+// The user's side waits when so many pieces weren't taken: the program doesn't read. Together less than a stream's window,
+// so that sending them can't wait for a node which waits for us.
+constexpr size_t kMostWaiting = 8;
+
+/// Carries the user's input to whichever node the unit is on, in pieces, each until it is taken.
 class InputPump {
  public:
   explicit InputPump(UserStream* user) : user_(user) {
@@ -84,6 +93,16 @@ class InputPump {
     node_ = node;
     call_ = call;
     if (node_ && have_window_) (void)node_->Write(window_);
+    trim();
+    taken_ = reported_ = 0;
+    if (node_) {
+      for (const auto& piece : waiting_) (void)node_->Write(piece);
+    }
+    changed_.notify_all();
+  }
+  /// So many pieces were taken since connect().
+  void taken(uint64_t count) {
+    reported_ = count;  // without the lock: whoever reads the node's answers must not wait for what is written to it
     changed_.notify_all();
   }
   [[nodiscard]] bool detached() const {
@@ -99,13 +118,32 @@ class InputPump {
       if (input.has_window()) {
         window_ = input;
         have_window_ = true;
+        if (node_) (void)node_->Write(input);
       }
-      changed_.wait(lock, [&] { return node_ != nullptr || finished_; });
-      if (node_) (void)node_->Write(input);
+      if (input.has_end_of_input()) keep(input, lock);
+      for (size_t at = 0; at < input.data().size(); at += kPiece) {
+        wire::AttachInput piece;
+        piece.set_data(input.data().substr(at, kPiece));
+        keep(piece, lock);
+      }
     }
     const std::lock_guard lock(mutex_);
     detached_ = true;
     if (call_) call_->TryCancel();
+  }
+  void trim() {
+    for (; taken_ < reported_ && !waiting_.empty(); taken_++) waiting_.pop_front();
+  }
+  void keep(const wire::AttachInput& piece, std::unique_lock<std::mutex>& lock) {
+    const auto room = [&] {
+      trim();
+      return waiting_.size() < kMostWaiting || finished_;
+    };
+    while (!changed_.wait_for(lock, kPause, room)) {
+    }
+    if (finished_) return;
+    waiting_.push_back(piece);
+    if (node_) (void)node_->Write(piece);
   }
   void finish() {
     const std::lock_guard lock(mutex_);
@@ -119,6 +157,9 @@ class InputPump {
   NodeStream* node_ = nullptr;
   grpc::ClientContext* call_ = nullptr;
   wire::AttachInput window_;
+  std::deque<wire::AttachInput> waiting_;
+  uint64_t taken_ = 0;
+  std::atomic<uint64_t> reported_ = 0;
   bool have_window_ = false;
   bool detached_ = false;
   bool finished_ = false;
@@ -127,11 +168,12 @@ class InputPump {
 
 /// One stay on one node. True when `exit` was passed on.
 bool attach_once(wire::Node::Stub& node, const std::string& unit, UserStream* user, InputPump& pump, bool* shown,
-                 grpc::Status* status) {
+                 uint64_t* reached, grpc::Status* status) {
   grpc::ClientContext call;
   const auto stream = node.Attach(&call);
   wire::AttachInput first;
   first.set_unit(unit);
+  first.set_offset(*reached);
   bool exited = false;
   if (stream->Write(first)) {
     pump.connect(stream.get(), &call);
@@ -139,6 +181,11 @@ bool attach_once(wire::Node::Stub& node, const std::string& unit, UserStream* us
     while (stream->Read(&output)) {
       if (output.has_moved()) break;
       if (output.has_attached() && std::exchange(*shown, true)) continue;
+      if (output.has_taken()) {
+        pump.taken(output.taken());
+        continue;
+      }
+      if (output.has_data()) *reached = output.offset() + output.data().size();
       if (!user->Write(output)) call.TryCancel();
       if (output.has_exit()) exited = true;
     }
@@ -160,6 +207,7 @@ grpc::Status UserService::Attach(Context* context, UserStream* stream) {
   if (!unit) return rpc::to_status(unit.error());
   const std::string id = unit->id();
   bool shown = false;
+  uint64_t reached = 0;
   bool told = false;
   grpc::Status last = grpc::Status::OK;
   {
@@ -169,7 +217,7 @@ grpc::Status UserService::Attach(Context* context, UserStream* stream) {
       if (!unit || ended(*unit)) break;
       const std::string where = unit->node();
       if (auto node = parts_.peers.live_node(where)) {
-        told = attach_once(**node, id, stream, pump, &shown, &last);
+        told = attach_once(**node, id, stream, pump, &shown, &reached, &last);
         if (told || pump.detached()) break;
         const auto why = rpc::failure_of(last).error.code;
         if (!last.ok() && (why == Code::kRefused || why == Code::kUsage)) break;

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "keeper/output_file.h"
+#include "keeper/streams.h"
 
 namespace godwit::keeper {
 namespace {
@@ -62,6 +63,8 @@ Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOf
 // directory may lie below an overlay, where a bind would be of the overlay's file.
 Result<void> Body::build_view() {
   TRY_DO(bind_output(unit_dir_ + "/out.log"));
+  TRY_DO(place_relay());
+  TRY(unit_mount_, sys::open(kUnitMount, O_PATH | O_DIRECTORY));
   TRY(auto layers, files::layer_directories(view_));
   for (auto& layer : layers) layers_.push_back({layer.path, std::move(layer.fd)});
   if (view_.layers.empty() && view_.binds.empty()) return {};
@@ -70,14 +73,11 @@ Result<void> Body::build_view() {
 
 Result<void> Body::launch(const wire::UnitSpec& spec) {
   TRY_DO(enter({}, std::nullopt));
-  TRY(const Fd null, sys::open("/dev/null", O_RDONLY));
-  TRY(const Fd out, sys::open(kOutputPath, O_WRONLY | O_APPEND));
   pod::Sandbox::Program program;
   program.argv.assign(spec.argv().begin(), spec.argv().end());
   program.env.assign(spec.env().begin(), spec.env().end());
   program.cwd = !spec.cwd().empty() ? spec.cwd() : !spec.dir().empty() ? spec.dir() : "/";
-  program.stdio[0] = null.get();
-  program.stdio[1] = program.stdio[2] = out.get();
+  TRY(const Streams streams, make_streams(spec, program));
   if (spec.uid() != 0) program.uid = spec.uid();
   if (spec.gid() != 0) program.gid = spec.gid();
   TRY(const pid_t init, sandbox_->launch(program));

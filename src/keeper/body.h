@@ -46,6 +46,8 @@ class Body {
   Result<std::optional<wire::ExitStatus>> poll_end();
   [[nodiscard]] pid_t init_pid() const { return init_; }
   [[nodiscard]] const Fd& output() const { return output_; }
+  /// kUnitMount as the unit sees it, for threads that are not in its mount namespace. Invalid before the unit is here.
+  [[nodiscard]] const Fd& unit_mount() const { return unit_mount_; }
   /// Before the unit comes to be here: the file system that it will see. Without it, the node's as it is.
   void set_view(files::ViewPlan plan) { view_ = std::move(plan); }
   struct Layer {
@@ -70,6 +72,7 @@ class Body {
   Result<void> enter(const std::string& hostname, std::optional<pod::ClockOffsets> time);
   std::string unit_dir_;
   Fd output_;  // out.log, from outside of the unit
+  Fd unit_mount_;
   Fd proc_;  // the node's /proc: init mounts the unit's own over the path
   files::ViewPlan view_;
   std::vector<Layer> layers_;

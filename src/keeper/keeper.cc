@@ -127,6 +127,7 @@ void Keeper::launch(const Packet& request) {
   Packet p;
   if (started) {
     if (auto r = write_epoch(request.launch().epoch(), {}); !r) log::warn("epoch file: {}", r.error().message());
+    open_input();
     set_phase(k::RUNNING);
     p.mutable_launched()->set_init_pid(body_->init_pid());
     auto& phase = *p.mutable_launched()->add_phases();
@@ -135,6 +136,7 @@ void Keeper::launch(const Packet& request) {
     log::info("unit started unit={} pid={}", args_.unit, body_->init_pid());
   } else {
     body_->destroy();
+    feeder_.gone();
     set_phase(k::ENDED);
     p.mutable_ended()->set_time_ms(clock_now(CLOCK_REALTIME) / std::chrono::milliseconds(1));
     to_wire(started.error(), {}, *p.mutable_ended()->mutable_failure());
@@ -259,7 +261,14 @@ void Keeper::look_for_end() {
   if (*end) unit_ended(**end);
 }
 
+void Keeper::open_input() {
+  auto mount = sys::dup(body_->unit_mount().get());
+  if (!mount) return log::warn("no input for the unit: {}", mount.error().message());
+  feeder_.open(std::move(*mount));
+}
+
 void Keeper::unit_ended(const wire::ExitStatus& exit) {
+  feeder_.gone();
   set_phase(k::ENDED);
   Packet p;
   *p.mutable_ended()->mutable_exit() = exit;

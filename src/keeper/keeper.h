@@ -20,6 +20,7 @@
 
 #include "base/pki.h"
 #include "keeper/body.h"
+#include "keeper/feeder.h"
 #include "keeper/outbox.h"
 #include "keeper/unit_files.h"
 #include "link/keeper_args.h"
@@ -61,6 +62,8 @@ class Keeper {
   void check(const Packet& request);
   void admit(const Packet& request);
   void discard(const Packet& request);
+  /// The unit runs here: what is typed may reach it.
+  void open_input();
   void unit_ended(const wire::ExitStatus& exit);
   void look_for_end();
   bool wait_for_work(Packet& job);
@@ -87,6 +90,7 @@ class Keeper {
   Outbox outbox_;
   std::unique_ptr<Body> body_;
   NodeStores stores_;
+  Feeder feeder_{[this](uint64_t id, Result<void> result) { reply(id, std::move(result)); }};
 
   std::mutex mutex_;
   wire::keeper::Phase phase_ = wire::keeper::EMPTY;  // guarded by mutex_, like all down to shutdown_

@@ -24,6 +24,38 @@ migration::Plan plan_of(const wire::MoveOptions& options) {
   return plan;
 }
 
+/// While the unit is frozen its input waits: in the FIFO it could come too late to be carried.
+class HoldsInput : public engine::SourceEngine {
+ public:
+  HoldsInput(std::unique_ptr<engine::SourceEngine> engine, Feeder& feeder)
+      : engine_(std::move(engine)), feeder_(feeder) {}
+  ~HoldsInput() override { feeder_.release(); }
+  Result<engine::Inspection> inspect() override { return engine_->inspect(); }
+  Result<void> start_precopy() override { return engine_->start_precopy(); }
+  Result<engine::Round> precopy_round(engine::PageSink& sink, std::string& outline) override {
+    return engine_->precopy_round(sink, outline);
+  }
+  Result<std::string> freeze() override {
+    feeder_.hold();
+    return engine_->freeze();
+  }
+  Result<std::string> capture(engine::PageSink& sink) override { return engine_->capture(sink); }
+  Result<void> thaw() override {
+    auto result = engine_->thaw();
+    feeder_.release();
+    return result;
+  }
+  Result<void> discard() override {
+    feeder_.gone();
+    return engine_->discard();
+  }
+  std::vector<engine::Timing> timings() const override { return engine_->timings(); }
+
+ private:
+  std::unique_ptr<engine::SourceEngine> engine_;
+  Feeder& feeder_;
+};
+
 /// The question is put once: the outbox says it to every daemon that comes, until it is answered.
 class Questioner : public migration::Delegate {
  public:
@@ -87,8 +119,9 @@ void Keeper::move_out(const k::MigrateOut& request) {
   if (!tls || !source) {
     outcome.error = tls ? source.error() : tls.error();
   } else {
+    HoldsInput engine(std::move(*source), feeder_);
     auto outgoing =
-        std::make_shared<migration::Outgoing>(plan, request.endpoint(), tls->get(), **source, &files, delegate);
+        std::make_shared<migration::Outgoing>(plan, request.endpoint(), tls->get(), engine, &files, delegate);
     {
       const std::scoped_lock lock(mutex_);
       outgoing_ = outgoing;
@@ -99,6 +132,7 @@ void Keeper::move_out(const k::MigrateOut& request) {
   }
   outbox_.answered(Packet::kResolveQuestion);
   if (outcome.committed) {
+    feeder_.gone();
     body_->destroy();
     set_phase(k::GONE);
   } else {
@@ -171,6 +205,7 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
     incoming_.reset();
     phase_ = outcome.committed ? k::RUNNING : k::GONE;
   }
+  if (outcome.committed) open_input();
   outbox_.answered(Packet::kCommitQuestion);
   log::info("move in {} committed={}", request.migration(), outcome.committed);
   if (outcome.committed && outcome.error) body_->kill_all();  // it could not be resumed: its end is reported

@@ -1,6 +1,7 @@
 // Logs and attach. What a unit writes is in its out.log, also when it has a terminal (the keeper copies it there): so
 // both are the following of one file, and attach sends input to the keeper beside.
 #include <algorithm>
+#include <mutex>
 #include <thread>
 
 #include "base/base.h"
@@ -61,28 +62,57 @@ namespace {
 
 using AttachStream = grpc::ServerReaderWriter<wire::AttachOutput, wire::AttachInput>;
 
-// Everything that the user types, in order, until he or the unit is gone.
-void forward_input(AttachStream* stream, const Unit& unit) {
+/// Two threads answer: gRPC wants one at a time.
+class Answers {
+ public:
+  explicit Answers(AttachStream* stream) : stream_(stream) {}
+  bool write(const wire::AttachOutput& output) {
+    const std::scoped_lock lock(mutex_);
+    return stream_->Write(output);
+  }
+
+ private:
+  AttachStream* stream_;
+  std::mutex mutex_;
+};
+
+// Everything that the user types, in order, until he or the unit is gone. What the unit took is reported: after a move the
+// rest is sent again to the next node. After the first that wasn't taken nothing is.
+void forward_input(AttachStream* stream, Answers& answers, const Unit& unit) {
   wire::AttachInput input;
-  while (stream->Read(&input)) {
+  uint64_t taken = 0;
+  bool gone = false;
+  const auto give = [&](k::Packet packet) {
     const auto keeper = unit.keeper();
-    if (!keeper) return;
+    if (!gone && keeper) {
+      const auto reply = keeper->request(std::move(packet), {}, std::chrono::hours(24));
+      // Refused, or nobody reads it: it is lost as into a closed pipe, here as on any node.
+      if (reply || reply.error().error.code == Code::kRefused) return true;
+    }
+    gone = true;
+    return false;
+  };
+  while (stream->Read(&input)) {
     k::Packet packet;
     if (input.has_window()) {
       *packet.mutable_resize()->mutable_window() = input.window();
-      (void)keeper->request(std::move(packet));
+      (void)give(std::move(packet));
       continue;
     }
+    bool all = true;
     if (input.has_end_of_input()) {
       packet.mutable_input()->set_end(true);
-      (void)keeper->request(std::move(packet));
-      continue;
+      all = give(std::move(packet));
     }
-    for (size_t at = 0; at < input.data().size(); at += kInputPiece) {
+    for (size_t at = 0; all && at < input.data().size(); at += kInputPiece) {
       k::Packet piece;
       piece.mutable_input()->set_data(input.data().substr(at, kInputPiece));
-      if (!keeper->request(std::move(piece), {}, std::chrono::minutes(10))) break;
+      all = give(std::move(piece));
     }
+    if (!all) continue;
+    wire::AttachOutput output;
+    output.set_taken(++taken);
+    (void)answers.write(output);
   }
 }
 
@@ -104,11 +134,12 @@ grpc::Status NodeService::Attach(Context* context, AttachStream* stream) {
   }
   auto follow = Follow::open((*unit)->log_path(), offset);
   if (!follow) return rpc::to_status(follow.error());
+  Answers answers(stream);
   wire::AttachOutput output;
   output.set_attached(true);
-  (void)stream->Write(output);
+  (void)answers.write(output);
 
-  std::thread typing([&] { forward_input(stream, **unit); });
+  std::thread typing([&] { forward_input(stream, answers, **unit); });
   for (;;) {
     const Stay before = stay_of(**unit);
     auto text = follow->read();
@@ -116,19 +147,19 @@ grpc::Status NodeService::Attach(Context* context, AttachStream* stream) {
     if (text && !text->empty()) {
       output.set_offset(follow->offset() - text->size());
       output.set_data(std::move(*text));
-      if (!stream->Write(output)) break;
+      if (!answers.write(output)) break;
       continue;
     }
     if (!text || before == Stay::kLeft) {
       output.set_moved(true);
-      (void)stream->Write(output);
+      (void)answers.write(output);
       break;
     }
     if (before == Stay::kEnded) {
       const auto record = (*unit)->record();
       output.mutable_exit()->set_status(record.status);
       output.mutable_exit()->set_signal(record.signal);
-      (void)stream->Write(output);
+      (void)answers.write(output);
       break;
     }
     if (context->IsCancelled()) break;

@@ -88,6 +88,12 @@ class Sandbox {
   /// Forks the unit's init: PID 1, reaps, dies with this process. It keeps `keep_fd` (-1: none).
   Result<pid_t> start_init(int keep_fd);
   /// Forks the unit's init with a program as its first child. `stdio`: three descriptors of this process.
+  /// A second child of init, launched after the program and like it part of the unit; its descriptors are 0, 1, ….
+  struct Companion {
+    std::string path;
+    std::vector<std::string> argv;
+    std::vector<int> fds;
+  };
   struct Program {
     std::vector<std::string> argv, env;
     std::string cwd;
@@ -95,6 +101,7 @@ class Sandbox {
     bool controlling_terminal = false;  ///< stdio[0] is a terminal that becomes the session's
     std::optional<uid_t> uid;
     std::optional<gid_t> gid;
+    std::optional<Companion> companion;
   };
   Result<pid_t> launch(const Program& program);
   pid_t init_host_pid() const { return init_; }

@@ -37,7 +37,7 @@ struct ExitRecord {
 };
 
 struct ProgramVectors {
-  std::vector<char*> argv, env;
+  std::vector<char*> argv, env, companion_argv;
 };
 
 // What the short-lived fork says: who init is, or why there is none.
@@ -99,6 +99,26 @@ bool write_offsets(const std::string& lines) {
   ::_exit(127);
 }
 
+// With init's signal mask: all blocked. Its environment is empty.
+[[noreturn]] void run_companion(const Sandbox::Companion& companion, ProgramVectors& vectors, int error_pipe) {
+  constexpr int kHigh = 64, kMost = 8;
+  ::prctl(PR_SET_PDEATHSIG, 0);
+  ::setsid();
+  const int count = std::min(static_cast<int>(companion.fds.size()), kMost);
+  int fds[kMost];
+  for (int i = 0; i < count; i++) fds[i] = ::fcntl(companion.fds[static_cast<size_t>(i)], F_DUPFD, kHigh);
+  error_pipe = ::fcntl(error_pipe, F_DUPFD, kHigh);
+  for (int i = 0; i < count; i++) ::dup2(fds[i], i);
+  ::dup3(error_pipe, count, O_CLOEXEC);
+  ::close_range(static_cast<unsigned>(count) + 1, ~0u, 0);
+  char* const no_environment[] = {nullptr};
+  int e = ::chdir("/") < 0 ? errno : 0;
+  if (e == 0) ::execve(companion.path.c_str(), vectors.companion_argv.data(), no_environment);
+  if (e == 0) e = errno;
+  (void)!::write(count, &e, sizeof e);
+  ::_exit(127);
+}
+
 [[noreturn]] void run_init(int exits, int keep_fd, const Sandbox::Program* program, ProgramVectors& vectors,
                            int error_pipe) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -113,6 +133,11 @@ bool write_offsets(const std::string& lines) {
     const pid_t child = ::fork();
     if (child == 0) run_program(*program, vectors, error_pipe);
     if (child < 0) ::_exit(1);
+    if (program->companion) {
+      const pid_t companion = ::fork();
+      if (companion == 0) run_companion(*program->companion, vectors, error_pipe);
+      if (companion < 0) ::_exit(1);
+    }
   }
   int keep[2] = {std::min(exits, keep_fd), std::max(exits, keep_fd)};
   unsigned from = 0;
@@ -185,6 +210,10 @@ Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
     for (const auto& e : program->env) vectors.env.push_back(const_cast<char*>(e.c_str()));
     vectors.argv.push_back(nullptr);
     vectors.env.push_back(nullptr);
+    if (program->companion) {
+      for (const auto& a : program->companion->argv) vectors.companion_argv.push_back(const_cast<char*>(a.c_str()));
+      vectors.companion_argv.push_back(nullptr);
+    }
   }
   const std::string offsets = options_.time ? offset_lines(*options_.time) : std::string();
   const int flags = (options_.new_pid ? CLONE_NEWPID : 0) | (offsets.empty() ? 0 : kCloneNewTime);

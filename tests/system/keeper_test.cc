@@ -148,9 +148,11 @@ class KeeperTest : public testing::Test {
   void TearDown() override {
     if (!root_.empty()) (void)sys::remove_tree(root_);
   }
-  void launch(TestKeeper& k, const std::string& script) {
+  void launch(TestKeeper& k, const std::string& script, bool tty = false, bool interactive = false) {
     Packet p;
     auto& l = *p.mutable_launch();
+    l.mutable_spec()->set_tty(tty);
+    l.mutable_spec()->set_interactive(tty || interactive);
     l.set_unit("u1");
     l.set_epoch(1);
     for (const char* a : {"/bin/sh", "-c"}) l.mutable_spec()->add_argv(a);
@@ -242,6 +244,61 @@ TEST_F(KeeperTest, a_shell_is_moved_live_and_its_output_is_whole) {
   std::string expected;
   for (int i = 0; i < 300; i++) expected += std::to_string(i) + "\n";
   EXPECT_EQ(b.output(), expected);
+}
+
+// Until the unit wrote `text`: what an attached user sees is this file.
+bool shows(const TestKeeper& k, const std::string& text) {
+  for (int i = 0; i < 1000; i++) {
+    if (k.output().find(text) != std::string::npos) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+void type(TestKeeper& k, const std::string& text, bool end = false) {
+  Packet p;
+  p.mutable_input()->set_data(text);
+  p.mutable_input()->set_end(end);
+  const Packet reply = k.ask(p);
+  EXPECT_TRUE(reply.has_done()) << reply.ShortDebugString();
+}
+
+TEST_F(KeeperTest, a_session_in_a_terminal_is_moved_with_its_job_and_its_unread_keys) {
+  TestKeeper a, b;
+  a.start(root_, "node-a", authority_);
+  b.start(root_, "node-b", authority_);
+  launch(a, "exec bash --norc --noprofile -i", true);
+  Packet resize;
+  resize.mutable_resize()->mutable_window()->set_rows(33);
+  resize.mutable_resize()->mutable_window()->set_columns(77);
+  ASSERT_TRUE(a.ask(resize).has_done());
+  type(a, "tty; sleep 1000 & stty size; echo re''ady\n");
+  ASSERT_TRUE(shows(a, "ready")) << a.output() << a.log();
+  EXPECT_NE(a.output().find("33 77"), std::string::npos) << a.output();
+  type(a, "echo half-");  // not a whole line: it stands in the terminal when the unit is moved
+  const Packet ended = move(a, b, "0123456789abcdef", 1, "node-a", "node-b");
+  ASSERT_TRUE(ended.move_ended().committed()) << ended.ShortDebugString() << a.log() << b.log();
+  type(b, "typed\njobs; stty size; echo mo''ved\n");
+  ASSERT_TRUE(shows(b, "moved")) << b.output() << b.log();
+  const std::string after = b.output().substr(a.output().size());
+  EXPECT_NE(b.output().find("\nhalf-typed"), std::string::npos) << b.output();
+  EXPECT_NE(after.find("Running"), std::string::npos) << b.output();
+  EXPECT_NE(after.find("33 77"), std::string::npos) << b.output();
+  type(b, "kill %1; wait; exit 5\n");
+  EXPECT_EQ(b.event(Packet::kEnded).ended().exit().status(), 5) << b.output() << b.log();
+}
+
+TEST_F(KeeperTest, an_input_is_kept_open_over_a_move_and_ends_when_the_user_says_so) {
+  TestKeeper a, b;
+  a.start(root_, "node-a", authority_);
+  b.start(root_, "node-b", authority_);
+  launch(a, "echo ready; exec cat", false, true);
+  type(a, "one\n");
+  ASSERT_TRUE(shows(a, "one\n")) << a.log();
+  const Packet ended = move(a, b, "0123456789abcdef", 1, "node-a", "node-b");
+  ASSERT_TRUE(ended.move_ended().committed()) << ended.ShortDebugString() << a.log() << b.log();
+  type(b, "two\n", true);
+  EXPECT_EQ(b.event(Packet::kEnded).ended().exit().status(), 0) << b.log();
+  EXPECT_EQ(b.output(), "ready\none\ntwo\n");
 }
 
 }  // namespace
