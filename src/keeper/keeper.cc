@@ -181,6 +181,7 @@ void Keeper::restore(const k::Restore& request) {
   Packet p;
   if (restored) {
     if (auto r = write_epoch(request.epoch(), {}); !r) log::warn("epoch file: {}", r.error().message());
+    open_input();
     {
       const std::scoped_lock lock(mutex_);
       if (request.spec().argv().empty()) spec_ = restored->spec;
@@ -195,6 +196,7 @@ void Keeper::restore(const k::Restore& request) {
     log::info("unit restored unit={} image={} pid={}", args_.unit, request.image(), body_->init_pid());
   } else {
     body_->destroy();
+    feeder_.gone();
     set_phase(k::ENDED);
     p.mutable_ended()->set_time_ms(clock_now(CLOCK_REALTIME) / std::chrono::milliseconds(1));
     to_wire(restored.error(), blockers, *p.mutable_ended()->mutable_failure());

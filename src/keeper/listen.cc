@@ -157,8 +157,6 @@ void Keeper::handle(Packet packet, std::vector<Fd> fds) {
     case Packet::kDiscard: break;
     case Packet::kInput:
     case Packet::kResize: feeder_.push(std::move(packet)); return;
-    case Packet::kRestore:
-    case Packet::kCheckpoint: return reply_failure(id, {Code::kRefused, 0, "this keeper can't do that yet"});
     default: return reply_failure(id, {Code::kUsage, 0, "not a request"});
   }
   queue(std::move(packet));
