@@ -271,9 +271,11 @@ Result<void> WriteTracker::scan_tracked(const MapEntry& area, bool protect, std:
                       [&](const abi::PageRegion& r) { append(out, space_, r.start, r.end); });
 }
 
-Result<void> WriteTracker::scan(std::span<const MapEntry> areas, ScanResult& out) {
+Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const MapEntry> wholes, ScanResult& out) {
   std::vector<PageRun> pages;
-  for (const auto& area : areas) {
+  for (size_t i = 0; i < areas.size(); i++) {
+    const MapEntry& area = areas[i];
+    const MapEntry& whole = wholes[i];
     if (!is_dumped_privately(area)) continue;
     if (area.inode != 0 && !is_tracked(area)) {
       std::vector<PageRun> changed;
@@ -282,10 +284,10 @@ Result<void> WriteTracker::scan(std::span<const MapEntry> areas, ScanResult& out
       for (const auto& run : changed) bytes += run.length;
       if (bytes < kLargeFileAreaBytes) continue;
     }
-    if (!is_tracked(area) && !start_tracking(area)) continue;  // sent while frozen
+    if (!is_tracked(whole) && !start_tracking(whole)) continue;  // sent while frozen
     auto scanned = scan_tracked(area, true, pages);
     // CHECK_WPASYNC met a part that isn't registered (re-mapped since): register it again; all of it counts as written.
-    if (!scanned && scanned.error().errnum == EPERM && start_tracking(area)) scanned = scan_tracked(area, true, pages);
+    if (!scanned && scanned.error().errnum == EPERM && start_tracking(whole)) scanned = scan_tracked(area, true, pages);
     if (!scanned && scanned.error().errnum == ESRCH) return fail(Code::kGone, "its memory was replaced");
     if (!scanned && scanned.error().errnum != EPERM) return std::unexpected(scanned.error());
   }
@@ -306,7 +308,14 @@ Result<void> WriteTracker::last_scan(std::span<const MapEntry> areas, ScanResult
     TRY_DO(scanned);
     TRY_DO(scan_area(pagemap_, space_, area, false, present));
   }
-  out.holes = sent_.minus(present, space_);
+  // What was sent into memory that doesn't exist any more needs no hole: the destination unmaps it.
+  for (const auto& hole : sent_.minus(present, space_)) {
+    for (const auto& area : areas) {
+      const uint64_t start = std::max(hole.address, area.start);
+      const uint64_t end = std::min(hole.address + hole.length, area.end);
+      if (is_dumped_privately(area) && start < end) append(out.holes, space_, start, end);
+    }
+  }
   return {};
 }
 

@@ -83,8 +83,10 @@ class WriteTracker {
   static Result<WriteTracker> start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space);
 
   /// Running: what was written since the last scan; protects it again. New areas are registered and sent whole.
+  /// `areas` may be parts of areas; wholes[i] is the area that areas[i] lies in: registered is always the whole, since a
+  /// registration of a part would split it, and mremap(2) fails on what lies in two areas.
   /// Code::kGone: the process ended or replaced its memory by execve(2).
-  Result<void> scan(std::span<const MapEntry> areas, ScanResult& out);
+  Result<void> scan(std::span<const MapEntry> areas, std::span<const MapEntry> wholes, ScanResult& out);
   /// Frozen: all that is still missing at the destination.
   Result<void> last_scan(std::span<const MapEntry> areas, ScanResult& out);
 

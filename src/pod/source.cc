@@ -160,7 +160,7 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
     const bool same =
         std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
     changed = changed || !same;
-    std::vector<MapEntry> both;
+    std::vector<MapEntry> both, wholes;  // what is announced of each area, and the area
     for (const auto& area : *now) {
       for (const auto& old : before) {
         if (old.end <= area.start || area.end <= old.start || !is_dumped_privately(old)) continue;
@@ -168,9 +168,10 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
         piece.start = std::max(area.start, old.start);
         piece.end = std::min(area.end, old.end);
         both.push_back(std::move(piece));
+        wholes.push_back(area);
       }
     }
-    auto scanned = tracker.scan(both, found);
+    auto scanned = tracker.scan(both, wholes, found);
     if (!scanned) {
       if (scanned.error().code != Code::kGone) return std::unexpected(scanned.error());
       broken_.insert(pid);

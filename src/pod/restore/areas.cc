@@ -18,6 +18,7 @@
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
 #include "pod/kinds/sysv.h"
+#include "pod/memory.h"
 #include "pod/restore/restorer.h"
 #include "pod/vdso.h"
 
@@ -322,6 +323,36 @@ Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) 
   if (!map.empty() || !unmap.empty()) TRY_DO(map_pieces(blank, std::move(map), std::move(unmap), space));
   if (!protect.empty()) TRY_DO(blank.remote->run(blank.leader(), protect));
   blank.areas = std::move(wanted);
+  return {};
+}
+
+// Pieces of one area that were built at different times may be two areas here (memory that was written in both before they
+// met has two anon_vmas, which the kernel doesn't merge), and mremap(2) refuses what lies in two. Such an area is made
+// again as one, with its pages.
+Result<void> Restorer::join_pieces(Blank& blank, const pb::AddressSpace& space) {
+  TRY(const auto maps, proc_.maps(blank.host_pid));
+  for (const auto& area : space.areas()) {
+    if (area.backing() != pb::Area::ANON || !is_mapped_early(area)) continue;
+    const auto first = std::ranges::find_if(maps, [&](const MapEntry& m) { return m.start == area.start(); });
+    if (first == maps.end() || first->end >= area.end()) continue;
+    TRY(const Fd pagemap, proc_.open(blank.host_pid, "pagemap", O_RDONLY));
+    MapEntry whole;
+    whole.start = area.start();
+    whole.end = area.end();
+    std::vector<PageRun> runs;
+    TRY_DO(scan_area(pagemap, space.id(), whole, false, runs));
+    std::vector<std::byte> content;
+    for (const auto& run : runs) {
+      content.resize(content.size() + run.length);
+      TRY_DO(read_memory(proc_, blank.host_pid, run.address, std::span(content).last(run.length)));
+    }
+    TRY_DO(map_pieces(blank, {area}, {{area.start(), area.end()}}, space));
+    size_t at = 0;
+    for (const auto& run : runs) {
+      TRY_DO(write_memory(proc_, blank.host_pid, run.address, std::span(content).subspan(at, run.length)));
+      at += run.length;
+    }
+  }
   return {};
 }
 

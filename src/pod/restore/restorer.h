@@ -143,6 +143,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   // areas.cc
   Result<void> build_shared_objects(const pb::Outline& outline);
   Result<void> build_space(Blank& blank, const pb::AddressSpace& space);
+  Result<void> join_pieces(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_held_files(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap,
                           const pb::AddressSpace& space);
