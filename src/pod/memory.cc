@@ -251,9 +251,15 @@ bool WriteTracker::is_tracked(const MapEntry& area) const {
   return next != tracked_.begin() && area.end <= std::prev(next)->second;
 }
 
-bool WriteTracker::start_tracking(const MapEntry& area) {
-  uffdio_register registration{{area.start, area.end - area.start}, UFFDIO_REGISTER_MODE_WP, 0};
-  if (::ioctl(uffd_.get(), UFFDIO_REGISTER, &registration) < 0) return false;
+// The program runs on, so the area may have grown since its maps were read, and a registration that ends inside of it would
+// split it: so all up to the next area is registered, where an area can grow without a mapping of its own. What else came
+// there meanwhile is registered, too, and never protected. Where that can't be registered, the area alone is.
+bool WriteTracker::start_tracking(const MapEntry& area, uint64_t room) {
+  for (const uint64_t end : {std::max(room, area.end), area.end}) {
+    uffdio_register registration{{area.start, end - area.start}, UFFDIO_REGISTER_MODE_WP, 0};
+    if (::ioctl(uffd_.get(), UFFDIO_REGISTER, &registration) == 0) break;
+    if (end == area.end) return false;
+  }
   std::erase_if(tracked_, [&](const auto& t) { return t.first < area.end && area.start < t.second; });
   tracked_[area.start] = area.end;
   return true;
@@ -271,11 +277,11 @@ Result<void> WriteTracker::scan_tracked(const MapEntry& area, bool protect, std:
                       [&](const abi::PageRegion& r) { append(out, space_, r.start, r.end); });
 }
 
-Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const MapEntry> wholes, ScanResult& out) {
+Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const Whole> wholes, ScanResult& out) {
   std::vector<PageRun> pages;
   for (size_t i = 0; i < areas.size(); i++) {
     const MapEntry& area = areas[i];
-    const MapEntry& whole = wholes[i];
+    const auto& [whole, room] = wholes[i];
     if (!is_dumped_privately(area)) continue;
     if (area.inode != 0 && !is_tracked(area)) {
       std::vector<PageRun> changed;
@@ -284,10 +290,10 @@ Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const
       for (const auto& run : changed) bytes += run.length;
       if (bytes < kLargeFileAreaBytes) continue;
     }
-    if (!is_tracked(whole) && !start_tracking(whole)) continue;  // sent while frozen
+    if (!is_tracked(whole) && !start_tracking(whole, room)) continue;  // sent while frozen
     auto scanned = scan_tracked(area, true, pages);
     // CHECK_WPASYNC met a part that isn't registered (re-mapped since): register it again; all of it counts as written.
-    if (!scanned && scanned.error().errnum == EPERM && start_tracking(whole)) scanned = scan_tracked(area, true, pages);
+    if (!scanned && scanned.error().errnum == EPERM && start_tracking(whole, room)) scanned = scan_tracked(area, true, pages);
     if (!scanned && scanned.error().errnum == ESRCH) return fail(Code::kGone, "its memory was replaced");
     if (!scanned && scanned.error().errnum != EPERM) return std::unexpected(scanned.error());
   }

@@ -82,11 +82,15 @@ class WriteTracker {
   /// In a frozen process: makes the userfaultfd there.
   static Result<WriteTracker> start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space);
 
+  struct Whole {
+    MapEntry area;
+    uint64_t room = 0;  ///< where the next area begins: up to there this one can grow
+  };
   /// Running: what was written since the last scan; protects it again. New areas are registered and sent whole.
   /// `areas` may be parts of areas; wholes[i] is the area that areas[i] lies in: registered is always the whole, since a
   /// registration of a part would split it, and mremap(2) fails on what lies in two areas.
   /// Code::kGone: the process ended or replaced its memory by execve(2).
-  Result<void> scan(std::span<const MapEntry> areas, std::span<const MapEntry> wholes, ScanResult& out);
+  Result<void> scan(std::span<const MapEntry> areas, std::span<const Whole> wholes, ScanResult& out);
   /// Frozen: all that is still missing at the destination.
   Result<void> last_scan(std::span<const MapEntry> areas, ScanResult& out);
 
@@ -94,7 +98,7 @@ class WriteTracker {
   WriteTracker() = default;
   Result<void> scan_tracked(const MapEntry& area, bool protect, std::vector<PageRun>& out);
   bool is_tracked(const MapEntry& area) const;
-  bool start_tracking(const MapEntry& area);
+  bool start_tracking(const MapEntry& area, uint64_t room);
   SpaceId space_ = 0;
   Fd uffd_;
   Fd pagemap_;

@@ -160,15 +160,18 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
     const bool same =
         std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
     changed = changed || !same;
-    std::vector<MapEntry> both, wholes;  // what is announced of each area, and the area
-    for (const auto& area : *now) {
+    std::vector<MapEntry> both;  // what is announced of each area …
+    std::vector<WriteTracker::Whole> wholes;  // … and the area
+    for (size_t i = 0; i < now->size(); i++) {
+      const auto& area = (*now)[i];
+      const uint64_t room = i + 1 < now->size() ? (*now)[i + 1].start : area.end;
       for (const auto& old : before) {
         if (old.end <= area.start || area.end <= old.start || !is_dumped_privately(old)) continue;
         MapEntry piece = area;
         piece.start = std::max(area.start, old.start);
         piece.end = std::min(area.end, old.end);
         both.push_back(std::move(piece));
-        wholes.push_back(area);
+        wholes.push_back({area, room});
       }
     }
     auto scanned = tracker.scan(both, wholes, found);

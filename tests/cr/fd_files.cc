@@ -1,6 +1,4 @@
 // cr: regular files: offsets shared by dup and fork, O_APPEND, deleted and O_TMPFILE ones, directories, O_PATH, /proc
-// not: move: a file of /proc/PID and a deleted file in the unit's own directory fail after a move (an open bug of the engine)
-// not: move3: as move
 #include <dirent.h>
 #include <sys/syscall.h>
 

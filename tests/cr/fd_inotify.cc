@@ -1,5 +1,4 @@
 // cr: inotify: watches on a directory and a file with their numbers, a reader that is blocked, one watch removed before
-// not: move3: a watch number may differ after the second move (an open bug of the engine)
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 

@@ -1,6 +1,4 @@
 // cr: areas that are mapped, moved, resized, re-protected and unmapped in every round
-// not: move: an area that grows while pre-copy registers it is split, and mremap refuses it (an open bug of the engine)
-// not: move3: as move
 #include <sys/mman.h>
 
 #include "util/step.h"

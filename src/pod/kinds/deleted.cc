@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <vector>
+
 #include "base/sys.h"
 #include "godwit/pod_kinds_files.pb.h"
 #include "pod/kinds/all.h"
@@ -32,18 +34,26 @@ std::string parent_of(const std::string& path) {
   return slash == 0 || slash == path.npos ? "/" : path.substr(0, slash);
 }
 
-// Another name of the inode in the directory where its lost one was; empty when there is none.
-std::string other_name(DumpContext& ctx, const OpenFileView& view) {
-  const std::string dir = parent_of(without_deleted(view.link));
-  // The link is as seen from this process's root; inside another mount namespace only the holder's root leads there.
+// The directory where the file was made or had its name, by every way that may lead there: the link is as seen from this
+// process's root; inside another mount namespace only the holder's root leads there.
+std::vector<Fd> ways_to(DumpContext& ctx, const OpenFileView& view, const std::string& dir) {
+  std::vector<Fd> ways;
   for (const std::string& start : {dir, "self/root" + dir, std::to_string(view.host_pid) + "/root" + dir}) {
     auto opened = start[0] == '/' ? sys::open(start, O_RDONLY | O_DIRECTORY)
                                   : sys::open_at(ctx.proc_dir(), start, O_RDONLY | O_DIRECTORY);
-    if (!opened) continue;
-    const auto names = sys::list_dir_at(*opened, ".");
+    if (opened) ways.push_back(*std::move(opened));
+  }
+  return ways;
+}
+
+// Another name of the inode in the directory where its lost one was; empty when there is none.
+std::string other_name(DumpContext& ctx, const OpenFileView& view) {
+  const std::string dir = parent_of(without_deleted(view.link));
+  for (const Fd& way : ways_to(ctx, view, dir)) {
+    const auto names = sys::list_dir_at(way, ".");
     if (!names) continue;
     for (const auto& name : *names) {
-      const auto st = sys::stat_at(*opened, name, AT_SYMLINK_NOFOLLOW);
+      const auto st = sys::stat_at(way, name, AT_SYMLINK_NOFOLLOW);
       if (st && st->st_ino == view.st.st_ino && st->st_dev == view.st.st_dev)
         return dir == "/" ? "/" + name : dir + "/" + name;
     }
@@ -73,9 +83,11 @@ Result<void> dump_content(DumpContext& ctx, const OpenFileView& view, pb::Delete
   state.set_gid(view.st.st_gid);
   state.set_mtime_ns(int64_t{view.st.st_mtim.tv_sec} * 1'000'000'000 + view.st.st_mtim.tv_nsec);
   if (state.directory()) return {};
-  if (is_tmpfile(view)) {
-    state.set_home(parent_of(without_deleted(view.link)));
-    ctx.demand_file(state.home(), pb::FileDemand::DIRECTORY, 0, view.object);
+  // A file that an earlier restore made lies where no path of the unit leads (make_nameless): it has no home to go back to.
+  const std::string home = parent_of(without_deleted(view.link));
+  if (is_tmpfile(view) && !ways_to(ctx, view, home).empty()) {
+    state.set_home(home);
+    ctx.demand_file(home, pb::FileDemand::DIRECTORY, 0, view.object);
   }
   if (state.size() == 0 || ctx.inspecting()) return {};
   TRY(Fd reader, reopen(ctx.proc_dir(), view.ours, O_RDONLY));
