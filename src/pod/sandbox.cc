@@ -242,16 +242,15 @@ Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
   if (!started) return std::unexpected(started.error().in("starting the unit's init"));
   if (record.error != 0) return fail_errno(record.error, "the unit's PID and time namespaces");
   init_ = record.init;
+  // The pipe closes when the program was exec'ed; what comes out before that is why it wasn't. Without a program it closes
+  // when init has mounted the unit's /proc: a restore stops init and must not stop it before that.
   int e = 0;
-  if (program != nullptr) {
-    // The pipe closes when the program was exec'ed; what comes out before that is why it wasn't.
-    const auto n = io::read_some(error.first.get(), std::as_writable_bytes(std::span(&e, 1)));
-    if (n && *n == sizeof e) {
-      kill();
-      return fail_errno(e, "starting " + program->argv[0]);
-    }
-    main_pid_ = 2;
+  const auto n = io::read_some(error.first.get(), std::as_writable_bytes(std::span(&e, 1)));
+  if (n && *n == sizeof e) {
+    kill();
+    return fail_errno(e, "starting " + (program != nullptr ? program->argv[0] : "the unit's init"));
   }
+  if (program != nullptr) main_pid_ = 2;
   return init_;
 }
 

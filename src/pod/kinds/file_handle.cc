@@ -8,6 +8,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <ranges>
 #include <vector>
 
 #include "base/io.h"
@@ -71,7 +72,9 @@ Result<Place> by_handle(DumpContext& ctx, pid_t host_pid, std::string_view line,
   TRY(Handle handle, parse_handle(line));
   TRY(const std::string mounts, io::read_file_at(ctx.proc_dir(), std::to_string(host_pid) + "/mountinfo"));
   const std::string device = std::to_string(major(dev)) + ":" + std::to_string(minor(dev));
-  for (const std::string_view mount : split(mounts, '\n')) {
+  // From the last mount back: a unit's own directory is mounted over a view of the host, in which the same file may have
+  // another path, one that is good on this machine only.
+  for (const std::string_view mount : split(mounts, '\n') | std::views::reverse) {
     const auto words = split(mount, ' ');
     if (words.size() < 5 || words[2] != device) continue;
     const auto root = sys::open_at(ctx.proc_dir(), std::to_string(host_pid) + "/root" + unescape(words[4]),
