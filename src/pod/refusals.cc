@@ -49,7 +49,7 @@ constexpr Refusal kTable[] = {
     {"hugetlb", "memory of hugetlbfs", "its pages come from a pool that the destination may not have",
      "transparent huge pages instead (madvise(MADV_HUGEPAGE))"},
     {"inotify-events", "an inotify descriptor with unread events",
-     "the kernel takes no events back, so they would be lost", "trying again when the program has read them"},
+     "the kernel takes no events back, so they would be lost", "trying again when the program has read them", true},
     {"inotify-path", "an inotify watch whose file can't be found by any name", "the kernel tells only its file handle",
      "removing the watch, or running Godwit as root"},
     {"io-mapping", "memory that maps a device", "what lies behind it is hardware of this machine",
@@ -62,7 +62,7 @@ constexpr Refusal kTable[] = {
     {"landlock-ruleset", "an unfinished Landlock ruleset", "the rules in it can't be read",
      "closing it after landlock_restrict_self"},
     {"lease", "a file lease that is being broken", "the one who breaks it waits on this machine",
-     "trying again a little later"},
+     "trying again a little later", true},
     {"memfd-seal", "a memfd with a seal that this version doesn't know", "it can't be put on the copy for certain",
      "a newer Godwit"},
     {"memory", "a destination with too little memory", "the unit would not fit",
@@ -75,7 +75,7 @@ constexpr Refusal kTable[] = {
     {"nested-namespace", "a process in a namespace of its own inside the tree",
      "only one level of namespaces is rebuilt", "starting the program without unshare(1) or a container inside it"},
     {"netlink-unread", "a netlink socket with unread messages", "they tell of this machine's kernel",
-     "trying again a moment later"},
+     "trying again a moment later", true},
     {"no-permission", "a process that Godwit may not trace", "ptrace over it is denied",
      "running Godwit as root or as its owner"},
     {"path-descriptor", "an O_PATH descriptor of something without a path", "it can't be opened again",
@@ -134,11 +134,11 @@ constexpr Refusal kTable[] = {
      "it waits inside the kernel where signals don't reach it (state D)",
      "waiting until that operation ends (a dead network file system?)"},
     {"unix-backlog", "a connection that waits to be accepted and already holds data, or whose client is gone",
-     "the kernel lets nobody read it before it is accepted", "trying again a moment later"},
+     "the kernel lets nobody read it before it is accepted", "trying again a moment later", true},
     {"unix-error", "a UNIX packet socket with a pending error and unread packets",
-     "looking at the packets would clear the error", "trying again a moment later"},
+     "looking at the packets would clear the error", "trying again a moment later", true},
     {"unix-oob", "a UNIX socket with an out-of-band byte", "it can only be read by taking it out",
-     "trying again a moment later"},
+     "trying again a moment later", true},
     {"unix-peer-outside", "a UNIX socket connected to a program outside of the tree", "its peer would stay behind",
      "running both in one unit, or closing the connection"},
     {"unix-unreachable", "a UNIX datagram socket connected to one that has no name and isn't its pair",
@@ -150,6 +150,11 @@ constexpr Refusal kTable[] = {
 }  // namespace
 
 std::span<const Refusal> refusals() { return kTable; }
+
+bool passes(std::string_view code) {
+  const auto row = std::ranges::find(kTable, code, &Refusal::code);
+  return row != std::end(kTable) && row->passing;
+}
 
 engine::Blocker make_blocker(std::string_view code, const std::string& object, const std::string& detail) {
   const auto* row = std::ranges::find(kTable, code, &Refusal::code);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <ctime>
 #include <set>
 
 #include "base/log.h"
@@ -12,6 +13,8 @@
 
 namespace godwit::pod {
 namespace {
+
+constexpr int kLooks = 12;  // 78 ms in all
 
 class PodSource final : public engine::SourceEngine {
  public:
@@ -30,6 +33,7 @@ class PodSource final : public engine::SourceEngine {
  private:
   CaptureOptions capture_options(bool inspecting) const;
   Result<std::string> look_for_outline();
+  Result<void> stop_and_look();
   Result<void> send_space(SpaceSource& source, engine::PageSink& sink);
   void note_spaces(const pb::PodState& state);
   Result<void> require_main(std::span<const FrozenProcess> processes) const;
@@ -206,35 +210,50 @@ Result<std::string> PodSource::look_for_outline() {
   return outline;
 }
 
+// What forbids a move may be gone a moment later (an event that the program is about to read), so the unit runs on for
+// that moment and is stopped again; its memory stays tracked.
 Result<std::string> PodSource::freeze() {
   timings_.clear();
   watch_ = {};
+  for (int tries = 0;; tries++) {
+    auto captured = stop_and_look();
+    if (captured) return capture_->outline().SerializeAsString();
+    const auto passing = [](const engine::Blocker& b) { return passes(b.code); };
+    const bool again = captured.error().code == Code::kRefused && capture_ && !capture_->blockers().empty() &&
+                       std::ranges::all_of(capture_->blockers(), passing) && tries < kLooks;
+    if (!again) {
+      (void)thaw();
+      return std::unexpected(captured.error());
+    }
+    TRY_DO(frozen_->thaw());
+    frozen_.reset();
+    capture_.reset();
+    const timespec moment{0, 1'000'000L * (tries + 1)};
+    ::nanosleep(&moment, nullptr);
+  }
+}
+
+Result<void> PodSource::stop_and_look() {
   std::vector<engine::Blocker> blockers;
+  const auto listed = [](std::string text, std::span<const engine::Blocker> list) {
+    for (const auto& b : list) text += "\n  " + b.object + ": " + b.reason;
+    return text;
+  };
   auto frozen = Frozen::freeze(proc_, options_.root, {}, blockers);
   if (!frozen) {
     Error e = frozen.error();
-    for (const auto& b : blockers) e.text += "\n  " + b.object + ": " + b.reason;
+    e.text = listed(e.text, blockers);
     return std::unexpected(e);
   }
   frozen_.emplace(std::move(*frozen));
   time("stop");
-  if (auto there = require_main(frozen_->processes()); !there) {
-    (void)thaw();
-    return std::unexpected(there.error());
-  }
+  TRY_DO(require_main(frozen_->processes()));
   capture_ = std::make_unique<Capture>(proc_, frozen_->processes(), &*frozen_, capture_options(false));
-  auto captured = capture_->run();
+  TRY_DO(capture_->run());
   time("state");
-  if (captured && !capture_->blockers().empty()) {
-    std::string text = "the unit can't be moved";
-    for (const auto& b : capture_->blockers()) text += "\n  " + b.object + ": " + b.reason;
-    captured = fail(Code::kRefused, text);
-  }
-  if (!captured) {
-    (void)thaw();
-    return std::unexpected(captured.error());
-  }
-  return capture_->outline().SerializeAsString();
+  if (!capture_->blockers().empty())
+    return fail(Code::kRefused, listed("the unit can't be moved", capture_->blockers()));
+  return {};
 }
 
 Result<void> PodSource::send_space(SpaceSource& source, engine::PageSink& sink) {
