@@ -246,23 +246,33 @@ Result<WriteTracker> WriteTracker::start(const ProcFs& proc, Frozen& frozen, Fro
   return tracker;
 }
 
+WriteTracker::Chain chain_around(std::span<const MapEntry> areas, size_t index) {
+  const auto touch = [](const MapEntry& a, const MapEntry& b) {
+    return a.end == b.start && is_dumped_privately(a) && is_dumped_privately(b) && a.inode == 0 && b.inode == 0;
+  };
+  size_t first = index, last = index;
+  while (first > 0 && touch(areas[first - 1], areas[first])) first--;
+  while (last + 1 < areas.size() && touch(areas[last], areas[last + 1])) last++;
+  const uint64_t end = areas[last].end;
+  return {areas[first].start, end, last + 1 < areas.size() ? areas[last + 1].start : end};
+}
+
 bool WriteTracker::is_tracked(const MapEntry& area) const {
   const auto next = tracked_.upper_bound(area.start);
   return next != tracked_.begin() && area.end <= std::prev(next)->second;
 }
 
-// The program runs on, so the area may have grown since its maps were read, and a registration that ends inside of it would
-// split it: so all up to the next area is registered, where an area can grow without a mapping of its own. What else came
-// there meanwhile is registered, too, and never protected. Where that can't be registered, the area alone is.
-bool WriteTracker::start_tracking(const MapEntry& area, uint64_t room) {
-  for (const uint64_t end : {std::max(room, area.end), area.end}) {
-    uffdio_register registration{{area.start, end - area.start}, UFFDIO_REGISTER_MODE_WP, 0};
-    if (::ioctl(uffd_.get(), UFFDIO_REGISTER, &registration) == 0) break;
-    if (end == area.end) return false;
+// What came into the chain's room meanwhile is registered, too, and never protected. Where the chain can't be registered, the
+// area alone is.
+bool WriteTracker::start_tracking(const MapEntry& area, const Chain& chain) {
+  for (const auto& [start, end, room] : {chain, Chain{area.start, area.end, area.end}}) {
+    uffdio_register registration{{start, room - start}, UFFDIO_REGISTER_MODE_WP, 0};
+    if (::ioctl(uffd_.get(), UFFDIO_REGISTER, &registration) < 0) continue;
+    std::erase_if(tracked_, [from = start, to = end](const auto& t) { return t.first < to && from < t.second; });
+    tracked_[start] = end;
+    return true;
   }
-  std::erase_if(tracked_, [&](const auto& t) { return t.first < area.end && area.start < t.second; });
-  tracked_[area.start] = area.end;
-  return true;
+  return false;
 }
 
 // Pages with content that were written since they were protected; a page that came into being since then isn't protected,
@@ -277,11 +287,10 @@ Result<void> WriteTracker::scan_tracked(const MapEntry& area, bool protect, std:
                       [&](const abi::PageRegion& r) { append(out, space_, r.start, r.end); });
 }
 
-Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const Whole> wholes, ScanResult& out) {
+Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const Chain> chains, ScanResult& out) {
   std::vector<PageRun> pages;
   for (size_t i = 0; i < areas.size(); i++) {
     const MapEntry& area = areas[i];
-    const auto& [whole, room] = wholes[i];
     if (!is_dumped_privately(area)) continue;
     if (area.inode != 0 && !is_tracked(area)) {
       std::vector<PageRun> changed;
@@ -290,10 +299,11 @@ Result<void> WriteTracker::scan(std::span<const MapEntry> areas, std::span<const
       for (const auto& run : changed) bytes += run.length;
       if (bytes < kLargeFileAreaBytes) continue;
     }
-    if (!is_tracked(whole) && !start_tracking(whole, room)) continue;  // sent while frozen
+    if (!is_tracked(area) && !start_tracking(area, chains[i])) continue;  // sent while frozen
     auto scanned = scan_tracked(area, true, pages);
     // CHECK_WPASYNC met a part that isn't registered (re-mapped since): register it again; all of it counts as written.
-    if (!scanned && scanned.error().errnum == EPERM && start_tracking(whole, room)) scanned = scan_tracked(area, true, pages);
+    if (!scanned && scanned.error().errnum == EPERM && start_tracking(area, chains[i]))
+      scanned = scan_tracked(area, true, pages);
     if (!scanned && scanned.error().errnum == ESRCH) return fail(Code::kGone, "its memory was replaced");
     if (!scanned && scanned.error().errnum != EPERM) return std::unexpected(scanned.error());
   }

@@ -82,15 +82,14 @@ class WriteTracker {
   /// In a frozen process: makes the userfaultfd there.
   static Result<WriteTracker> start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space);
 
-  struct Whole {
-    MapEntry area;
-    uint64_t room = 0;  ///< where the next area begins: up to there this one can grow
+  /// Areas that touch each other, and where the next one begins: up to there the last of them can grow.
+  struct Chain {
+    uint64_t start = 0, end = 0, room = 0;
   };
   /// Running: what was written since the last scan; protects it again. New areas are registered and sent whole.
-  /// `areas` may be parts of areas; wholes[i] is the area that areas[i] lies in: registered is always the whole, since a
-  /// registration of a part would split it, and mremap(2) fails on what lies in two areas.
+  /// `areas` may be parts of areas; chains[i] is what is registered for areas[i], see chain_around().
   /// Code::kGone: the process ended or replaced its memory by execve(2).
-  Result<void> scan(std::span<const MapEntry> areas, std::span<const Whole> wholes, ScanResult& out);
+  Result<void> scan(std::span<const MapEntry> areas, std::span<const Chain> chains, ScanResult& out);
   /// Frozen: all that is still missing at the destination.
   Result<void> last_scan(std::span<const MapEntry> areas, ScanResult& out);
 
@@ -98,13 +97,18 @@ class WriteTracker {
   WriteTracker() = default;
   Result<void> scan_tracked(const MapEntry& area, bool protect, std::vector<PageRun>& out);
   bool is_tracked(const MapEntry& area) const;
-  bool start_tracking(const MapEntry& area, uint64_t room);
+  bool start_tracking(const MapEntry& area, const Chain& chain);
   SpaceId space_ = 0;
   Fd uffd_;
   Fd pagemap_;
   std::map<uint64_t, uint64_t> tracked_;  ///< start → end of what is registered
   PageSet sent_;
 };
+
+/// What write tracking registers for areas[index] (of a running process): all anonymous areas that touch each other, and
+/// the room behind them. A registration makes an area unlike its neighbours, so one that covers only a part of what the
+/// program mapped in one call keeps the kernel from joining it again after an mprotect(2), and mremap(2) fails on two areas.
+WriteTracker::Chain chain_around(std::span<const MapEntry> areas, size_t index);
 
 /// Areas whose private pages travel.
 bool is_dumped_privately(const MapEntry& area);

@@ -193,6 +193,8 @@ Result<ProcStat> parse_stat(std::string_view text) {
   s.state = f[3][0];
   s.terminal = number<unsigned>(f[7]);
   s.ppid = number<pid_t>(f[4]);
+  constexpr uint64_t kExiting = 4;  // PF_EXITING, include/linux/sched.h
+  s.exiting = (u(9) & kExiting) != 0;
   s.start_time = u(22);
   s.start_code = u(26);
   s.end_code = u(27);
@@ -276,7 +278,8 @@ Result<std::vector<pid_t>> ProcFs::children(pid_t pid) const {
       if (text.error().code == Code::kGone) continue;
       return std::unexpected(text.error());
     }
-    const auto some = numbers<pid_t>(*text);
+    auto some = numbers<pid_t>(*text);
+    std::erase(some, 0);  // one that was just waited for has no number any more
     all.insert(all.end(), some.begin(), some.end());
   }
   std::ranges::sort(all);

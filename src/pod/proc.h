@@ -37,6 +37,7 @@ struct ProcStatus {
 /// /proc/PID/stat, the fields we use (proc_pid_stat(5)).
 struct ProcStat {
   char state = '?';
+  bool exiting = false;  ///< on its way out: it may have no memory and no descriptors any more
   pid_t ppid = 0;
   unsigned terminal = 0;  ///< tty_nr: the controlling terminal's device, 0 if none
   std::string comm;

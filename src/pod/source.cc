@@ -164,21 +164,20 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
     const bool same =
         std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
     changed = changed || !same;
-    std::vector<MapEntry> both;  // what is announced of each area …
-    std::vector<WriteTracker::Whole> wholes;  // … and the area
+    std::vector<MapEntry> both;               // what is announced of each area …
+    std::vector<WriteTracker::Chain> chains;  // … and what is to be tracked with it
     for (size_t i = 0; i < now->size(); i++) {
       const auto& area = (*now)[i];
-      const uint64_t room = i + 1 < now->size() ? (*now)[i + 1].start : area.end;
       for (const auto& old : before) {
         if (old.end <= area.start || area.end <= old.start || !is_dumped_privately(old)) continue;
         MapEntry piece = area;
         piece.start = std::max(area.start, old.start);
         piece.end = std::min(area.end, old.end);
         both.push_back(std::move(piece));
-        wholes.push_back({area, room});
+        chains.push_back(chain_around(*now, i));
       }
     }
-    auto scanned = tracker.scan(both, wholes, found);
+    auto scanned = tracker.scan(both, chains, found);
     if (!scanned) {
       if (scanned.error().code != Code::kGone) return std::unexpected(scanned.error());
       broken_.insert(pid);

@@ -175,8 +175,11 @@ class Run:
         directory.mkdir(exist_ok=True)
         self.subject.prepare(directory)
         with open(output, "ab") as out:
+            command = self.subject.command(self.options, plain)
+            if plain and os.geteuid() == 0:  # undisturbed by another test's names and ports
+                command = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
             self.process = subprocess.Popen(
-                self.subject.command(self.options, plain),
+                command,
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -239,13 +242,13 @@ def said(done):
 
 
 def enter_namespaces():
-    """This process becomes init of a fresh PID, mount and IPC namespace (through a fork): PIDs are free again after a
-    kill, and nothing that the test leaves behind outlives it."""
+    """This process becomes init of a fresh PID, mount, IPC and network namespace (through a fork): PIDs are free again after
+    a kill, nothing that the test leaves behind outlives it, and two tests don't meet in their names and ports."""
     if os.geteuid() != 0:
         raise Skip("needs root")
-    clone_newns, clone_newipc, clone_newpid = 0x00020000, 0x08000000, 0x20000000
+    clone_newns, clone_newipc, clone_newpid, clone_newnet = 0x00020000, 0x08000000, 0x20000000, 0x40000000
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(clone_newns | clone_newipc | clone_newpid) != 0:
+    if libc.unshare(clone_newns | clone_newipc | clone_newpid | clone_newnet) != 0:
         raise Skip("needs namespaces: " + os.strerror(ctypes.get_errno()))
     child = os.fork()
     if child != 0:
@@ -256,6 +259,7 @@ def enter_namespaces():
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def others_alive():
@@ -496,7 +500,7 @@ def grid_modes(run, mode):
                 raise Failure(f"move {' -> '.join(places)}: exit {done.returncode}\n{said(done)}\noutput:\n{output()[-2000:].decode()}")
         done = on_grid("wait", unit, ok=range(0, 256))
         if done.returncode != 0:
-            raise Failure(f"the unit ended with {done.returncode} after {' -> '.join(places)}:\n{output()[-2000:].decode()}")
+            raise Failure(f"the unit ended with {done.returncode} ({said(done)}) after {' -> '.join(places)}:\n{output()[-2000:].decode()}")
         run.compare(output(), what=f"the output after {' -> '.join(places)}")
         unit = None
     finally:

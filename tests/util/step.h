@@ -116,11 +116,13 @@ inline int number_from(const char* name, int otherwise) {
   return text && *text ? atoi(text) : otherwise;
 }
 
+// Read before main(): a static inside of a function has a guard, and a child that is forked while another thread holds it
+// would wait for ever.
+inline const int steps_wanted = number_from("CR_STEPS", 20);
+inline const int pace_ms = number_from("CR_PACE_MS", 1);
+
 /// How many rounds to go: CR_STEPS.
-inline int steps() {
-  static int value = number_from("CR_STEPS", 20);
-  return value;
-}
+inline int steps() { return steps_wanted; }
 
 inline void sleep_ms(int ms) {
   timespec left = {ms / 1000, ms % 1000 * 1000000L};
@@ -130,7 +132,7 @@ inline void sleep_ms(int ms) {
 
 /// A checkpoint may come here. Takes CR_PACE_MS milliseconds, in turn asleep and at work.
 inline void step() {
-  static int pace = number_from("CR_PACE_MS", 1);
+  const int pace = pace_ms;
   round_number++;
   if (pace <= 0) return;
   if (round_number % 2 == 0) {

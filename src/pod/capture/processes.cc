@@ -178,7 +178,7 @@ Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) 
     p.pid = status->ns_pid.back();
     p.host_parent = stat->ppid;
     p.comm = stat->comm;
-    p.zombie = stat->state == 'Z';
+    p.zombie = stat->state == 'Z' || stat->exiting;
     list.push_back(std::move(p));
     if (auto children = proc.children(pid)) todo.insert(todo.end(), children->begin(), children->end());
   }
@@ -306,8 +306,8 @@ Result<void> Capture::capture_tree() {
   // The clocks: of a process of the tree that isn't its init (init may have been made before the time namespace counted).
   TRY(*state_.mutable_host(), host_facts(proc_, processes_.back().host_pid));
   TRY_DO(check_namespaces());
-  bool shared_with_sibling = false;
   for (auto& process : processes_) {
+    bool shared_with_sibling = false;
     auto status = proc_.status(process.host_pid);
     auto stat = proc_.stat(process.host_pid);
     if (!status || !stat) {
