@@ -100,7 +100,8 @@ void Keeper::set_phase(k::Phase phase) {
 Result<void> Keeper::begin(std::initializer_list<k::Phase> from, k::Phase to) {
   const std::scoped_lock lock(mutex_);
   if (std::ranges::find(from, phase_) == from.end()) {
-    return fail(Code::kRefused, "the keeper is in phase " + k::Phase_Name(phase_));
+    return fail(Code::kRefused,
+                phase_ == k::ENDED ? "the unit has ended" : "the keeper is in phase " + k::Phase_Name(phase_));
   }
   phase_ = to;
   return {};

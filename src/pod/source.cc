@@ -164,7 +164,7 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
     const bool same =
         std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
     changed = changed || !same;
-    std::vector<MapEntry> both;               // what is announced of each area …
+    std::vector<MapEntry> both;  // what is announced of each area …
     std::vector<WriteTracker::Chain> chains;  // … and what is to be tracked with it
     for (size_t i = 0; i < now->size(); i++) {
       const auto& area = (*now)[i];
@@ -313,6 +313,7 @@ Result<void> PodSource::discard() {
 }  // namespace
 
 Result<std::unique_ptr<engine::SourceEngine>> make_source(SourceOptions options) {
+  if (options.root <= 0) return fail(Code::kGone, "the unit has ended");
   if (!options.proc.valid()) {
     TRY(auto proc, ProcFs::open());
     return std::make_unique<PodSource>(std::move(proc), std::move(options));

@@ -19,6 +19,7 @@
 #include "pod/kernel_abi.h"
 #include "pod/kinds/sysv.h"
 #include "pod/memory.h"
+#include "pod/restore/area_flags.h"
 #include "pod/restore/restorer.h"
 #include "pod/vdso.h"
 
@@ -27,11 +28,6 @@ namespace {
 
 using Range = std::pair<uint64_t, uint64_t>;
 constexpr uint64_t kPage = 4096;
-
-bool has_flag(const pb::Area& area, std::string_view flag) {
-  const std::string padded = " " + area.vm_flags() + " ";
-  return padded.find(" " + std::string(flag) + " ") != std::string::npos;
-}
 
 // Shared mappings of files: the file may come, or be replaced by its last version, as late as the freeze, and a mapping
 // would stay with the old one. No page of theirs travels as memory, so nothing has to be there before.
@@ -62,12 +58,6 @@ pb::Area piece_of(const pb::Area& area, uint64_t start, uint64_t end) {
   piece.set_start(start);
   piece.set_end(end);
   return piece;
-}
-
-// Memory that was writable, was written, and then protected stays accounted for (VM_ACCOUNT); the kernel drops the account
-// of what is protected before it was written (mprotect_fixup). So such areas are protected in finish_areas().
-bool keeps_account(const pb::Area& area) {
-  return !area.shared() && has_flag(area, "ac") && (area.prot() & PROT_WRITE) == 0;
 }
 
 int mmap_flags(const pb::Area& area) {
@@ -256,12 +246,13 @@ Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, st
       fd = number.at(ours);
     }
     const uint64_t length = piece.end() - piece.start();
-    const uint32_t first_prot = piece.prot() | (keeps_account(piece) ? PROT_WRITE : 0);
-    batch.must("mapping", SYS_mmap, piece.start(), length, first_prot, mmap_flags(piece), fd, piece.offset());
+    batch.must("mapping", SYS_mmap, piece.start(), length, first_protection(piece), mmap_flags(piece), fd,
+               piece.offset());
     for (const auto& advice : kAdvice) {
       if (has_flag(piece, advice.flag)) batch.add(SYS_madvise, piece.start(), length, advice.advice);
     }
   }
+  found_families(blank, batch, pieces, unmap);
   if (!fds.empty()) batch.must("closing mapped files", SYS_close_range, 0, fds.size() - 1, 0);
   return blank.remote->run(blank.leader(), batch);
 }
@@ -323,36 +314,6 @@ Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) 
   if (!map.empty() || !unmap.empty()) TRY_DO(map_pieces(blank, std::move(map), std::move(unmap), space));
   if (!protect.empty()) TRY_DO(blank.remote->run(blank.leader(), protect));
   blank.areas = std::move(wanted);
-  return {};
-}
-
-// Pieces of one area that were built at different times may be two areas here (memory that was written in both before they
-// met has two anon_vmas, which the kernel doesn't merge), and mremap(2) refuses what lies in two. Such an area is made
-// again as one, with its pages.
-Result<void> Restorer::join_pieces(Blank& blank, const pb::AddressSpace& space) {
-  TRY(const auto maps, proc_.maps(blank.host_pid));
-  for (const auto& area : space.areas()) {
-    if (area.backing() != pb::Area::ANON || !is_mapped_early(area)) continue;
-    const auto first = std::ranges::find_if(maps, [&](const MapEntry& m) { return m.start == area.start(); });
-    if (first == maps.end() || first->end >= area.end()) continue;
-    TRY(const Fd pagemap, proc_.open(blank.host_pid, "pagemap", O_RDONLY));
-    MapEntry whole;
-    whole.start = area.start();
-    whole.end = area.end();
-    std::vector<PageRun> runs;
-    TRY_DO(scan_area(pagemap, space.id(), whole, false, runs));
-    std::vector<std::byte> content;
-    for (const auto& run : runs) {
-      content.resize(content.size() + run.length);
-      TRY_DO(read_memory(proc_, blank.host_pid, run.address, std::span(content).last(run.length)));
-    }
-    TRY_DO(map_pieces(blank, {area}, {{area.start(), area.end()}}, space));
-    size_t at = 0;
-    for (const auto& run : runs) {
-      TRY_DO(write_memory(proc_, blank.host_pid, run.address, std::span(content).subspan(at, run.length)));
-      at += run.length;
-    }
-  }
   return {};
 }
 

@@ -166,7 +166,7 @@ Result<void> Restorer::set_timers(Blank& blank, const pb::Process& process) {
 Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process) {
   const auto* space = space_of(process.pid());
   if (space == nullptr) return fail(Code::kCorrupt, "a process without memory");
-  TRY_DO(join_pieces(blank, *space));
+  TRY_DO(join_families(blank, *space));
   TRY_DO(map_held_files(blank, *space));
   TRY_DO(set_memory_fields(blank, *space));
   std::byte* scratch = blank.remote->local_scratch();

@@ -66,6 +66,17 @@ struct RestoreOptions {
   bool assume_foreign_vdso = false;  ///< tests only
 };
 
+/// Which pieces of anonymous memory have one anon_vma; see families.cc.
+struct Families {
+  struct Piece {
+    uint64_t end = 0;
+    uint32_t family = 0;
+    std::string vm_flags;
+  };
+  std::map<uint64_t, Piece> pieces;  ///< by start
+  uint32_t last = 0;
+};
+
 class Restorer final : public RestoreContext, public engine::PageWriter {
  public:
   Restorer(const ProcFs& proc, RestoreOptions options);
@@ -115,6 +126,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
     bool is_init = false;
     SpaceId space = 0;
     std::vector<pb::Area> areas;  ///< built so far
+    Families families;
     std::vector<Tracee> threads;  ///< the leader first
     std::unique_ptr<Remote> remote;
     Tracee& leader() { return threads.front(); }
@@ -143,7 +155,6 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   // areas.cc
   Result<void> build_shared_objects(const pb::Outline& outline);
   Result<void> build_space(Blank& blank, const pb::AddressSpace& space);
-  Result<void> join_pieces(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_held_files(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap,
                           const pb::AddressSpace& space);
@@ -152,6 +163,11 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   void attach_segments(Batch& batch, std::span<const pb::Area> pieces) const;
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
+  // families.cc
+  static void found_families(Blank& blank, Batch& batch, std::span<const pb::Area> pieces,
+                             std::span<const std::pair<uint64_t, uint64_t>> unmapped);
+  Result<void> join_families(Blank& blank, const pb::AddressSpace& space);
+  Result<void> build_as_one(Blank& blank, const std::vector<pb::Area>& chain, const pb::AddressSpace& space);
   // files.cc
   Result<void> restore_files();
   Result<void> restore_file(const pb::OpenFile& file);
