@@ -188,6 +188,16 @@ Result<Remote*> Frozen::remote(FrozenProcess& process) {
   return process.remote.get();
 }
 
+// A freeze that was given up (a thread that didn't stop in time) leaves threads that were stopped and not looked at yet: their
+// calls were interrupted all the same, and must not show it.
+Result<void> Frozen::settle(const FrozenProcess& process, Tracee& thread) {
+  if (thread.is_held()) return {};
+  TRY_DO(thread.hold());
+  TRY(const auto status, proc_->status(process.host_pid, thread.tid()));
+  thread.hide_interruption(status.sig_pending | status.shared_pending);
+  return {};
+}
+
 Result<void> Frozen::thaw() {
   if (std::exchange(released_, true)) return {};
   Result<void> first;
@@ -204,7 +214,8 @@ Result<void> Frozen::thaw() {
       for (auto& thread : process.threads) {
         if (!thread.seized() || thread.stopped() != stopped) continue;
         Result<void> r = stopped ? Result<void>{} : thread.wait_for_stop(5000);
-        if (r) r = thread.release();
+        if (r) r = settle(process, thread);
+        if (r || r.error().code != Code::kGone) r = thread.release();
         if (!r && r.error().code != Code::kGone && first) first = r;
       }
     }

@@ -70,6 +70,7 @@ class Frozen {
   Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
                              std::vector<engine::Blocker>& blockers);
   Result<void> finish_process(FrozenProcess& process);
+  Result<void> settle(const FrozenProcess& process, Tracee& thread);
   const ProcFs* proc_;
   std::vector<FrozenProcess> processes_;
   bool released_ = false;

@@ -42,6 +42,16 @@ constexpr unsigned char kCode[] = {
     0xcc,  // int3
 };
 
+// Uses the AMX tiles once: rbx = a tile configuration. By hand, for the assembler in use may not know them.
+constexpr size_t kTilesEntry = 128;
+constexpr unsigned char kTilesCode[] = {
+    0xc4, 0xe2, 0x78, 0x49, 0x03,  // ldtilecfg [rbx]
+    0xc4, 0xe2, 0x7b, 0x49, 0xc0,  // tilezero tmm0
+    0xc4, 0xe2, 0x78, 0x49, 0xc0,  // tilerelease
+    0xcc,                          // int3
+};
+static_assert(sizeof kCode <= kTilesEntry);
+
 std::string pid_name(pid_t pid) { return "pid " + std::to_string(pid); }
 
 // Registers for a call: orig_rax = -1 keeps the kernel from restarting whatever call the thread was interrupted in.
@@ -101,6 +111,21 @@ Result<void> write_memory(const ProcFs& proc, pid_t pid, uint64_t address, std::
   return {};
 }
 
+Result<void> Remote::use_tiles(const Tracee& thread) {
+  struct {
+    uint8_t palette = 1, start_row = 0, reserved[14]{};
+    uint16_t columns[16] = {64};
+    uint8_t rows[16] = {16};
+  } const configuration;  // Intel SDM vol. 2, LDTILECFG
+  static_assert(sizeof configuration == 64);
+  TRY_DO(write_scratch(0, std::as_bytes(std::span(&configuration, 1))));
+  auto regs = call_regs(thread, raw(base_) + kTilesEntry);
+  regs.rbx = raw(scratch());
+  TRY_DO(thread.set_regs(regs));
+  TRY(const int status, thread.cont_and_wait(PTRACE_CONT));
+  return expect_trap(thread, status);
+}
+
 Result<SharedTrampoline> SharedTrampoline::map(std::span<const MapEntry> avoid) {
   // The places where nothing usually lies: above a non-PIE program's heap, below the PIE and mmap regions.
   for (uint64_t candidate = 0x1000'0000'0000; candidate < 0x5000'0000'0000; candidate += 0x0010'0000'0000) {
@@ -111,6 +136,7 @@ Result<SharedTrampoline> SharedTrampoline::map(std::span<const MapEntry> avoid) 
                      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (p == MAP_FAILED) continue;
     std::memcpy(p, kCode, sizeof kCode);
+    std::memcpy(static_cast<std::byte*>(p) + kTilesEntry, kTilesCode, sizeof kTilesCode);
     return SharedTrampoline(static_cast<std::byte*>(p));
   }
   return fail(Code::kFailed, "no free address for the trampoline");

@@ -138,6 +138,9 @@ class Remote {
   /// Runs one call up to its end like run(), but lets the caller see clone events: gives the wait status of the first stop.
   Result<int> start_single(const Tracee& thread, long number, std::span<const uint64_t> arguments);
 
+  /// For inherited trampolines: lets the thread use an AMX tile, and release it.
+  Result<void> use_tiles(const Tracee& thread);
+
   /// Takes the trampoline out again (install() only). Also done by nobody: a process that is to die keeps it.
   Result<void> remove(const Tracee& leader);
 

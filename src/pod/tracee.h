@@ -35,6 +35,7 @@ class Tracee {
   bool seized() const { return seized_; }
   /// False between seize() and the stop that wait_for_stop() waits for: nothing can be asked of it, nor can it be let go.
   bool stopped() const { return stopped_; }
+  bool is_held() const { return held_ready_; }
 
   /// PTRACE_SEIZE and PTRACE_INTERRUPT; doesn't wait.
   Result<void> seize(unsigned long options);

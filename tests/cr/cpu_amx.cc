@@ -52,7 +52,7 @@ int main() {
     CHECK(permission >> kTileData & 1);
     uint64_t other;
     pthread_t helper = thread(in_thread, &other);
-    uint64_t own = churn(i, 20000);
+    uint64_t own = churn(i, 500000);  // long, so that a stop meets tiles in use
     pthread_join(helper, nullptr);
     note("round %d: %016llx %016llx", i, static_cast<unsigned long long>(own), static_cast<unsigned long long>(other));
     step();

@@ -188,6 +188,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   // threads.cc
   Result<void> clone_threads(Blank& blank, const pb::Process& process);
   Result<void> restore_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> set_xstate(Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> set_credentials(Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> set_seccomp(Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> arm_restart(Blank& blank, Tracee& tracee, const pb::Thread& thread);

@@ -92,7 +92,21 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
   TRY_DO(blank.remote->run(tracee, batch));
   if (batch.result(sched) < 0 && s.policy() != 0)
     log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), s.policy(), batch.result(sched));
-  return {};
+  return set_xstate(blank, tracee, thread);
+}
+
+// Before the commit, so that a state which this CPU or kernel doesn't take is found in time; system calls leave it alone. The
+// kernel makes room for a thread's AMX tiles only when it uses them the first time (XFD, arch/x86/kernel/fpu/xstate.c), and
+// PTRACE_SETREGSET doesn't count as a use.
+Result<void> Restorer::set_xstate(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+  constexpr size_t kHeader = 512;  // XSAVE header: XSTATE_BV, Intel SDM vol. 1, 13.4.2
+  constexpr uint64_t kTileData = 1ull << 18;
+  std::vector<std::byte> xstate(thread.xstate().size());
+  std::memcpy(xstate.data(), thread.xstate().data(), xstate.size());
+  uint64_t present = 0;
+  if (xstate.size() >= kHeader + sizeof present) std::memcpy(&present, xstate.data() + kHeader, sizeof present);
+  if ((present & kTileData) != 0) TRY_IN("AMX tiles", blank.remote->use_tiles(tracee));
+  return tracee.set_xstate(xstate);
 }
 
 // credentials(7), capabilities(7). User ids are changed with SECBIT_NO_SETUID_FIXUP, so that capabilities stay until they
@@ -198,9 +212,6 @@ Result<void> Restorer::finish_thread(Blank& blank, Tracee& tracee, const pb::Thr
     TRY_DO(blank.remote->call(tracee, SYS_rseq, thread.rseq().address(), thread.rseq().size(), thread.rseq().flags(),
                               thread.rseq().signature()));
   }
-  std::vector<std::byte> xstate(thread.xstate().size());
-  std::memcpy(xstate.data(), thread.xstate().data(), xstate.size());
-  TRY_DO(tracee.set_xstate(xstate));
   tracee.set_saved(regs, thread.blocked());
   TRY_DO(arm_restart(blank, tracee, thread));
   if (thread.has_rseq() && thread.rseq().critical_section() != 0) {
