@@ -4,6 +4,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 namespace godwit {
 namespace {
 
@@ -83,6 +86,19 @@ TEST(Fault, acts_at_the_named_pass_only) {
   EXPECT_TRUE(fault::pass("source.frozen"));
   EXPECT_TRUE(fault::pass("source.captured"));
   ASSERT_TRUE(fault::arm(""));
+}
+
+TEST(Fault, a_stall_ends_with_the_next_arming_and_is_no_failure) {
+  ASSERT_TRUE(fault::arm("source.frozen:stall"));
+  std::atomic<bool> through = false;
+  std::thread stalled([&] {
+    EXPECT_TRUE(fault::pass("source.frozen"));
+    through = true;
+  });
+  EXPECT_FALSE(through);
+  ASSERT_TRUE(fault::arm(""));
+  stalled.join();
+  EXPECT_TRUE(through);
 }
 
 TEST(Fault, unknown_points_are_refused) {

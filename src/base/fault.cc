@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "base/log.h"
+
 namespace godwit::fault {
 namespace {
 
@@ -23,6 +25,9 @@ struct Armed {
 std::mutex mutex;
 std::vector<Armed> armed;           // guarded by mutex
 std::atomic<bool> anything_armed{false};
+std::atomic<int> releases{0};  // counts what ends a stall: an arming, a SIGCONT
+
+constexpr timespec kLook{0, 2'000'000};
 
 Result<Armed> parse(std::string_view item) {
   const size_t colon = item.find(':');
@@ -50,6 +55,16 @@ Result<Armed> parse(std::string_view item) {
   return a;
 }
 
+void count_release(int) { releases++; }
+
+// SIGCONT releases a stall. Only where one is armed: else the signal keeps its default.
+void listen_for_release() {
+  struct sigaction action{};
+  action.sa_handler = count_release;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGCONT, &action, nullptr);
+}
+
 // The environment is read once, at start-up, before any thread exists.
 const bool kFromEnvironment = [] {
   if (const char* spec = std::getenv("GODWIT_FAULT")) (void)arm(spec);
@@ -66,7 +81,9 @@ Result<void> arm(std::string_view spec) {
     list.push_back(std::move(one));
     spec.remove_prefix(std::min(comma + 1, spec.size()));
   }
+  if (std::ranges::any_of(list, [](const Armed& a) { return a.action == Action::kStall; })) listen_for_release();
   const std::scoped_lock lock(mutex);
+  releases++;
   armed = std::move(list);
   anything_armed = !armed.empty();
   return {};
@@ -83,11 +100,18 @@ Result<void> pass(std::string_view point) {
   }
   switch (action) {
     case Action::kKill:
+      log::warn("fault point {}: kill", point);
       ::kill(::getpid(), SIGKILL);
       ::pause();
       break;
-    case Action::kStall: ::pause(); break;
-    case Action::kFail: break;
+    case Action::kStall: {
+      const int before = releases;
+      log::warn("fault point {}: stall", point);
+      while (releases == before) ::nanosleep(&kLook, nullptr);
+      log::warn("fault point {}: goes on", point);
+      return {};
+    }
+    case Action::kFail: log::warn("fault point {}: fail", point); break;
   }
   return fail(Code::kFailed, "fault point " + std::string(point) + " was armed to fail");
 }

@@ -3,9 +3,10 @@
 // Each step of the migration protocol has one, named `<side>.<step>`. The environment variable GODWIT_FAULT arms them:
 //     GODWIT_FAULT=source.frozen:kill            SIGKILL this process there
 //     GODWIT_FAULT=destination.restored:fail     return an error there
-//     GODWIT_FAULT=source.transfer:stall         stop there until a SIGKILL or SIGCONT-like release: waits for `release_file`
+//     GODWIT_FAULT=source.captured:stall         stop there until a SIGCONT or the next arming, then go on as if nothing was
 //     GODWIT_FAULT=a:fail,b:kill@2               several; `@n` is the n-th time the point is passed
-// A running daemon is armed by its control call (fault::arm), used by the tests only.
+// A running daemon is armed by its control call (fault::arm), used by the tests only. What an armed point does is in the
+// log first, as `fault point NAME: ACTION`, so that a test knows when a process stands there; after a stall `NAME: goes on`.
 #pragma once
 
 #include <string>
