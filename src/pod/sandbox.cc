@@ -122,6 +122,9 @@ bool write_offsets(const std::string& lines) {
 [[noreturn]] void run_init(int exits, int keep_fd, const Sandbox::Program* program, ProgramVectors& vectors,
                            int error_pipe) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // A keeper that died before that line sends no signal. It alone has the other end of the pipe.
+  pollfd keeper{exits, 0, 0};
+  if (::poll(&keeper, 1, 0) > 0 && (keeper.revents & POLLERR) != 0) ::_exit(1);
   ::prctl(PR_SET_NAME, "godwit-init");
   ::setsid();
   sigset_t all;
@@ -220,6 +223,7 @@ Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
   const pid_t helper = ::fork();
   if (helper < 0) return fail_errno(errno, "fork of the unit's init");
   if (helper == 0) {
+    exits.first.reset();  // run_init() sees by this pipe whether the keeper lives
     StartRecord record{};
     if (::unshare(flags) < 0 || !write_offsets(offsets)) {
       record.error = errno;
