@@ -296,7 +296,11 @@ std::optional<DE> Incoming::Impl::wait() {
       if (state_ != D::kAsking) note(event->error);
       return DE::kFailed;
     case Event::Kind::kLinkLost:
-      // A stream's own failure (corrupt bytes) comes this way too; stream 0 may still carry the Aborted.
+      // What came over a stream may have failed here, not the stream: stream 0 still carries the Aborted.
+      if (event->error.code != Code::kPeer && (state_ == D::kChecking || state_ == D::kReceiving)) {
+        note(event->error);
+        return DE::kFailed;
+      }
       if (event->error.code != Code::kCorrupt) link_lost_ = true;
       if (state_ == D::kChecking || state_ == D::kReceiving) note(event->error.in("link to " + plan_.peer));
       return DE::kLinkLost;

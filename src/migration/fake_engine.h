@@ -203,6 +203,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
   }
   engine::PageWriter& writer() override { return *this; }
   Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override {
+    if (write_limit > 0 && --write_limit == 0) return fail(Code::kFailed, "no memory left");
     for (const auto& r : runs) {
       if (auto ok = check(r); !ok) return ok;
       std::memcpy(spaces_[r.space].data() + r.address, data.data(), r.length);
@@ -231,6 +232,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
     flags_.destination_runs = flags_.destination_copy = 0;
     return {};
   }
+  std::atomic<int> write_limit{0};  ///< the n-th write fails; 0: none does
   std::vector<engine::Blocker> blockers;
 
  private:

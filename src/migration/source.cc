@@ -24,6 +24,8 @@ using stream::Control;
 namespace {
 constexpr int kInspections = 10;
 constexpr Nanos kInspectAgain = std::chrono::milliseconds(5);
+constexpr Nanos kReason = std::chrono::seconds(2);
+constexpr Nanos kReasonFrozen = std::chrono::milliseconds(300);
 }  // namespace
 
 class Outgoing::Impl {
@@ -64,6 +66,9 @@ class Outgoing::Impl {
   Result<Control> expect(Control::BodyCase kind, Nanos patience);
   /// What an event that isn't a reply means; nothing when it has no meaning here.
   std::optional<SE> meaning(Event& event);
+  /// A stream that broke under what was being sent: why the destination gave up comes on stream 0, after it has removed
+  /// all. Waits a moment for that; what it says counts in the place of `error`.
+  void hear_reason(const Error& error);
   void note(Error error) {
     if (!outcome_.error) outcome_.error = std::move(error);
   }
@@ -135,6 +140,7 @@ void Outgoing::Impl::handle(SE event) {
 std::optional<SE> Outgoing::Impl::perform(SA action) {
   const auto done = [&](Result<void> r, std::optional<SE> good) -> std::optional<SE> {
     if (r) return good;
+    if (action == SA::kPrecopy || action == SA::kCapture) hear_reason(r.error());
     note(std::move(r).error());
     return std::exchange(why_, SE::kFailed);
   };
@@ -211,6 +217,18 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
   hang_up();
   link_lost_ = true;
   return SE::kLinkLost;
+}
+
+void Outgoing::Impl::hear_reason(const Error& error) {
+  if (error.code != Code::kPeer || why_ != SE::kFailed) return;
+  const Nanos deadline = monotonic_now() + (frozen_ ? kReasonFrozen : kReason);
+  while (auto event = mailbox_.take(std::max(deadline - monotonic_now(), Nanos(0)))) {
+    const bool aborted = event->kind == Event::Kind::kMessage && event->message->has_aborted();
+    if (!aborted && event->kind != Event::Kind::kLinkLost) continue;
+    if (!aborted) note(error);  // it says the same from the other end
+    why_ = meaning(*event).value_or(SE::kFailed);
+    return;
+  }
 }
 
 Result<Control> Outgoing::Impl::expect(Control::BodyCase kind, Nanos patience) {

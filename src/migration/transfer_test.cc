@@ -116,6 +116,17 @@ TEST(Transfer, a_refusal_names_every_blocker_and_the_unit_never_noticed) {
   EXPECT_EQ(m.flags.destination_copy, 0);
 }
 
+// Its streams break first; why it gave up comes on stream 0, when all was removed.
+TEST(Transfer, a_destination_that_gives_up_while_memory_comes_is_quoted) {
+  Move m(fresh_seed(), {20000, 20}, 0);
+  m.destination.write_limit = 3;
+  m.run();
+  EXPECT_FALSE(m.sent.committed);
+  EXPECT_NE(m.sent.error->message().find("no memory left"), std::string::npos) << m.sent.error->message();
+  EXPECT_EQ(m.flags.source_runs, 1);
+  EXPECT_EQ(m.flags.destination_copy, 0);
+}
+
 TEST(Transfer, a_wrong_token_or_a_wrong_peer_moves_nothing) {
   for (const bool token : {true, false}) {
     Move m(fresh_seed());
