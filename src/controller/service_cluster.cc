@@ -57,7 +57,8 @@ grpc::Status ClusterService::Commit(Context* context, const wire::CommitRequest*
 
 grpc::Status ClusterService::Resolve(Context* context, const wire::ResolveRequest* request, wire::ResolveReply* reply) {
   if (auto no = authorize(*context, request->node()); !no.ok()) return no;
-  const std::string why = fmt::format("node {} heard nothing from the other side", request->node());
+  const std::string what = request->reason().empty() ? "it heard nothing from the other side" : request->reason();
+  const std::string why = fmt::format("node {}: {}", request->node(), what);
   auto verdict = parts_.ledger.decide([&](const State& s, const Now&) { return resolve(s, *request, why); });
   if (!verdict) return rpc::to_status(verdict.error().error.as(Code::kPeer));
   *reply = verdict->reply;

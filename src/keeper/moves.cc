@@ -66,7 +66,9 @@ class Questioner : public migration::Delegate {
         on_progress_(std::move(on_progress)),
         on_granted_(std::move(on_granted)) {}
   void progress(const migration::Progress& p) override { on_progress_(p); }
-  void ask() override {
+  void ask(const Error* why) override {
+    if (why != nullptr && question_.has_resolve_question())
+      question_.mutable_resolve_question()->set_reason(why->message());
     if (!asked_) outbox_.post(question_);
     asked_ = true;
   }

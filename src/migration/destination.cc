@@ -246,7 +246,7 @@ std::optional<DE> Incoming::Impl::perform(DA action) {
     }
     case DA::kRestore: return done(restore(), DE::kRestored);
     case DA::kAskCommit:
-      delegate_.ask();
+      delegate_.ask(nullptr);
       if (auto r = fault::pass("destination.commit"); !r) log::warn("{}", r.error().text);
       return std::nullopt;
     case DA::kSendGranted: {

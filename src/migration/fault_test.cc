@@ -21,7 +21,7 @@ enum Word : char { kAsk = 'a', kYes = 'y', kNo = 'n', kStream = 's' };
 class Relay : public Delegate {
  public:
   explicit Relay(int socket) : socket_(socket) {}
-  void ask() override { (void)!::send(socket_, "a", 1, MSG_NOSIGNAL); }
+  void ask(const Error*) override { (void)!::send(socket_, "a", 1, MSG_NOSIGNAL); }
   template <typename Move>
   void pump(Move& move, std::function<void(uint32_t, Fd)> on_stream = {}) {
     thread_ = std::jthread([this, &move, on_stream] {

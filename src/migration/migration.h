@@ -95,8 +95,8 @@ class Delegate {
   virtual ~Delegate() = default;
   virtual void progress(const Progress&) {}
   /// Put the question to the store (destination: Commit; source: Resolve), again if it was put before; answer() brings
-  /// what it says, whenever that is.
-  virtual void ask() = 0;
+  /// what it says, whenever that is. `why` is for people: what went wrong here, null when nothing did.
+  virtual void ask(const Error* why) = 0;
   /// Destination, after the commit and before anything runs: write down that this epoch is ours.
   virtual void granted(const Answer&) {}
 };

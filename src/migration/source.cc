@@ -149,7 +149,7 @@ std::optional<SE> Outgoing::Impl::perform(SA action) {
     case SA::kPrecopy: return done(precopy(), SE::kConverged);
     case SA::kCapture: return done(capture(), SE::kCaptured);
     case SA::kSendComplete: return done(send_complete(), std::nullopt);
-    case SA::kAskResolve: delegate_.ask(); return std::nullopt;
+    case SA::kAskResolve: delegate_.ask(outcome_.error ? &*outcome_.error : nullptr); return std::nullopt;
     case SA::kSendAbort: {
       Control m;
       to_wire(outcome_.error.value_or(Error{Code::kFailed, 0, "given up"}), {}, *m.mutable_abort()->mutable_failure());

@@ -19,7 +19,7 @@ uint64_t fresh_seed() {
 struct Side : Delegate {
   std::function<void()> on_ask = [] {};
   std::function<void(const Answer&)> on_granted = [](const Answer&) {};
-  void ask() override { on_ask(); }
+  void ask(const Error*) override { on_ask(); }
   void granted(const Answer& a) override { on_granted(a); }
 };
 
@@ -155,7 +155,7 @@ TEST(Transfer, a_question_that_was_lost_is_asked_again) {
   struct Deaf : Side {
     Move* move = nullptr;
     int asked = 0;
-    void ask() override {
+    void ask(const Error*) override {
       if (++asked == 3) move->incoming->answer(move->store.commit());
     }
   } deaf;

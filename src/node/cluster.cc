@@ -59,8 +59,10 @@ std::optional<wire::CommitReply> Cluster::commit(const wire::CommitRequest& requ
   return reply;
 }
 
-std::optional<wire::ResolveReply> Cluster::resolve(const std::string& migration, const Wanted& wanted) {
+std::optional<wire::ResolveReply> Cluster::resolve(const std::string& migration, const std::string& reason,
+                                                   const Wanted& wanted) {
   wire::ResolveRequest request;
+  request.set_reason(reason);
   request.set_migration(migration);
   request.set_node(node_);
   wire::ResolveReply reply;

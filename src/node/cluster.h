@@ -24,7 +24,8 @@ class Cluster {
   // These return empty only when stop() was called or `wanted` no longer holds: no answer is not an answer.
   using Wanted = std::function<bool()>;
   std::optional<wire::CommitReply> commit(const wire::CommitRequest& request, const Wanted& wanted);
-  std::optional<wire::ResolveReply> resolve(const std::string& migration, const Wanted& wanted);
+  std::optional<wire::ResolveReply> resolve(const std::string& migration, const std::string& reason,
+                                            const Wanted& wanted);
   bool unit_exited(const wire::UnitExitedRequest& request, const Wanted& wanted);
 
   /// Waits; false when stop() was called.

@@ -76,7 +76,7 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
 }
 
 void Daemon::answer_resolve(const UnitPtr& unit, const k::ResolveQuestion& question) {
-  const auto reply = cluster_.resolve(question.migration(), [&] { return !unit->gone() && !unit->news().keeper_lost; });
+  const auto reply = cluster_.resolve(question.migration(), question.reason(), [&] { return !unit->gone() && !unit->news().keeper_lost; });
   if (!reply) return;
   log::info("resolve unit={} migration={} state={}", unit->record().unit, question.migration(),
             wire::MigrationState_Name(reply->state()));
@@ -175,7 +175,7 @@ void Daemon::keeper_lost(const UnitPtr& unit) {
 void Daemon::settle_dead(const UnitPtr& unit) {
   const UnitRecord record = unit->record();
   if (record.epoch == 0 && !record.migration.empty()) {
-    const auto reply = cluster_.resolve(record.migration, [&] { return !unit->gone(); });
+    const auto reply = cluster_.resolve(record.migration, "the unit's keeper is dead", [&] { return !unit->gone(); });
     if (!reply) return;
     if (reply->state() != wire::COMMITTED) return remove(unit);
     unit->set_committed(reply->epoch(), reply->token());
