@@ -70,6 +70,10 @@ RegisterVerdict registered(const State& state, const Now& now, const wire::Regis
 std::vector<wire::Disown> disowned(const State& state, const std::string& node,
                                    const google::protobuf::RepeatedPtrField<wire::UnitLoad>& units);
 
+/// The units of a heartbeat that were taken for lost: a node may register before it knows what a commit gave it.
+Changes found_again(const State& state, const std::string& node,
+                    const google::protobuf::RepeatedPtrField<wire::UnitLoad>& units);
+
 /// The unit ended on `node`. Nothing changes when that isn't its present incarnation.
 Changes exited(const State& state, const wire::UnitExitedRequest& request);
 

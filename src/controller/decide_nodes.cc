@@ -104,6 +104,19 @@ RegisterVerdict registered(const State& state, const Now& now, const wire::Regis
   return verdict;
 }
 
+Changes found_again(const State& state, const std::string& node,
+                    const google::protobuf::RepeatedPtrField<wire::UnitLoad>& units) {
+  Changes changes;
+  for (const wire::UnitLoad& load : units) {
+    if (load.state() == wire::EXITED || judge(state, node, load) != Claim::kOwner) continue;
+    if (state.units.at(load.unit()).state() != wire::LOST) continue;
+    wire::Unit back = state.units.at(load.unit());
+    back.set_state(wire::RUNNING);
+    changes.units.push_back(back);
+  }
+  return changes;
+}
+
 std::vector<wire::Disown> disowned(const State& state, const std::string& node,
                                    const google::protobuf::RepeatedPtrField<wire::UnitLoad>& units) {
   std::vector<wire::Disown> out;

@@ -109,6 +109,7 @@ std::string World::joins(const Words& w) {
 std::string World::beats(const Words& w) {
   wire::HeartbeatRequest request;
   add_units(w, w.at(1), [&] { return request.add_units(); });
+  state_.apply(found_again(state_, w.at(1), request.units()));
   return "ok" + disown_text(disowned(state_, w.at(1), request.units()));
 }
 

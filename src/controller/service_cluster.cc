@@ -36,6 +36,15 @@ grpc::Status ClusterService::Heartbeat(Context* context, const wire::HeartbeatRe
   reply->set_unknown(unknown);
   if (unknown) return grpc::Status::OK;
   parts_.ledger.heard(*request);
+  const auto found = [&](const State& s, const Now&) { return found_again(s, request->node(), request->units()); };
+  if (!parts_.ledger.read(found).units.empty()) (void)parts_.ledger.decide(found);
+  for (const auto& r : request->receiving()) {
+    const bool over = parts_.ledger.read([&](const State& s, const Now&) {
+      const auto it = s.migrations.find(r.migration());
+      return it != s.migrations.end() && it->second.state() == wire::ABORTED;
+    });
+    if (over) *reply->add_release() = r;
+  }
   for (const auto& d :
        parts_.ledger.read([&](const State& s, const Now&) { return disowned(s, request->node(), request->units()); }))
     *reply->add_disown() = d;

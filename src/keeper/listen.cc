@@ -53,7 +53,7 @@ k::State Keeper::state() {
     s.set_unit(args_.unit);
     s.set_epoch(epoch_);
     s.set_phase(phase_);
-    s.set_frozen(outgoing_ && outgoing_->frozen());
+    s.set_frozen((outgoing_ && outgoing_->frozen()) || (incoming_ && outbox_.asks(Packet::kCommitQuestion)));
     s.set_migration(migration_);
     s.set_commit_token(commit_token_);
     s.set_busy(busy_);

@@ -1,5 +1,7 @@
 #include "keeper/outbox.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace godwit::keeper {
@@ -51,6 +53,11 @@ void Outbox::acknowledged(uint64_t seq) {
 void Outbox::answered(Packet::BodyCase question) {
   const std::scoped_lock lock(mutex_);
   std::erase_if(waiting_, [&](const auto& w) { return w.second.body_case() == question; });
+}
+
+bool Outbox::asks(Packet::BodyCase question) const {
+  const std::scoped_lock lock(mutex_);
+  return std::ranges::any_of(waiting_, [&](const auto& w) { return w.second.body_case() == question; });
 }
 
 bool Outbox::empty() const {

@@ -29,6 +29,7 @@ class Outbox {
   void acknowledged(uint64_t seq);
   /// The answer to a question came: no daemon is asked it again.
   void answered(Packet::BodyCase question);
+  [[nodiscard]] bool asks(Packet::BodyCase question) const;
   [[nodiscard]] bool empty() const;
 
  private:
