@@ -120,6 +120,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
         if (!std::exchange(told, true)) log::warn("not registered yet: {}", reply.error().message());
         beat = kRegisterAgain;
         continue;
+        unit->save();
       }
       known_there = true, told = false;
       beat = milliseconds(std::clamp<uint32_t>(reply->heartbeat_ms(), 50, 60'000));

@@ -110,13 +110,12 @@ void Daemon::unit_ended(const UnitPtr& unit, const k::Ended& ended) {
     // controller hears of an end.
     log::warn("unit {} did not start: {}", unit->record().unit, ended.failure().text());
   }
-  auto written = unit->change([&](UnitRecord& r) {
+  unit->change([&](UnitRecord& r) {
     r.ended = true;
     r.status = never_started ? 127 : ended.exit().status();
     r.signal = ended.exit().signal();
     r.ended_ms = ended.time_ms() != 0 ? ended.time_ms() : wall_ms();
   });
-  if (!written) log::warn("{}", written.error().message());
   unit->tell([&](Unit::News& n) { n.ended = ended; });
   if (!report_end(unit)) return;
   log::info("unit ended unit={} status={} signal={}", unit->record().unit, unit->record().status,
@@ -136,7 +135,7 @@ void Daemon::move_ended(const UnitPtr& unit, const k::MoveEnded& ended, uint64_t
     forget_old_moves();
   }
   const bool leaves = destination != ended.committed();
-  if (destination && ended.committed()) (void)unit->change([](UnitRecord& r) { r.migration.clear(); });
+  if (destination && ended.committed()) unit->change([](UnitRecord& r) { r.migration.clear(); });
   unit->tell([&](Unit::News& n) { n.moves[ended.migration()] = ended; });
   // Before the acknowledgement: with nothing left to do the keeper ends by itself, and that is no accident.
   if (leaves) unit->set_gone();
@@ -182,7 +181,7 @@ void Daemon::settle_dead(const UnitPtr& unit) {
   } else if (record.epoch == 0) {
     return remove(unit);  // it had not begun anything
   }
-  (void)unit->change([](UnitRecord& r) {
+  unit->change([](UnitRecord& r) {
     r.ended = true;
     r.signal = SIGKILL;
     r.ended_ms = wall_ms();
@@ -214,7 +213,11 @@ void Daemon::adopt(const std::string& id) {
   }
   auto attached = unit->attach_keeper(unit, [this](const UnitPtr& u, const Packet* p) { on_durable(u, p); });
   if (attached) {
-    log::info("keeper found unit={} phase={}", id, k::Phase_Name(unit->keeper()->state().phase()));
+    const auto state = unit->keeper()->state();
+    log::info("keeper found unit={} phase={}", id, k::Phase_Name(state.phase()));
+    // The commit of a move in; the disk was full when it came, or the last daemon died.
+    const bool ours = state.phase() != k::RECEIVING && !state.commit_token().empty() && state.epoch() > record->epoch;
+    if (ours) unit->set_committed(state.epoch(), state.commit_token());
     if (id.starts_with("admit-")) remove(unit);
     return;
   }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/io.h"
+#include "base/log.h"
 
 namespace godwit::node {
 namespace {
@@ -50,18 +51,25 @@ UnitRecord Unit::record() const {
   return record_;
 }
 
-Result<void> Unit::change(const std::function<void(UnitRecord&)>& edit) {
+void Unit::change(const std::function<void(UnitRecord&)>& edit) {
+  {
+    const std::lock_guard lock(mutex_);
+    edit(record_);
+    unsaved_ = true;
+  }
+  save();
+}
+
+void Unit::save() {
   const std::lock_guard lock(mutex_);
-  UnitRecord next = record_;
-  edit(next);
-  TRY_DO(save_record(dir_, next));
-  record_ = std::move(next);
-  return {};
+  if (!unsaved_ || news_.gone) return;
+  const auto saved = save_record(dir_, record_);
+  if (!saved) log::warn("unit {}: its record will be written later: {}", record_.unit, saved.error().message());
+  unsaved_ = !saved;
 }
 
 void Unit::set_committed(uint64_t epoch, const std::string& token) {
-  // When the disk is full the keeper still holds epoch and token: the record is only the quicker way to know.
-  (void)change([&](UnitRecord& r) {
+  change([&](UnitRecord& r) {
     r.epoch = epoch;
     r.token = token;
   });

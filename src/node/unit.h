@@ -48,8 +48,10 @@ class Unit {
   const std::string& dir() const { return dir_; }
   std::string log_path() const { return dir_ + "/out.log"; }
   UnitRecord record() const;
-  /// Changes the record, on disk first.
-  Result<void> change(const std::function<void(UnitRecord&)>& edit);
+  /// Changes the record. What the disk has no room for holds all the same: save() tries again.
+  void change(const std::function<void(UnitRecord&)>& edit);
+  /// Writes the record if it isn't on disk as it is.
+  void save();
 
   /// Connects to the keeper in its directory.
   Result<void> attach_keeper(const std::shared_ptr<Unit>& self, Durable durable);
@@ -91,6 +93,7 @@ class Unit {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   UnitRecord record_;
+  bool unsaved_ = false;
   std::shared_ptr<Keeper> keeper_;
   News news_;
   std::set<uint64_t> seen_;  ///< durable events of this connection: each is handled once
