@@ -161,8 +161,9 @@ void Daemon::forget_old_moves() const {
 
 void Daemon::keeper_lost(const UnitPtr& unit) {
   if (unit->gone() || cluster_.stopping()) return;
-  // A keeper ends by itself when its unit has ended and all was acknowledged.
-  if (unit->record().ended) return;
+  // A keeper ends by itself when its unit has ended and all was acknowledged. The unit stays known for as long as its
+  // output is wanted: not the connection.
+  if (unit->record().ended) return unit->drop_keeper();
   const auto held = gate(unit->record().unit);
   const std::lock_guard lock(*held);
   if (unit->gone() || known(unit->record().unit) != unit) return;
