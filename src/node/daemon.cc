@@ -86,6 +86,17 @@ std::vector<wire::UnitLoad> Daemon::loads() const {
   return out;
 }
 
+void Daemon::add_receiving(wire::HeartbeatRequest& request) const {
+  const std::lock_guard lock(units_mutex_);
+  for (const auto& [id, unit] : units_) {
+    const UnitRecord record = unit->record();
+    if (record.epoch != 0 || record.migration.empty()) continue;
+    auto& row = *request.add_receiving();
+    row.set_unit(id);
+    row.set_migration(record.migration);
+  }
+}
+
 void Daemon::settle_commits() {
   const auto limit = std::chrono::steady_clock::now() + kCommitGrace;
   const auto open = [&] {
@@ -109,6 +120,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
     for (const auto& load : loads()) {
       if (const auto unit = known(load.unit())) {
         if (const auto keeper = unit->keeper()) (void)keeper->refresh();
+        unit->save();
       }
     }
     if (!known_there) {
@@ -120,7 +132,6 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
         if (!std::exchange(told, true)) log::warn("not registered yet: {}", reply.error().message());
         beat = kRegisterAgain;
         continue;
-        unit->save();
       }
       known_there = true, told = false;
       beat = milliseconds(std::clamp<uint32_t>(reply->heartbeat_ms(), 50, 60'000));
@@ -132,12 +143,16 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       request.set_node(options_.name);
       *request.mutable_load() = measure_load(options_.state_dir);
       for (const auto& load : loads()) *request.add_units() = load;
+      add_receiving(request);
       const auto reply = cluster_.heartbeat(request);
       if (reply && reply->unknown()) {
         known_there = false;
         beat = kRegisterAgain;
       }
       if (reply) disowned.assign(reply->disown().begin(), reply->disown().end());
+      if (reply) {
+        for (const auto& r : reply->release()) work([this, r] { (void)release(r); });
+      }
     }
     for (const auto& d : disowned) {
       work([this, d] {

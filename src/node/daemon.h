@@ -89,6 +89,7 @@ class Daemon {
   void settle_dead(const UnitPtr& unit);
   void forget_old_moves() const;
   void settle_commits();
+  void add_receiving(wire::HeartbeatRequest& request) const;
   void work(std::function<void()> job);
 
   const Options options_;
