@@ -137,6 +137,13 @@ wire::MigrationState Mover::state_of(const std::string& migration) const {
   });
 }
 
+bool Mover::has_ended(const std::string& unit) const {
+  return ledger_.read([&](const State& s, const Now&) {
+    const auto it = s.units.find(unit);
+    return it == s.units.end() || it->second.state() == wire::EXITED;
+  });
+}
+
 void Mover::drive(Move& move) {
   auto result = run(move);
   if (result) {
@@ -172,7 +179,7 @@ Outcome<wire::Report> Mover::run(Move& move) {
   for (;;) {
     auto done = attempt(move);
     if (done) return done;
-    if (!is_lost(done.error())) return settle(move, done.error());
+    if (!is_lost(done.error()) || has_ended(move.migration().unit())) return settle(move, done.error());
     const bool committed = state_of(move.migration().id()) == wire::COMMITTED;
     const milliseconds patience = committed ? kReportLimit : kGrace;
     if (silence.elapsed_ms() > static_cast<double>(patience.count())) return settle(move, done.error());
@@ -285,7 +292,8 @@ Outcome<wire::Report> Mover::settle(Move& move, const rpc::Failure& why) {
   release(m);
   rpc::Failure told = why;
   if (why.error.code != Code::kRefused)
-    told.error = Error{Code::kFailed, 0, why.error.message() + "; rolled back: the unit runs on where it was"};
+    told.error = Error{Code::kFailed, 0, why.error.message() + (has_ended(m.unit()) ? "; nothing was moved, the unit is at its end"
+                                                                 : "; rolled back: the unit runs on where it was")};
   return std::unexpected(std::move(told));
 }
 

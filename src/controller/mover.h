@@ -78,6 +78,7 @@ class Mover {
   Outcome<wire::Report> settle(Move& move, const rpc::Failure& why);
   void release(const wire::Migration& migration);
   wire::MigrationState state_of(const std::string& migration) const;
+  bool has_ended(const std::string& unit) const;
 
   struct Runner {
     std::shared_ptr<Move> move;

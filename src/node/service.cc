@@ -67,7 +67,8 @@ grpc::Status NodeService::Migrate(Context* context, const wire::MigrateRequest* 
       if (const auto it = news.moves.find(id); it != news.moves.end()) {
         ended = it->second;
       } else if (news.gone || news.keeper_lost) {
-        return rpc::to_status(Error{Code::kFailed, 0, "the unit's keeper died during the move"});
+        // Not final: whether the unit has ended with it is being settled, and whoever asks again is told.
+        return rpc::to_status(Error{Code::kGone, 0, "the unit's keeper died during the move"});
       } else if (news.progress_count != seen) {
         seen = news.progress_count;
         wire::MoveEvent event;
