@@ -65,8 +65,8 @@ Result<std::vector<PageRun>> scan_object(const Fd& object, SpaceId space, uint64
 class PageSet {
  public:
   void add(std::span<const PageRun> sorted_runs);
-  /// What is in this set and not in `other` (sorted runs), as runs of `space`.
-  std::vector<PageRun> minus(std::span<const PageRun> sorted_runs, SpaceId space) const;
+  /// What is in this set and in the sorted runs, as runs of `space`.
+  std::vector<PageRun> common(std::span<const PageRun> sorted_runs, SpaceId space) const;
 
  private:
   std::vector<std::pair<uint64_t, uint64_t>> intervals_;
@@ -96,6 +96,8 @@ class WriteTracker {
  private:
   WriteTracker() = default;
   Result<void> scan_tracked(const MapEntry& area, bool protect, std::vector<PageRun>& out);
+  Result<void> scan_written_and_missing(const MapEntry& area, std::vector<PageRun>& written,
+                                        std::vector<PageRun>& missing);
   bool is_tracked(const MapEntry& area) const;
   bool start_tracking(const MapEntry& area, const Chain& chain);
   SpaceId space_ = 0;

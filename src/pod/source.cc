@@ -34,7 +34,7 @@ class PodSource final : public engine::SourceEngine {
   CaptureOptions capture_options(bool inspecting) const;
   Result<std::string> look_for_outline();
   Result<void> stop_and_look();
-  Result<void> send_space(SpaceSource& source, engine::PageSink& sink);
+  Result<void> find_pages(SpaceSource& source, ScanResult& found);
   void note_spaces(const pb::PodState& state);
   Result<void> require_main(std::span<const FrozenProcess> processes) const;
   void time(const char* step) { timings_.push_back({step, watch_.lap_ms()}); }
@@ -255,37 +255,41 @@ Result<void> PodSource::stop_and_look() {
   return {};
 }
 
-Result<void> PodSource::send_space(SpaceSource& source, engine::PageSink& sink) {
+Result<void> PodSource::find_pages(SpaceSource& source, ScanResult& found) {
   if (source.object.valid()) {
     TRY(const auto runs, scan_object(source.object, source.id, source.size));
-    TRY_DO(reader_.add_object(source.id, std::move(source.object)));
-    return sink.pages(runs, reader_);
+    found.pages.insert(found.pages.end(), runs.begin(), runs.end());
+    return reader_.add_object(source.id, std::move(source.object));
   }
-  TRY_DO(reader_.add_process(source.id, source.host_pid));
   const auto tracker = trackers_.find(source.host_pid);
-  ScanResult found;
-  if (tracker != trackers_.end() && !broken_.contains(source.host_pid)) {
-    std::vector<MapEntry> tracked;
-    for (size_t i = 0; i < source.areas.size(); i++) {
-      if (!source.whole_file[i]) tracked.push_back(source.areas[i]);
-    }
-    TRY_DO(tracker->second.last_scan(tracked, found));
-  }
-  TRY(const Fd pagemap, proc_.open(source.host_pid, "pagemap", O_RDONLY));
+  const bool tracked = tracker != trackers_.end() && !broken_.contains(source.host_pid);
+  if (!tracked) TRY_DO(reader_.add_process(source.id, source.host_pid));
+  std::vector<MapEntry> changed;  // areas of which only what has changed is still missing
+  Fd pagemap;
   for (size_t i = 0; i < source.areas.size(); i++) {
-    if (tracker != trackers_.end() && !broken_.contains(source.host_pid) && !source.whole_file[i]) continue;
-    if (source.whole_file[i])
-      found.pages.push_back({source.id, source.areas[i].start, source.areas[i].end - source.areas[i].start});
-    else
-      TRY_DO(scan_area(pagemap, source.id, source.areas[i], false, found.pages));
+    const MapEntry& area = source.areas[i];
+    if (source.whole_file[i]) {
+      found.pages.push_back({source.id, area.start, area.end - area.start});
+    } else if (tracked) {
+      changed.push_back(area);
+    } else {
+      if (!pagemap.valid()) {
+        TRY(pagemap, proc_.open(source.host_pid, "pagemap", O_RDONLY));
+      }
+      TRY_DO(scan_area(pagemap, source.id, area, false, found.pages));
+    }
   }
-  if (!found.holes.empty()) TRY_DO(sink.holes(found.holes));
-  return sink.pages(found.pages, reader_);
+  return tracked ? tracker->second.last_scan(changed, found) : Result<void>{};
 }
 
+// All spaces in one list: a hundred small processes are a few frames then, not a hundred.
 Result<std::string> PodSource::capture(engine::PageSink& sink) {
   watch_.lap_ms();
-  for (auto& source : capture_->sources()) TRY_DO(send_space(source, sink));
+  ScanResult found;
+  for (auto& source : capture_->sources()) TRY_DO(find_pages(source, found));
+  time("scan");
+  if (!found.holes.empty()) TRY_DO(sink.holes(found.holes));
+  TRY_DO(sink.pages(found.pages, reader_));
   time("memory");
   return capture_->state().SerializeAsString();
 }
