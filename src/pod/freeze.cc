@@ -1,5 +1,6 @@
 #include "pod/freeze.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -10,6 +11,7 @@
 
 #include "base/log.h"
 #include "pod/kernel_abi.h"
+#include "pod/pinning.h"
 #include "pod/refusals.h"
 
 namespace godwit::pod {
@@ -59,80 +61,108 @@ FrozenProcess* Frozen::find(pid_t host_pid) {
 
 Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
                                    std::vector<engine::Blocker>& blockers) {
+  FrozenProcess* process = find(pid);
+  if (process != nullptr && !process->threads.empty()) {  // it stands still since an earlier pass
+    process->host_parent = parent;
+    return false;
+  }
   auto stat = proc_->stat(pid);
   if (!stat) return stat.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(stat.error());
-  FrozenProcess* process = find(pid);
   if (process == nullptr) {
     processes_.push_back({});
     process = &processes_.back();
     process->host_pid = pid;
-    process->host_parent = parent;
-    process->comm = stat->comm;
   }
-  if (stat->state == 'Z') {
-    process->zombie = process->threads.empty();
-    TRY(const auto tids, proc_->threads(pid));
-    if (tids.size() > 1) {
-      blockers.push_back(make_blocker("dead-leader", describe(pid, stat->comm)));
+  process->host_parent = parent;
+  process->comm = stat->comm;
+  process->stat = std::move(*stat);
+  if (process->stat->state == 'Z') {
+    process->zombie = true;
+    if (process->stat->threads > 1) {
+      blockers.push_back(make_blocker("dead-leader", describe(pid, process->comm)));
       return fail(Code::kRefused, "its first thread has ended");
     }
     return false;
   }
+  bool found = false;
+  // Once all that were found stand still, nobody is left who could make another thread: the count tells.
+  for (bool more = true; more;) {
+    TRY(const bool some, seize_threads(*process, options, blockers));
+    found = found || some;
+    stat = proc_->stat(pid);
+    if (!stat) return stat.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(stat.error());
+    more = some && stat->threads != static_cast<int>(process->threads.size());
+    process->stat = std::move(*stat);
+  }
+  return found;
+}
+
+// Those that aren't seized yet; true if there were some.
+Result<bool> Frozen::seize_threads(FrozenProcess& process, const FreezeOptions& options,
+                                   std::vector<engine::Blocker>& blockers) {
+  const pid_t pid = process.host_pid;
   unsigned long ptrace_options = PTRACE_O_TRACESYSGOOD;
   if (options.kill_with_tracer) ptrace_options |= PTRACE_O_EXITKILL;
-  auto tids = proc_->threads(pid);
+  Result<std::vector<pid_t>> tids = std::vector{pid};
+  if (process.stat->threads > 1 || !process.threads.empty()) tids = proc_->threads(pid);
   if (!tids) return tids.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(tids.error());
   std::ranges::stable_partition(*tids, [&](pid_t t) { return t == pid; });
-  bool found = false;
-  const size_t first_new = process->threads.size();
+  const size_t first_new = process.threads.size();
   for (const pid_t tid : *tids) {
-    if (std::ranges::any_of(process->threads, [&](const Tracee& t) { return t.tid() == tid; })) continue;
+    if (std::ranges::any_of(process.threads, [&](const Tracee& t) { return t.tid() == tid; })) continue;
     Tracee thread(tid);
     if (auto r = thread.seize(ptrace_options); !r) {
       if (r.error().code == Code::kGone) continue;
       auto status = proc_->status(pid, tid);
       if (!status || status->state == 'Z' || status->state == 'X') continue;
       const bool traced = status->tracer != 0;
-      blockers.push_back(make_blocker(traced ? "ptraced" : "no-permission", describe(pid, stat->comm),
-                                      traced ? "by pid " + std::to_string(status->tracer) : r.error().message()));
-      return fail(Code::kRefused,
-                  describe(pid, stat->comm) + " can't be traced: " +
-                      (traced ? "pid " + std::to_string(status->tracer) + " does" : r.error().message()));
+      const std::string name = describe(pid, process.comm);
+      const std::string by = "by pid " + std::to_string(status->tracer);
+      blockers.push_back(
+          make_blocker(traced ? "ptraced" : "no-permission", name, traced ? by : r.error().message()));
+      return fail(Code::kRefused, name + " can't be traced: " + (traced ? "it is, " + by : r.error().message()));
     }
-    process->threads.push_back(std::move(thread));
-    found = true;
+    process.threads.push_back(std::move(thread));
   }
-  for (size_t i = first_new; i < process->threads.size();) {
-    auto r = process->threads[i].wait_for_stop(i == first_new ? 40 : 10);
-    if (r) {
-      i++;
-    } else if (r.error().code == Code::kGone) {
-      process->threads.erase(process->threads.begin() + static_cast<ptrdiff_t>(i));
-    } else {
-      return std::unexpected(r.error());
-    }
-  }
+  const bool found = process.threads.size() > first_new;
+  TRY_DO(stop_new_threads(process, first_new));
   return found;
 }
 
-Result<void> Frozen::finish_process(FrozenProcess& process) {
-  TRY(const auto status, proc_->status(process.host_pid));
-  process.pid = status.ns_pid.back();
-  for (auto& thread : process.threads) {
-    TRY_DO(thread.hold());
-    if (thread.tid() == process.host_pid) {
-      thread.hide_interruption(status.sig_pending | status.shared_pending);
-      process.thread_ids.push_back(process.pid);
+Result<void> Frozen::stop_new_threads(FrozenProcess& process, size_t first_new) {
+  for (size_t i = first_new; i < process.threads.size();) {
+    auto r = process.threads[i].wait_for_stop(i == first_new ? 40 : 10);
+    if (r) {
+      i++;
+    } else if (r.error().code == Code::kGone) {
+      process.threads.erase(process.threads.begin() + static_cast<ptrdiff_t>(i));
     } else {
-      TRY(const auto s, proc_->status(process.host_pid, thread.tid()));
-      thread.hide_interruption(s.sig_pending | s.shared_pending);
-      process.thread_ids.push_back(s.ns_pid.back());
+      return std::unexpected(r.error());
     }
   }
   return {};
 }
 
+Result<void> Frozen::finish_process(FrozenProcess& process) {
+  TRY(auto own, proc_->status(process.host_pid));
+  process.pid = own.ns_pid.back();
+  process.statuses.push_back(std::move(own));
+  for (auto& thread : process.threads) {
+    thread.pin(cpu_);
+    TRY_DO(thread.hold());
+    if (thread.tid() != process.host_pid) {
+      TRY(auto status, proc_->status(process.host_pid, thread.tid()));
+      process.statuses.push_back(std::move(status));
+    }
+    const auto& status = process.statuses.back();
+    thread.hide_interruption(status.sig_pending | status.shared_pending);
+    process.thread_ids.push_back(status.ns_pid.back());
+  }
+  return {};
+}
+
 Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers) {
+  cpu_ = ::sched_getcpu();
   TRY(const auto root_stat, proc_->stat(root));
   for (bool again = true; again;) {
     again = false;
@@ -142,26 +172,23 @@ Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::v
       todo.pop_back();
       TRY(const bool found, seize_process(pid, parent, options, blockers));
       again = again || found;
-      auto children = proc_->children(pid);
-      if (!children) {
-        if (children.error().code == Code::kGone) continue;
-        return std::unexpected(children.error());
+      const FrozenProcess* process = find(pid);
+      if (process == nullptr) continue;
+      std::vector<pid_t> children;
+      for (const auto& thread : process->threads) {
+        const auto some = proc_->children(pid, thread.tid());
+        if (!some && some.error().code != Code::kGone) return std::unexpected(some.error());
+        if (some) children.insert(children.end(), some->begin(), some->end());
       }
-      for (const pid_t child : *children) todo.emplace_back(child, pid);
+      std::ranges::sort(children);  // as whoever only looks at the tree has them
+      for (const pid_t child : children) todo.emplace_back(child, pid);
     }
   }
   std::erase_if(processes_, [](const FrozenProcess& p) { return p.threads.empty() && !p.zombie; });
   if (processes_.empty() || processes_.front().host_pid != root) {
     return fail(Code::kGone, "pid " + std::to_string(root) + " ended");
   }
-  // A process may have been re-parented between two passes: the last word is what the kernel says now.
-  for (auto& process : processes_) {
-    TRY(const auto stat, proc_->stat(process.host_pid));
-    process.host_parent = stat.ppid;
-    process.comm = stat.comm;
-    TRY_DO(finish_process(process));
-  }
-  std::ranges::stable_sort(processes_, {}, [&](const FrozenProcess& p) { return p.host_pid == root ? 0 : 1; });
+  for (auto& process : processes_) TRY_DO(finish_process(process));
   return {};
 }
 
@@ -201,6 +228,7 @@ Result<void> Frozen::settle(const FrozenProcess& process, Tracee& thread) {
 Result<void> Frozen::thaw() {
   if (std::exchange(released_, true)) return {};
   Result<void> first;
+  const PinnedThread here(cpu_);
   for (auto& process : processes_) {
     if (process.remote && process.leader().seized()) {
       if (auto r = process.remote->remove(process.leader()); !r && first) first = r;

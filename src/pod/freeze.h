@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct FrozenProcess {
   std::string comm;
   std::vector<Tracee> threads;  ///< the leader first; none for a zombie
   std::vector<pid_t> thread_ids;  ///< tids in the innermost namespace, same order
+  /// Read when all had stopped, so right until they are let go; none of a process that was only looked at.
+  std::optional<ProcStat> stat;
+  std::vector<ProcStatus> statuses;  ///< one a thread; of a zombie its own
   std::vector<MapEntry> maps;  ///< read when the trampoline was installed
   std::unique_ptr<Remote> remote;  ///< once installed
 
@@ -53,6 +57,7 @@ class Frozen {
   Frozen& operator=(Frozen&&) = default;
   ~Frozen();
 
+  int cpu() const { return cpu_; }
   std::vector<FrozenProcess>& processes() { return processes_; }
   const std::vector<FrozenProcess>& processes() const { return processes_; }
   FrozenProcess* find(pid_t host_pid);
@@ -69,11 +74,15 @@ class Frozen {
   Result<void> try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
   Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
                              std::vector<engine::Blocker>& blockers);
+  Result<bool> seize_threads(FrozenProcess& process, const FreezeOptions& options,
+                             std::vector<engine::Blocker>& blockers);
+  Result<void> stop_new_threads(FrozenProcess& process, size_t first_new);
   Result<void> finish_process(FrozenProcess& process);
   Result<void> settle(const FrozenProcess& process, Tracee& thread);
   const ProcFs* proc_;
   std::vector<FrozenProcess> processes_;
   bool released_ = false;
+  int cpu_ = -1;  ///< where all of them are pinned, and this thread while it makes calls in them
 };
 
 }  // namespace godwit::pod

@@ -70,12 +70,6 @@ bool is_kernel_area(const MapEntry& area) {
 
 bool is_dumped_privately(const MapEntry& area) { return !area.shared && !is_kernel_area(area); }
 
-Result<void> MemoryReader::add_process(SpaceId space, pid_t host_pid) {
-  TRY(Fd mem, proc_->open(host_pid, "mem", O_RDONLY));
-  processes_.insert_or_assign(space, Process{host_pid, std::move(mem)});
-  return {};
-}
-
 Result<void> MemoryReader::add_object(SpaceId space, Fd object) {
   objects_.insert_or_assign(space, std::move(object));
   return {};
@@ -114,32 +108,34 @@ Result<void> MemoryReader::read(std::span<const PageRun> runs, std::span<std::by
   return {};
 }
 
-Result<void> MemoryReader::read_process(const Process& process, std::span<const PageRun> runs,
-                                        std::span<std::byte> out) const {
+Result<void> MemoryReader::read_process(pid_t host_pid, std::span<const PageRun> runs, std::span<std::byte> out) const {
   std::array<iovec, kMaxIovecs> remote;
-  size_t done = 0;
   for (size_t i = 0; i < runs.size();) {
-    const size_t n = std::min(kMaxIovecs, runs.size() - i);
+    const auto some = runs.subspan(i, std::min(kMaxIovecs, runs.size() - i));
     size_t bytes = 0;
-    for (size_t k = 0; k < n; k++) {
-      remote[k] = {reinterpret_cast<void*>(runs[i + k].address), runs[i + k].length};
-      bytes += runs[i + k].length;
+    for (size_t k = 0; k < some.size(); k++) {
+      remote[k] = {reinterpret_cast<void*>(some[k].address), some[k].length};
+      bytes += some[k].length;
     }
-    iovec local{out.data() + done, bytes};
-    const ssize_t got = ::process_vm_readv(process.host_pid, &local, 1, remote.data(), n, 0);
-    if (got != static_cast<ssize_t>(bytes)) {
-      // Some page isn't readable this way (no PROT_READ) or is gone: page by page through /proc/PID/mem; gone is zero.
-      size_t offset = done;
-      for (size_t k = 0; k < n; k++) {
-        for (uint64_t a = 0; a < runs[i + k].length; a += kPage, offset += kPage) {
-          const ssize_t r =
-              ::pread(process.mem.get(), out.data() + offset, kPage, static_cast<off_t>(runs[i + k].address + a));
-          if (r != static_cast<ssize_t>(kPage)) std::memset(out.data() + offset, 0, kPage);
-        }
-      }
+    iovec local{out.data(), bytes};
+    const ssize_t got = ::process_vm_readv(host_pid, &local, 1, remote.data(), some.size(), 0);
+    if (got != static_cast<ssize_t>(bytes)) TRY_DO(read_by_page(host_pid, some, out));
+    out = out.subspan(bytes);
+    i += some.size();
+  }
+  return {};
+}
+
+// Some page isn't readable by process_vm_readv (no PROT_READ) or is gone: page by page through /proc/PID/mem; gone is zero.
+Result<void> MemoryReader::read_by_page(pid_t host_pid, std::span<const PageRun> runs, std::span<std::byte> out) const {
+  const auto mem = proc_->open(host_pid, "mem", O_RDONLY);
+  if (!mem && mem.error().code != Code::kGone) return std::unexpected(mem.error());
+  size_t offset = 0;
+  for (const auto& run : runs) {
+    for (uint64_t a = 0; a < run.length; a += kPage, offset += kPage) {
+      const ssize_t r = !mem ? 0 : ::pread(mem->get(), out.data() + offset, kPage, static_cast<off_t>(run.address + a));
+      if (r != static_cast<ssize_t>(kPage)) std::memset(out.data() + offset, 0, kPage);
     }
-    done += bytes;
-    i += n;
   }
   return {};
 }

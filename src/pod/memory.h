@@ -28,7 +28,7 @@ using engine::SpaceId;
 class MemoryReader : public engine::PageReader {
  public:
   explicit MemoryReader(const ProcFs& proc) : proc_(&proc) {}
-  Result<void> add_process(SpaceId space, pid_t host_pid);
+  void add_process(SpaceId space, pid_t host_pid) { processes_[space] = host_pid; }
   Result<void> add_object(SpaceId space, Fd object);
   void clear() {
     processes_.clear();
@@ -37,13 +37,10 @@ class MemoryReader : public engine::PageReader {
   Result<void> read(std::span<const PageRun> runs, std::span<std::byte> out) override;
 
  private:
-  struct Process {
-    pid_t host_pid;
-    Fd mem;  ///< /proc/PID/mem, for areas without PROT_READ
-  };
-  Result<void> read_process(const Process& process, std::span<const PageRun> runs, std::span<std::byte> out) const;
+  Result<void> read_process(pid_t host_pid, std::span<const PageRun> runs, std::span<std::byte> out) const;
+  Result<void> read_by_page(pid_t host_pid, std::span<const PageRun> runs, std::span<std::byte> out) const;
   const ProcFs* proc_;
-  std::map<SpaceId, Process> processes_;
+  std::map<SpaceId, pid_t> processes_;
   std::map<SpaceId, Fd> objects_;
 };
 

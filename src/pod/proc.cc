@@ -195,6 +195,7 @@ Result<ProcStat> parse_stat(std::string_view text) {
   s.ppid = number<pid_t>(f[4]);
   constexpr uint64_t kExiting = 4;  // PF_EXITING, include/linux/sched.h
   s.exiting = (u(9) & kExiting) != 0;
+  s.threads = number<int>(f[20]);
   s.start_time = u(22);
   s.start_code = u(26);
   s.end_code = u(27);
@@ -273,17 +274,22 @@ Result<std::vector<pid_t>> ProcFs::children(pid_t pid) const {
   TRY(const auto tids, threads(pid));
   std::vector<pid_t> all;
   for (const pid_t tid : tids) {
-    auto text = read(pid, "task/" + std::to_string(tid) + "/children");
-    if (!text) {
-      if (text.error().code == Code::kGone) continue;
-      return std::unexpected(text.error());
+    const auto some = children(pid, tid);
+    if (!some) {
+      if (some.error().code == Code::kGone) continue;
+      return std::unexpected(some.error());
     }
-    auto some = numbers<pid_t>(*text);
-    std::erase(some, 0);  // one that was just waited for has no number any more
-    all.insert(all.end(), some.begin(), some.end());
+    all.insert(all.end(), some->begin(), some->end());
   }
   std::ranges::sort(all);
   return all;
+}
+
+Result<std::vector<pid_t>> ProcFs::children(pid_t pid, pid_t tid) const {
+  TRY(const auto text, read(pid, "task/" + std::to_string(tid) + "/children"));
+  auto list = numbers<pid_t>(text);
+  std::erase(list, 0);  // one that was just waited for has no number any more
+  return list;
 }
 
 Result<std::vector<uint64_t>> ProcFs::auxv(pid_t pid) const {

@@ -44,6 +44,7 @@ struct ProcStat {
   int exit_signal = 0;
   int exit_code = 0;
   uint64_t start_time = 0;
+  int threads = 0;
   uint64_t start_code = 0, end_code = 0, start_stack = 0, start_data = 0, end_data = 0, start_brk = 0;
   uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
 };
@@ -85,6 +86,8 @@ class ProcFs {
   Result<std::vector<pid_t>> threads(pid_t pid) const;
   /// Children of all threads. Right only when none of them can fork meanwhile.
   Result<std::vector<pid_t>> children(pid_t pid) const;
+  /// Of one thread.
+  Result<std::vector<pid_t>> children(pid_t pid, pid_t tid) const;
   Result<std::vector<uint64_t>> auxv(pid_t pid) const;
 
  private:

@@ -9,6 +9,7 @@
 #include "pod/capture/capture.h"
 #include "pod/cpu.h"
 #include "pod/memory.h"
+#include "pod/pinning.h"
 #include "pod/pod.h"
 
 namespace godwit::pod {
@@ -132,6 +133,7 @@ Result<engine::Inspection> PodSource::inspect() {
 Result<void> PodSource::start_precopy() {
   std::vector<engine::Blocker> blockers;
   TRY(auto frozen, Frozen::freeze(proc_, options_.root, {}, blockers));
+  const PinnedThread here(frozen.cpu());
   for (auto& process : frozen.processes()) {
     const auto space = spaces_.find(process.host_pid);
     if (process.zombie || space == spaces_.end()) continue;
@@ -141,7 +143,7 @@ Result<void> PodSource::start_precopy() {
       continue;
     }
     trackers_.insert_or_assign(process.host_pid, std::move(*tracker));
-    TRY_DO(reader_.add_process(space->second, process.host_pid));
+    reader_.add_process(space->second, process.host_pid);
   }
   return frozen.thaw();
 }
@@ -247,6 +249,7 @@ Result<void> PodSource::stop_and_look() {
   frozen_.emplace(std::move(*frozen));
   time("stop");
   TRY_DO(require_main(frozen_->processes()));
+  const PinnedThread here(frozen_->cpu());
   capture_ = std::make_unique<Capture>(proc_, frozen_->processes(), &*frozen_, capture_options(false));
   TRY_DO(capture_->run());
   time("state");
@@ -263,7 +266,7 @@ Result<void> PodSource::find_pages(SpaceSource& source, ScanResult& found) {
   }
   const auto tracker = trackers_.find(source.host_pid);
   const bool tracked = tracker != trackers_.end() && !broken_.contains(source.host_pid);
-  if (!tracked) TRY_DO(reader_.add_process(source.id, source.host_pid));
+  if (!tracked) reader_.add_process(source.id, source.host_pid);
   std::vector<MapEntry> changed;  // areas of which only what has changed is still missing
   Fd pagemap;
   for (size_t i = 0; i < source.areas.size(); i++) {

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "pod/kernel_abi.h"
+#include "pod/pinning.h"
 
 namespace godwit::pod {
 namespace {
@@ -70,6 +71,7 @@ Tracee& Tracee::operator=(Tracee&& other) noexcept {
   blocked_ = other.blocked_;
   held_ = other.held_;
   group_stop_ = other.group_stop_;
+  cpus_ = std::move(other.cpus_);
   return *this;
 }
 
@@ -133,6 +135,13 @@ Result<void> Tracee::hold() {
   return {};
 }
 
+void Tracee::pin(int cpu) {
+  if (cpus_.empty()) cpus_ = allowed_cpus(tid_);
+  keep_on_cpu(tid_, cpu);
+}
+
+std::string Tracee::cpus() const { return cpus_.empty() ? allowed_cpus(tid_) : cpus_; }
+
 Result<bool> Tracee::step_out_of(uint64_t start, uint64_t end) {
   const bool in_call = regs_.orig_rax != ~0ull;
   auto inside = [&] { return start <= regs_.rip && regs_.rip < end; };
@@ -164,6 +173,7 @@ void Tracee::hide_interruption(uint64_t pending) {
 Result<void> Tracee::release() {
   if (!seized_) return {};
   seized_ = false;
+  if (!cpus_.empty()) allow_cpus(tid_, std::exchange(cpus_, {}));
   if (held_ready_) {
     held_ready_ = false;
     TRY_DO(set_regs(regs_));

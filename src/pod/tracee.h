@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -48,6 +49,10 @@ class Tracee {
   /// Some calls are not restarted by the kernel when a stop interrupts them (epoll_wait(2) and others, signal(7)): if no
   /// signal is the reason, the program must not see the EINTR that only our stop caused. `pending`: signals that wait.
   void hide_interruption(uint64_t pending);
+  /// Keeps it on one CPU until release().
+  void pin(int cpu);
+  /// The CPUs that it may run on when it isn't pinned, as sched_getaffinity(2) writes them.
+  std::string cpus() const;
   /// Puts everything back and detaches: the thread goes on as if nothing had happened.
   Result<void> release();
   /// Detaches without putting anything back (the thread is to die, or was set up by hand).
@@ -90,6 +95,7 @@ class Tracee {
   uint64_t blocked_ = 0;
   std::optional<siginfo_t> held_;
   int group_stop_ = 0;
+  std::string cpus_;  ///< of before pin()
 };
 
 /// waitpid(__WALL) for one thread; kGone when it doesn't exist or ended.

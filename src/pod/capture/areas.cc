@@ -69,11 +69,12 @@ SpaceId Capture::space_of(pid_t host_pid) {
 }
 
 // smaps walks all page tables. Where the areas are what they were just before the freeze, its flags are taken from then.
-Result<std::vector<MapEntry>> Capture::areas_of(const FrozenProcess& process) {
+Result<std::vector<MapEntry>> Capture::areas_of(FrozenProcess& process) {
   if (options_.earlier_areas != nullptr) {
     const auto it = options_.earlier_areas->find(process.host_pid);
     if (it != options_.earlier_areas->end()) {
       TRY(auto now, proc_.maps(process.host_pid));
+      if (process.maps.empty()) process.maps = now;
       std::erase_if(now, [&](const MapEntry& m) { return process.remote && process.remote->covers(m.start, m.end); });
       const bool same =
           std::ranges::equal(now, it->second, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
@@ -81,6 +82,7 @@ Result<std::vector<MapEntry>> Capture::areas_of(const FrozenProcess& process) {
     }
   }
   TRY(auto areas, proc_.smaps(process.host_pid));
+  if (process.maps.empty()) process.maps = areas;
   std::erase_if(areas, [&](const MapEntry& m) { return process.remote && process.remote->covers(m.start, m.end); });
   return areas;
 }
@@ -94,7 +96,7 @@ Result<void> Capture::capture_space(FrozenProcess& process, pb::AddressSpace& ou
   source.host_pid = process.host_pid;
   for (const auto& area : areas) TRY_IN(area_name(process, area), capture_area(process, area, out, source));
   sources_.push_back(std::move(source));
-  TRY(const auto stat, proc_.stat(process.host_pid));
+  TRY(const auto stat, stat_of(process));
   auto* f = out.mutable_fields();
   f->set_start_code(stat.start_code);
   f->set_end_code(stat.end_code);

@@ -5,6 +5,8 @@
 // which spaces there are and how to read them.
 #pragma once
 
+#include <linux/kcmp.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -100,7 +102,8 @@ class Capture final : public DumpContext {
   void capture_terminals();
   Result<void> capture_process(FrozenProcess& process, pb::Process& out);
   Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
-  bool shares_memory(const FrozenProcess& a, const FrozenProcess& b) const;
+  void find_shared(const FrozenProcess& process, pb::Process& out);
+  bool is_memory_shared(const FrozenProcess& a, const FrozenProcess& b) const;
   void check_process(const FrozenProcess& process, const ProcStatus& status);
   Result<void> check_namespaces();
   // threads.cc
@@ -110,12 +113,15 @@ class Capture final : public DumpContext {
                                pb::Thread& out);
   // areas.cc
   Result<void> capture_space(FrozenProcess& process, pb::AddressSpace& out);
-  Result<std::vector<MapEntry>> areas_of(const FrozenProcess& process);
+  Result<std::vector<MapEntry>> areas_of(FrozenProcess& process);
   Result<void> capture_area(FrozenProcess& process, const MapEntry& area, pb::AddressSpace& out, SpaceSource& source);
   Result<void> capture_shared_area(FrozenProcess& process, const MapEntry& area, pb::Area& out);
   Result<SpaceId> shared_object(FrozenProcess& process, const MapEntry& area);
   SpaceId space_of(pid_t host_pid);
 
+  /// As read at the freeze, or read now when the process is only looked at.
+  Result<ProcStat> stat_of(const FrozenProcess& process) const;
+  Result<ProcStatus> status_of(const FrozenProcess& process, size_t thread = 0) const;
   FrozenProcess* process_of(pid_t host_pid);
   /// The entry of a process in state(); null for one that ended while it was only looked at.
   pb::Process* captured(pid_t pid);
@@ -126,6 +132,7 @@ class Capture final : public DumpContext {
   CaptureOptions options_;
   pb::PodState state_;
   FileTable files_;
+  KcmpGroups memories_{KCMP_VM}, tables_{KCMP_FILES}, directories_{KCMP_FS};
   size_t files_dumped_ = 0;
   std::vector<engine::Blocker> blockers_;
   std::vector<SpaceSource> sources_;

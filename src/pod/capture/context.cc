@@ -16,6 +16,16 @@ FrozenProcess* Capture::process_of(pid_t host_pid) {
   return it == processes_.end() ? nullptr : &*it;
 }
 
+Result<ProcStat> Capture::stat_of(const FrozenProcess& process) const {
+  if (process.stat) return *process.stat;
+  return proc_.stat(process.host_pid);
+}
+
+Result<ProcStatus> Capture::status_of(const FrozenProcess& process, size_t thread) const {
+  if (thread < process.statuses.size()) return process.statuses[thread];
+  return proc_.status(process.host_pid);
+}
+
 Result<pid_t> Capture::pid_in_tree(pid_t host_pid) {
   // Threads too: F_SETOWN_EX and timers may name one.
   for (const auto& process : processes_) {

@@ -10,7 +10,7 @@
 namespace godwit::pod {
 namespace {
 
-// kcmp(2): 0 the same, 1 less, 2 greater. Both descriptors are ours, so this needs no rights over anybody.
+// kcmp(2): 0 the same, 1 less, 2 greater, 3 different. Both descriptors are ours, so this needs no rights over anybody.
 Result<int> compare(int a, int b) {
   const pid_t self = ::getpid();
   const long r = ::syscall(SYS_kcmp, self, self, KCMP_FILE, a, b);
@@ -19,6 +19,33 @@ Result<int> compare(int a, int b) {
 }
 
 }  // namespace
+
+// Of processes that run on an answer may be outdated at once; then the numbers are wrong for them, and nothing else is.
+void KcmpGroups::add(pid_t host_pid) {
+  size_t low = 0;
+  size_t high = sorted_.size();
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    const long order = ::syscall(SYS_kcmp, host_pid, sorted_[middle].first, type_, 0, 0);
+    if (order == 0) {
+      number_[host_pid] = sorted_[middle].second;
+      return;
+    }
+    if (order == 1)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  const size_t number = sorted_.size();
+  number_[host_pid] = number;
+  sorted_.insert(sorted_.begin() + static_cast<ptrdiff_t>(low), {host_pid, number});
+}
+
+bool KcmpGroups::same(pid_t a, pid_t b) const {
+  const auto first = number_.find(a);
+  const auto second = number_.find(b);
+  return first != number_.end() && second != number_.end() && first->second == second->second;
+}
 
 Result<FileTable::Added> FileTable::add(Fd ours, const struct stat& st) {
   auto& bucket = buckets_[{st.st_dev, st.st_ino}];

@@ -50,16 +50,10 @@ Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process
     auto* descriptor = out.add_descriptors();
     descriptor->set_fd(fd);
     descriptor->set_file(id);
-    // The flags line of fdinfo is the only place that shows another process's FD_CLOEXEC.
-    TRY(const auto info, proc_.read(process.host_pid, "fdinfo/" + std::to_string(fd)));
-    if (const size_t at = info.find("flags:"); at != std::string::npos) {
-      const size_t digits = info.find_first_of("01234567", at);
-      unsigned flags = 0;
-      std::from_chars(info.data() + digits, info.data() + info.size(), flags, 8);
-      descriptor->set_close_on_exec((flags & O_CLOEXEC) != 0);
-    }
-    for (auto& entry : files_.entries()) {
-      if (entry->id == id && entry->fdinfo.empty()) entry->fdinfo = info;
+    // FD_CLOEXEC is the process's own to tell (capture_process_remotely); fdinfo is of the description, so once is enough.
+    FileEntry& entry = *files_.entries()[id - 1];
+    if (entry.fdinfo.empty()) {
+      TRY(entry.fdinfo, proc_.read(process.host_pid, "fdinfo/" + std::to_string(fd)));
     }
   }
   return {};

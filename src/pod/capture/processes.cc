@@ -1,5 +1,5 @@
 // The tree, and what a process has as a whole.
-#include <linux/kcmp.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -99,15 +99,12 @@ void mark_fired_timers(pb::Process& process) {
   }
 }
 
-// kcmp(2): do two processes share the object?
-bool shares(pid_t a, pid_t b, int type) { return ::syscall(SYS_kcmp, a, b, type, 0, 0) == 0; }
-
 }  // namespace
 
 // Two processes with one memory. A process that is exiting has none any more, and kcmp would call any two of those equal;
 // a vfork(2) child has its parent's until it execs, which the freeze waits for (the parent can't be stopped before).
-bool Capture::shares_memory(const FrozenProcess& a, const FrozenProcess& b) const {
-  if (!shares(a.host_pid, b.host_pid, KCMP_VM)) return false;
+bool Capture::is_memory_shared(const FrozenProcess& a, const FrozenProcess& b) const {
+  if (!memories_.same(a.host_pid, b.host_pid)) return false;
   const auto size = proc_.read(a.host_pid, "statm");
   if (!size || size->starts_with("0 ")) return false;
   if (!inspecting()) return true;
@@ -284,12 +281,31 @@ void Capture::capture_terminals() {
   for (auto& out : *state_.mutable_processes()) {
     if (out.sid() != out.pid() || out.is_init() || out.state() == pb::ZOMBIE) continue;
     const auto host = host_pid(out.pid());
-    const auto stat = host ? proc_.stat(*host) : Result<ProcStat>(std::unexpected(host.error()));
+    const auto stat = host ? stat_of(*process_of(*host)) : Result<ProcStat>(std::unexpected(host.error()));
     const auto index = stat ? pty_index(stat->terminal) : std::nullopt;
     if (!index) continue;
     if (!held) held = held_terminals(proc_.dir(), processes());
     if (held->contains(*index)) out.set_terminal(*index + 1);
   }
+}
+
+void Capture::find_shared(const FrozenProcess& process, pb::Process& out) {
+  bool with_sibling = false;
+  for (const auto& other : processes_) {
+    if (other.host_pid == process.host_pid || other.zombie) continue;
+    // Shared by clone(2) alone, so nearly always with the parent.
+    const bool parent = other.host_pid == process.host_parent;
+    if (!parent && other.host_parent != process.host_parent) continue;
+    if (is_memory_shared(process, other)) refuse("shared-memory-map", process.name(), "with " + other.name());
+    if (tables_.same(process.host_pid, other.host_pid)) {
+      if (parent)
+        out.set_shares_files_with(other.pid);
+      else if (other.pid < process.pid)
+        with_sibling = true;
+    }
+    if (parent && directories_.same(process.host_pid, other.host_pid)) out.set_shares_fs_with(other.pid);
+  }
+  if (with_sibling && out.shares_files_with() == 0) refuse("shared-descriptor-table", process.name(), {});
 }
 
 Result<void> Capture::capture_tree() {
@@ -306,10 +322,13 @@ Result<void> Capture::capture_tree() {
   // The clocks: of a process of the tree that isn't its init (init may have been made before the time namespace counted).
   TRY(*state_.mutable_host(), host_facts(proc_, processes_.back().host_pid));
   TRY_DO(check_namespaces());
+  for (const auto& process : processes_) {
+    if (process.zombie) continue;
+    for (auto* groups : {&memories_, &tables_, &directories_}) groups->add(process.host_pid);
+  }
   for (auto& process : processes_) {
-    bool shared_with_sibling = false;
-    auto status = proc_.status(process.host_pid);
-    auto stat = proc_.stat(process.host_pid);
+    auto status = status_of(process);
+    auto stat = stat_of(process);
     if (!status || !stat) {
       if (inspecting()) continue;
       return std::unexpected(!status ? status.error() : stat.error());
@@ -332,23 +351,7 @@ Result<void> Capture::capture_tree() {
       out.set_stop_reported(stat->exit_code == 0);
     }
     check_process(process, *status);
-    if (process.zombie || out.is_init()) continue;
-    for (const auto& other : processes_) {
-      if (other.host_pid == process.host_pid || other.zombie) continue;
-      const bool parent = other.host_pid == process.host_parent;
-      // Tables are shared by clone(2) alone, so nearly always with the parent; comparing all pairs would cost more than it finds.
-      if (!parent && other.host_parent != process.host_parent) continue;
-      if (shares_memory(process, other)) refuse("shared-memory-map", process.name(), "with " + other.name());
-      if (shares(process.host_pid, other.host_pid, KCMP_FILES)) {
-        if (parent)
-          out.set_shares_files_with(other.pid);
-        else if (other.pid < process.pid)
-          shared_with_sibling = true;
-      }
-      if (parent && shares(process.host_pid, other.host_pid, KCMP_FS)) out.set_shares_fs_with(other.pid);
-    }
-    if (shared_with_sibling && out.shares_files_with() == 0) refuse("shared-descriptor-table", process.name(), {});
-    shared_with_sibling = false;
+    if (!process.zombie && !out.is_init()) find_shared(process, out);
   }
   // Parents before children, the root first: what the restore relies on.
   std::vector<pb::Process> sorted;
@@ -376,7 +379,7 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   auto& space = *state_.add_spaces();
   TRY_DO(capture_space(process, space));
   out.set_space(space.id());
-  TRY(const auto status, proc_.status(process.host_pid));
+  TRY(const auto status, status_of(process));
   out.set_umask(status.umask);
   space.set_thp_disable(!status.thp_enabled);
   out.set_thp_disable(!status.thp_enabled);
@@ -388,8 +391,6 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   TRY(const auto oom, proc_.read(process.host_pid, "oom_score_adj"));
   out.set_oom_score_adj(std::atoi(oom.c_str()));
   if (inspecting()) return {};
-  TRY(const auto personality, proc_.read(process.host_pid, "personality"));
-  out.set_personality(static_cast<uint32_t>(std::strtoul(personality.c_str(), nullptr, 16)));
   TRY_DO(capture_process_remotely(process, out, space));
   for (size_t i = 0; i < process.threads.size(); i++) TRY_DO(capture_thread(process, i, out));
   TRY(const auto pending, process.leader().pending(true));
@@ -415,6 +416,9 @@ Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Proce
   batch.add(SYS_prctl, PR_GET_TSC, ANSWER(tsc_mode), 0, 0, 0);
   const auto mdwe = batch.add(SYS_prctl, abi::kPrGetMdwe, 0, 0, 0, 0);
   const auto perm = batch.add(SYS_arch_prctl, abi::kArchGetXcompPerm, ANSWER(xcomp_perm));
+  const auto personality = batch.add(SYS_personality, 0xffff'ffffu);  // asks only
+  std::vector<size_t> close_on_exec;
+  for (const auto& d : out.descriptors()) close_on_exec.push_back(batch.add(SYS_fcntl, d.fd(), F_GETFD));
   std::vector<size_t> overruns;
   for (size_t i = 0; i < timers.size(); i++) {
     batch.add(SYS_timer_gettime, timers[i].id, ANSWER(timers) + i * sizeof(itimerspec));
@@ -467,6 +471,11 @@ Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Proce
   out.set_tsc_mode(answers->tsc_mode);
   if (batch.result(mdwe) > 0) out.set_mdwe(static_cast<uint32_t>(batch.result(mdwe)));
   if (batch.result(perm) == 0) out.set_xcomp_perm(answers->xcomp_perm);
+  out.set_personality(static_cast<uint32_t>(batch.result(personality)));
+  for (int i = 0; i < out.descriptors_size(); i++) {
+    const int64_t flags = batch.result(close_on_exec[static_cast<size_t>(i)]);
+    out.mutable_descriptors(i)->set_close_on_exec(flags > 0 && (flags & FD_CLOEXEC) != 0);
+  }
   return {};
 }
 

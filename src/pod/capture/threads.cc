@@ -32,7 +32,7 @@ struct ThreadAnswers {
   stack_t altstack;
   int pdeath_signal;
   SchedAttr sched;
-  unsigned char affinity[1024];
+  char comm[16];
 };
 #define ANSWER(field) (scratch + offsetof(ThreadAnswers, field))
 
@@ -129,12 +129,9 @@ Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::P
     out.mutable_restart()->set_call(static_cast<int>(call));
     out.mutable_restart()->set_remaining_ns(remaining_of(process.host_pid, call, regs));
   }
-  TRY(const auto status, proc_.status(process.host_pid, tracee.tid()));
+  TRY(const auto status, status_of(process, index));
   fill_credentials(status, *out.mutable_creds());
   TRY_DO(capture_seccomp(process, tracee, status, out));
-  TRY(auto comm, proc_.read(process.host_pid, "task/" + std::to_string(tracee.tid()) + "/comm"));
-  if (comm.ends_with('\n')) comm.pop_back();
-  out.set_comm(comm);
   return capture_thread_remotely(process, index, out);
 }
 
@@ -147,7 +144,7 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
   batch.add(SYS_sigaltstack, 0, ANSWER(altstack));
   batch.add(SYS_prctl, PR_GET_PDEATHSIG, ANSWER(pdeath_signal), 0, 0, 0);
   batch.add(SYS_sched_getattr, 0, ANSWER(sched), sizeof(SchedAttr), 0);
-  const auto affinity = batch.add(SYS_sched_getaffinity, 0, sizeof(ThreadAnswers::affinity), ANSWER(affinity));
+  batch.add(SYS_prctl, PR_GET_NAME, ANSWER(comm), 0, 0, 0);
   const auto slack = batch.add(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
   const auto securebits = batch.add(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
   const auto ioprio = batch.add(SYS_ioprio_get, kIoprioWhoProcess, 0);
@@ -156,6 +153,7 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
   TRY_DO(remote->run(process.threads[index], batch));
   ThreadAnswers a;
   TRY_DO(remote->read_scratch(0, std::as_writable_bytes(std::span(&a, 1))));
+  out.set_comm(std::string(a.comm, ::strnlen(a.comm, sizeof a.comm)));
   out.set_tid_address(a.tid_address);
   out.set_robust_list(a.robust_list);
   out.set_robust_list_size(a.robust_list_size);
@@ -169,7 +167,7 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
   s->set_deadline(a.sched.deadline);
   s->set_period(a.sched.period);
   s->set_flags(a.sched.flags);
-  if (batch.result(affinity) > 0) s->set_affinity(a.affinity, static_cast<size_t>(batch.result(affinity)));
+  s->set_affinity(process.threads[index].cpus());
   if (batch.result(ioprio) > 0) s->set_io_priority(static_cast<uint32_t>(batch.result(ioprio)));
   out.set_timer_slack_ns(static_cast<uint64_t>(std::max<int64_t>(0, batch.result(slack))));
   out.mutable_creds()->set_securebits(static_cast<uint32_t>(std::max<int64_t>(0, batch.result(securebits))));

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "pod/pinning.h"
 
 namespace godwit::pod {
 
@@ -49,6 +50,9 @@ Restorer::~Restorer() { (void)discard(); }
 
 Result<void> Restorer::prepare(const pb::Outline& outline) {
   host_ = outline.host();
+  if (!trampoline_) TRY_DO(start_trampoline(outline));  // before pinning, which init would inherit
+  const PinnedThread here(cpu_);
+  cpu_ = here.cpu();
   TRY_DO(build_tree(outline));
   TRY_DO(build_shared_objects(outline));
   for (const auto& space : outline.spaces()) {
@@ -64,6 +68,7 @@ Result<void> Restorer::prepare(const pb::Outline& outline) {
 Result<void> Restorer::restore(const pb::PodState& state) {
   state_ = state;
   TRY_DO(prepare(outline_of(state_)));
+  const PinnedThread here(cpu_);
   for (const auto& section : state_.sections()) {
     for (const auto* kind : section_kinds()) {
       if (kind->name == section.kind() && kind->restore != nullptr)
@@ -124,6 +129,7 @@ void Restorer::wait_for_clock() {
 
 Result<void> Restorer::resume() {
   wait_for_clock();
+  const PinnedThread here(cpu_);
   for (const auto& file : state_.files()) {
     const FileKind* kind = find_file_kind(file.kind());
     if (kind != nullptr && kind->activate != nullptr)
@@ -164,6 +170,8 @@ Result<void> Restorer::finish_process(Blank& blank, const pb::Process& process) 
     TRY_DO(finish_thread(blank, blank.threads[static_cast<size_t>(i)], process.threads(i)));
   }
   TRY_DO(drop_trampoline(blank));
+  for (int i = 0; i < process.threads_size(); i++)
+    allow_cpus(blank.threads[static_cast<size_t>(i)].tid(), process.threads(i).schedule().affinity());
   ::ptrace(PTRACE_SETOPTIONS, blank.host_pid, nullptr, nullptr);
   return {};
 }

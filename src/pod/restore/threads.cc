@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "pod/kernel_abi.h"
+#include "pod/pinning.h"
 #include "pod/restore/restorer.h"
 
 namespace godwit::pod {
@@ -24,6 +25,7 @@ namespace {
 
 constexpr int64_t kErestartRestartblock = -516;
 constexpr int kIoprioWhoProcess = 1;
+constexpr uint32_t kSchedDeadline = 6;  // SCHED_DEADLINE, sched(7)
 constexpr int kSecbitNoSetuidFixup = 1 << 2;
 
 template <typename T>
@@ -73,8 +75,6 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
   const auto& s = thread.schedule();
   put(scratch + 128, SchedAttr{sizeof(SchedAttr), s.policy(), s.flags(), s.nice(), s.priority(), s.runtime(),
                                s.deadline(), s.period()});
-  const size_t affinity = std::min<size_t>(s.affinity().size(), 1024);
-  std::memcpy(scratch + 256, s.affinity().data(), affinity);
   Batch batch;
   batch.must("sigaltstack", SYS_sigaltstack, base, 0);
   if (thread.robust_list() != 0)
@@ -82,13 +82,13 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
   batch.add(SYS_set_tid_address, thread.tid_address());
   batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, base + 64, 0, 0, 0);
   batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns(), 0, 0, 0);
-  // A mask without any CPU of this machine means nothing here: then all are allowed.
-  if (affinity > 0) batch.add(SYS_sched_setaffinity, 0, affinity, base + 256);
   const auto sched = batch.add(SYS_sched_setattr, 0, base + 128, 0);
   if (s.policy() == SCHED_IDLE) batch.add(SYS_setpriority, PRIO_PROCESS, 0, s.nice());  // sched_setattr leaves it alone
   if (s.io_priority() != 0) batch.add(SYS_ioprio_set, kIoprioWhoProcess, 0, s.io_priority());
   for (const auto& spec : thread.speculation())
     batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
+  // The kernel takes a deadline only with all CPUs; else the mask comes last (finish_process), for until then it is pinned.
+  if (s.policy() == kSchedDeadline) allow_cpus(tracee.tid(), s.affinity());
   TRY_DO(blank.remote->run(tracee, batch));
   if (batch.result(sched) < 0 && s.policy() != 0)
     log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), s.policy(), batch.result(sched));

@@ -83,6 +83,8 @@ Result<Restorer::Blank*> Restorer::adopt_init() {
   TRY_DO(tracee.seize(kOptions));
   TRY_DO(tracee.wait_for_stop(2000));
   TRY_DO(tracee.hold());
+  cpu_ = ::sched_getcpu();
+  tracee.pin(cpu_);
   blank->threads.push_back(std::move(tracee));
   blank->remote = std::make_unique<Remote>(Remote::inherited(blank->host_pid, *trampoline_));
   TRY(const auto status, proc_.status(blank->host_pid));
@@ -330,7 +332,6 @@ Result<void> Restorer::remove_missing(const pb::Outline& outline) {
 }
 
 Result<void> Restorer::build_tree(const pb::Outline& outline) {
-  if (!trampoline_) TRY_DO(start_trampoline(outline));
   TRY_DO(remove_missing(outline));
   if (options_.init_host_pid == 0 && blanks_.empty()) {
     if (outline.processes().empty()) return fail(Code::kCorrupt, "an outline without processes");
