@@ -12,6 +12,7 @@ constexpr size_t kTextLimit = 64u << 10;
 }  // namespace
 
 void Mailbox::put(Event event) {
+  event.at = monotonic_now();
   const std::scoped_lock lock(mutex_);
   events_.push_back(std::move(event));
   changed_.notify_all();

@@ -23,6 +23,7 @@ inline constexpr size_t kTokenBlock = 64;  ///< inside TLS, first on each stream
 struct Event {
   enum class Kind { kMessage, kLinkLost, kAnswer, kCancel, kStream };
   Kind kind = Kind::kMessage;
+  Nanos at{};  ///< when it came
   std::unique_ptr<stream::Control> message;
   Error error;
   Answer answer;
