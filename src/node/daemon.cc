@@ -37,28 +37,10 @@ Daemon::~Daemon() {
     const std::lock_guard lock(units_mutex_);
     for (auto& [id, unit] : units_) unit->drop_keeper();
   }
-  const std::lock_guard lock(jobs_mutex_);
-  for (auto& job : jobs_) job.thread.join();
+  workers_.finish();
 }
 
 void Daemon::stop() { cluster_.stop(); }
-
-void Daemon::work(std::function<void()> job) {
-  const std::lock_guard lock(jobs_mutex_);
-  for (auto it = jobs_.begin(); it != jobs_.end();) {
-    if (it->done) {
-      it->thread.join();
-      it = jobs_.erase(it);
-    } else {
-      ++it;
-    }
-  }
-  Job& mine = jobs_.emplace_back();
-  mine.thread = std::thread([&mine, job = std::move(job)] {
-    job();
-    mine.done = true;
-  });
-}
 
 // ------------------------------------------------------------------------------------------------------ registration
 
@@ -155,7 +137,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       }
     }
     for (const auto& d : disowned) {
-      work([this, d] {
+      workers_.run([this, d] {
         log::warn("the controller disowns unit={} epoch={}", d.unit(), d.epoch());
         if (auto done = discard(d); !done) log::warn("not discarded: {}", done.error().error.message());
       });

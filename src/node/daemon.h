@@ -1,24 +1,22 @@
 // Daemon: the units of this machine, between the controller and the keepers. The services (service.h) stand on it.
 //
-// Every durable event of a keeper is handled on a thread of its own, because it may have to wait for the controller for
+// Every durable event of a keeper is handled on a thread of its own (Workers), because it may have to wait for the controller for
 // as long as that is away. The event is acknowledged last: a daemon killed before that is told again (keeper.proto).
 //
 // Threads: all methods may be called from any. Lock order: a unit's gate, then units_mutex_, then a Unit's own.
 #pragma once
 
-#include <atomic>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "node/cluster.h"
 #include "node/images.h"
 #include "node/node.h"
 #include "node/unit.h"
+#include "node/workers.h"
 
 namespace godwit::node {
 
@@ -90,7 +88,6 @@ class Daemon {
   void forget_old_moves() const;
   void settle_commits();
   void add_receiving(wire::HeartbeatRequest& request) const;
-  void work(std::function<void()> job);
 
   const Options options_;
   const rpc::Identity identity_;
@@ -101,13 +98,7 @@ class Daemon {
   std::map<std::string, std::shared_ptr<std::mutex>> gates_;
   mutable std::mutex fault_mutex_;
   std::string fault_;
-
-  struct Job {
-    std::thread thread;
-    std::atomic<bool> done = false;
-  };
-  std::mutex jobs_mutex_;
-  std::list<Job> jobs_;
+  Workers workers_;
 };
 
 }  // namespace godwit::node

@@ -23,9 +23,9 @@ int64_t wall_ms() {
 void Daemon::on_durable(const UnitPtr& unit, const Packet* packet) {
   if (cluster_.stopping()) return;
   if (packet == nullptr) {
-    work([this, unit] { keeper_lost(unit); });
+    workers_.run([this, unit] { keeper_lost(unit); });
   } else {
-    work([this, unit, copy = *packet] { handle(unit, copy); });
+    workers_.run([this, unit, copy = *packet] { handle(unit, copy); });
   }
 }
 
@@ -190,7 +190,7 @@ void Daemon::settle_dead(const UnitPtr& unit) {
   k::Ended ended;
   ended.mutable_exit()->set_signal(SIGKILL);
   unit->tell([&](Unit::News& n) { n.ended = ended; });
-  work([this, unit] { (void)report_end(unit); });
+  workers_.run([this, unit] { (void)report_end(unit); });
 }
 
 Result<void> Daemon::adopt_all() {
@@ -223,11 +223,11 @@ void Daemon::adopt(const std::string& id) {
     return;
   }
   if (record->ended) {
-    work([this, unit] { (void)report_end(unit); });  // told already, most likely; telling twice does no harm
+    workers_.run([this, unit] { (void)report_end(unit); });  // told already, most likely; telling twice does no harm
     return;
   }
   log::warn("unit {} has no keeper any more: {}", id, attached.error().message());
-  work([this, unit] {
+  workers_.run([this, unit] {
     const auto held = gate(unit->record().unit);
     const std::lock_guard lock(*held);
     settle_dead(unit);

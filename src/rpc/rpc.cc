@@ -11,6 +11,7 @@ namespace {
 // Nothing that is said through gRPC is large: bulk goes in pieces of at most 256 KiB (Data) or past gRPC altogether.
 constexpr int kMessageLimit = 8 << 20;
 constexpr int kReconnectMs = 500;
+constexpr int kServerThreadsKept = 8;
 constexpr int kKeepaliveMs = 5000;
 
 grpc::StatusCode status_code(Code code) {
@@ -116,6 +117,9 @@ std::string caller(const grpc::ServerContextBase& context) {
 
 void set_up(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMessageLimit);
+  // A call that finds only one thread waiting first makes another (gRPC's default is to keep at most two), and a commit is
+  // such a call.
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kServerThreadsKept);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
