@@ -104,6 +104,8 @@ class SourceEngine {
   virtual Result<Round> precopy_round(PageSink& sink, std::string& outline) = 0;
   /// Stops every thread. Until thaw() or discard() nothing of the unit runs. Gives the final outline.
   virtual Result<std::string> freeze() = 0;
+  /// After freeze(): is the outline that it gave, but for the clocks, the one given before? Then prepare() has nothing to do.
+  virtual bool same_outline() const { return false; }
   /// Frozen: sends the rest of the memory and gives the state. Blockers found only now are Code::kRefused.
   virtual Result<std::string> capture(PageSink& sink) = 0;
   /// Lets the unit go on as if nothing had happened. Also after a failed call. Idempotent.

@@ -39,6 +39,7 @@ class HoldsInput : public engine::SourceEngine {
     feeder_.hold();
     return engine_->freeze();
   }
+  bool same_outline() const override { return engine_->same_outline(); }
   Result<std::string> capture(engine::PageSink& sink) override { return engine_->capture(sink); }
   Result<void> thaw() override {
     auto result = engine_->thaw();

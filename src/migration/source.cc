@@ -411,7 +411,7 @@ Result<void> Outgoing::Impl::capture() {
   TRY(const std::string outline, engine_.freeze());
   GODWIT_FAULT_POINT("source.frozen");
   phases_.add("freeze", lap_.lap_ms());
-  if (outline != outline_) {
+  if (!engine_.same_outline() && outline != outline_) {
     TRY_DO(offer_outline(outline, plan_.verdict));
     phases_.add("prepare", lap_.lap_ms());
   }

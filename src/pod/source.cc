@@ -26,6 +26,7 @@ class PodSource final : public engine::SourceEngine {
   Result<void> start_precopy() override;
   Result<engine::Round> precopy_round(engine::PageSink& sink, std::string& outline) override;
   Result<std::string> freeze() override;
+  bool same_outline() const override { return same_outline_; }
   Result<std::string> capture(engine::PageSink& sink) override;
   Result<void> thaw() override;
   Result<void> discard() override;
@@ -33,6 +34,7 @@ class PodSource final : public engine::SourceEngine {
 
  private:
   CaptureOptions capture_options(bool inspecting) const;
+  std::string give_outline();
   Result<std::string> look_for_outline();
   Result<void> stop_and_look();
   Result<void> find_pages(SpaceSource& source, ScanResult& found);
@@ -50,6 +52,8 @@ class PodSource final : public engine::SourceEngine {
   std::map<pid_t, std::vector<MapEntry>> announced_;       // areas in the newest outline
   std::map<pid_t, WriteTracker> trackers_;
   std::set<pid_t> broken_;  // replaced their memory since tracking began
+  std::string outline_given_;  // the last one, without the clocks
+  bool same_outline_ = false;
   std::vector<engine::Timing> timings_;
   Stopwatch watch_;
 };
@@ -110,7 +114,7 @@ Result<engine::Inspection> PodSource::inspect() {
   note_spaces(capture_->state());
   engine::Inspection found;
   found.blockers = capture_->blockers();
-  found.outline = capture_->outline().SerializeAsString();
+  found.outline = give_outline();
   pb::Demands demands;
   *demands.mutable_host() = capture_->state().host();
   for (const auto& flag : cpu_features()) demands.add_cpu_features(flag);
@@ -196,6 +200,18 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
   return round;
 }
 
+std::string PodSource::give_outline() {
+  auto outline = capture_->outline();
+  pb::Outline clocks;
+  clocks.mutable_host()->Swap(outline.mutable_host());
+  outline.clear_host();
+  auto text = outline.SerializeAsString();
+  same_outline_ = text == outline_given_;
+  outline_given_ = text;
+  clocks.AppendToString(&text);  // two messages in a row are one (protobuf's merge)
+  return text;
+}
+
 Result<std::string> PodSource::look_for_outline() {
   TRY(auto processes, look_at_tree(proc_, options_.root));
   announced_.clear();
@@ -206,7 +222,7 @@ Result<std::string> PodSource::look_for_outline() {
   capture_ = std::make_unique<Capture>(proc_, processes, nullptr, capture_options(true));
   TRY_DO(capture_->run_outline());
   note_spaces(capture_->state());
-  auto outline = capture_->outline().SerializeAsString();
+  auto outline = give_outline();
   capture_.reset();
   return outline;
 }
@@ -218,7 +234,7 @@ Result<std::string> PodSource::freeze() {
   watch_ = {};
   for (int tries = 0;; tries++) {
     auto captured = stop_and_look();
-    if (captured) return capture_->outline().SerializeAsString();
+    if (captured) return give_outline();
     const auto passing = [](const engine::Blocker& b) { return passes(b.code); };
     const bool again = captured.error().code == Code::kRefused && capture_ && !capture_->blockers().empty() &&
                        std::ranges::all_of(capture_->blockers(), passing) && tries < kLooks;

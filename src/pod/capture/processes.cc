@@ -242,7 +242,12 @@ pb::Outline Capture::outline() const {
       if (s.pid() == p.pid() && p.state() != pb::ZOMBIE && !p.is_init()) o->set_space(s.id());
     }
   }
-  *outline.mutable_spaces() = state_.spaces();
+  for (const auto& s : state_.spaces()) {
+    auto* space = outline.add_spaces();
+    space->set_id(s.id());
+    space->set_pid(s.pid());
+    *space->mutable_areas() = s.areas();
+  }
   *outline.mutable_shared() = state_.shared();
   *outline.mutable_host() = state_.host();
   outline.set_own_pid_namespace(state_.own_pid_namespace());
