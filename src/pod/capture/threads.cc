@@ -102,7 +102,9 @@ Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::P
   if (regs.cs == 0x23) refuse("compat-32", process.name(), {});
   out.set_regs(bytes_of(regs));
   TRY(const auto xstate, tracee.get_xstate());
-  out.set_xstate(xstate.data(), xstate.size());
+  // Most of its 11 KiB (with AMX) are zero, and last.
+  const auto used = std::ranges::find_if(xstate.rbegin(), xstate.rend(), [](std::byte b) { return b != std::byte{0}; });
+  out.set_xstate(xstate.data(), static_cast<size_t>(xstate.rend() - used));
   if (xstate.size() >= 520) {
     uint64_t xstate_bv = 0;
     std::memcpy(&xstate_bv, xstate.data() + 512, sizeof xstate_bv);  // XSAVE header, Intel SDM vol. 1, 13.4.2

@@ -217,6 +217,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   pb::Outline outline_;
   pb::HostFacts host_;  ///< the source's
   bool released_ = false;
+  size_t xstate_size_ = 0;  ///< of a thread here, by PTRACE_GETREGSET
   int cpu_ = -1;  ///< where init, all that descends from it, and this thread stay while calls are made
 
   // Where arriving pages go; written by prepare(), read by the stream threads.

@@ -101,8 +101,15 @@ Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Th
 Result<void> Restorer::set_xstate(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
   constexpr size_t kHeader = 512;  // XSAVE header: XSTATE_BV, Intel SDM vol. 1, 13.4.2
   constexpr uint64_t kTileData = 1ull << 18;
-  std::vector<std::byte> xstate(thread.xstate().size());
-  std::memcpy(xstate.data(), thread.xstate().data(), xstate.size());
+  // The kernel takes a whole one only, as long as this machine's; what was zero at its end was left out (capture_thread).
+  if (xstate_size_ == 0) {
+    TRY(const auto own, tracee.get_xstate());
+    xstate_size_ = own.size();
+  }
+  std::string_view used = thread.xstate();
+  while (used.size() > xstate_size_ && used.back() == '\0') used.remove_suffix(1);
+  std::vector<std::byte> xstate(std::max(xstate_size_, used.size()));
+  std::memcpy(xstate.data(), used.data(), used.size());
   uint64_t present = 0;
   if (xstate.size() >= kHeader + sizeof present) std::memcpy(&present, xstate.data() + kHeader, sizeof present);
   if ((present & kTileData) != 0) TRY_IN("AMX tiles", blank.remote->use_tiles(tracee));
