@@ -196,6 +196,27 @@ Remote Remote::inherited(pid_t pid, const SharedTrampoline& shared) {
   return remote;
 }
 
+void Remote::cut_out(std::vector<MapEntry>& areas) const {
+  const uint64_t start = raw(base_), end = start + kTrampolineSize;
+  std::vector<MapEntry> kept;
+  kept.reserve(areas.size());
+  for (MapEntry& area : areas) {
+    if (!covers(area.start, area.end)) {
+      kept.push_back(std::move(area));
+      continue;
+    }
+    if (area.start < start) {
+      kept.push_back(area);
+      kept.back().end = start;
+    }
+    if (area.end > end) {
+      kept.push_back(std::move(area));
+      kept.back().start = end;  // anonymous, so its offset is 0
+    }
+  }
+  areas = std::move(kept);
+}
+
 Result<void> Remote::remove(const Tracee& leader) {
   const uint64_t arguments[] = {raw(base_), kTrampolineSize};
   TRY_DO(step_call(leader, syscall_at_, SYS_munmap, arguments));

@@ -151,6 +151,9 @@ class Remote {
   Result<void> write_scratch(size_t offset, std::span<const std::byte> data);
   Result<void> read_scratch(size_t offset, std::span<std::byte> out) const;
   bool covers(uint64_t start, uint64_t end) const { return start < raw(base_) + kTrampolineSize && raw(base_) < end; }
+  /// Takes the trampoline out of a list of areas. The kernel makes one area of it and a neighbour with the same
+  /// permissions, so what lies beside it in such an area stays: it is the program's.
+  void cut_out(std::vector<MapEntry>& areas) const;
   /// For inherited trampolines: a single-step address is needed to unmap it; any `syscall` instruction of the process.
   static Result<RemoteAddress> find_syscall(pid_t pid, std::span<const MapEntry> maps);
   /// One call by single-stepping a syscall instruction at `at`: needs no trampoline.

@@ -75,7 +75,7 @@ Result<std::vector<MapEntry>> Capture::areas_of(FrozenProcess& process) {
     if (it != options_.earlier_areas->end()) {
       TRY(auto now, proc_.maps(process.host_pid));
       if (process.maps.empty()) process.maps = now;
-      std::erase_if(now, [&](const MapEntry& m) { return process.remote && process.remote->covers(m.start, m.end); });
+      if (process.remote) process.remote->cut_out(now);
       const bool same =
           std::ranges::equal(now, it->second, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
       if (same) return it->second;
@@ -83,7 +83,7 @@ Result<std::vector<MapEntry>> Capture::areas_of(FrozenProcess& process) {
   }
   TRY(auto areas, proc_.smaps(process.host_pid));
   if (process.maps.empty()) process.maps = areas;
-  std::erase_if(areas, [&](const MapEntry& m) { return process.remote && process.remote->covers(m.start, m.end); });
+  if (process.remote) process.remote->cut_out(areas);
   return areas;
 }
 

@@ -1,5 +1,6 @@
 // Descriptors and open file descriptions.
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 

@@ -86,8 +86,10 @@ Result<Pair*> pair_of(RestoreContext& ctx, uint32_t index, const std::string& pa
 }
 
 Result<Fd> open_slave(const Fd& master, int flags) {
-  Fd slave(::ioctl(master.get(), TIOCGPTPEER, (flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC));
+  // Not O_CLOEXEC here: the kernel would keep it in the description's flags (ptm_open_peer).
+  Fd slave(::ioctl(master.get(), TIOCGPTPEER, (flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY));
   if (!slave.valid()) return fail_errno(errno, "opening a terminal's other side");
+  if (::fcntl(slave.get(), F_SETFD, FD_CLOEXEC) < 0) return fail_errno(errno, "F_SETFD of a terminal");
   return slave;
 }
 
