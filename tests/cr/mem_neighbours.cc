@@ -8,29 +8,34 @@ namespace {
 
 constexpr size_t kGap = 65536, kPage = 4096;
 
-char* map(void* at, size_t size, int prot, int flags) {
-  return static_cast<char*>(mmap(at, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0));
-}
-
 }  // namespace
 
 int main() {
-  char* gap = map(nullptr, kGap, PROT_READ | PROT_WRITE, 0);
-  CHECK(gap != MAP_FAILED);
-  // Something may lie there already: then that is the neighbour, and its loss ends the program as surely.
-  char* above = map(gap + kGap, kPage, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
-  char* below = map(gap - kPage, kPage, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
-  for (char* page : {above, below})
-    if (page != MAP_FAILED) memset(page, 7, kPage);
-  if (below != MAP_FAILED) MUST(mprotect(below, kPage, PROT_READ | PROT_EXEC));
-  MUST(munmap(gap, kGap));
+  void* all = mmap(nullptr, kGap + 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(all != MAP_FAILED);
+  char* below = static_cast<char*>(all);
+  char* gap = below + kPage;
+  char* above = gap + kGap;
+  // Each on its own: the kernel joins nothing to what was split from something else.
+  MUST(munmap(all, kGap + 2 * kPage));
+  for (char* page : {below, above}) {
+    CHECK(mmap(page, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page);
+    memset(page, 7, kPage);
+  }
+  MUST(mprotect(below, kPage, PROT_READ | PROT_EXEC));
+  // No hole above it has room: so the one in its middle is where the next mapping comes.
+  void* last = nullptr;
+  do {
+    last = mmap(nullptr, kGap, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(last != MAP_FAILED);
+  } while (last > gap);
+  MUST(munmap(last, kGap));
   ready();
   for (int i = 0; i < steps(); i++) {
     step();
     for (char* page : {above, below})
-      for (size_t at = 0; page != MAP_FAILED && at < kPage; at++)
-        CHECK(page[at] == (page == above && at == 5 ? static_cast<char>(7 + i) : 7));
-    if (above != MAP_FAILED) above[5]++;
+      for (size_t at = 0; at < kPage; at++) CHECK(page[at] == (page == above && at == 5 ? static_cast<char>(7 + i) : 7));
+    above[5]++;
     unsigned char resident = 0;
     CHECK_EQ(mincore(gap, kPage, &resident), -1);  // the gap is a gap
     note("round %d", i);
