@@ -7,6 +7,7 @@
 
 #include "base/sys.h"
 #include "files/beneath.h"
+#include "files/own_directories.h"
 #include "files/refusals.h"
 #include "files/travel.h"
 
@@ -46,10 +47,14 @@ Result<Arrival::Considered> Arrival::consider(std::string_view bytes) {
   answer.wanted = verdict_->wanted;
 
   size_t works = 0;
+  std::set<std::string> own;
   for (TravellingTree& tree : offer.trees) {
     Place place;
     if (tree.role == TravellingTree::Role::kWork && ++works > 1)
       return fail(Code::kCorrupt, "an offer with two work directories");
+    if (tree.role == TravellingTree::Role::kOwn &&
+        (std::ranges::find(kOwnDirectories, tree.path) == std::end(kOwnDirectories) || !own.insert(tree.path).second))
+      return fail(Code::kCorrupt, "a unit has no " + tree.path.substr(0, 200) + " of its own");
     place.tree = std::move(tree);
     places_.push_back(std::move(place));
   }
@@ -93,9 +98,10 @@ Result<void> Arrival::plan() {
   needs.unit_directory = spec_.unit_directory;
   needs.user_namespace = spec_.user_namespace;
   for (Place& place : places_) {
-    if (place.tree.role != TravellingTree::Role::kWork) continue;
-    place.directory = spec_.unit_directory + "/dir";
-    needs.binds.push_back({place.directory, place.tree.path});
+    if (place.tree.role == TravellingTree::Role::kLayer) continue;
+    const bool own = place.tree.role == TravellingTree::Role::kOwn;
+    place.directory = spec_.unit_directory + (own ? "/own" + place.tree.path : "/dir");
+    needs.binds.push_back({place.directory, place.tree.path, own});
   }
   for (const Place& place : places_)
     if (place.tree.role == TravellingTree::Role::kLayer) needs.layered.push_back(place.tree.path);
@@ -158,7 +164,10 @@ Result<void> Arrival::last(std::string_view bytes) {
 void Arrival::discard() {
   places_.clear();
   (void)remove_layers(spec_.unit_directory);
-  if (auto dir = sys::open(spec_.unit_directory, O_RDONLY | O_DIRECTORY)) (void)remove_beneath(*dir, "dir");
+  if (auto dir = sys::open(spec_.unit_directory, O_RDONLY | O_DIRECTORY)) {
+    (void)remove_beneath(*dir, "dir");
+    (void)remove_beneath(*dir, "own");
+  }
 }
 
 }  // namespace godwit::files

@@ -27,7 +27,7 @@ Result<std::string> Departure::offer() {
   Offer offer;
   DescribeOptions describing;
   for (const auto& directory : spec_.directories)
-    if (directory.role == TravellingTree::Role::kWork) describing.carried.push_back(directory.path);
+    if (directory.role != TravellingTree::Role::kLayer) describing.carried.push_back(directory.path);
   describing.cache = spec_.cache;
   describing.progress = spec_.progress;
   TRY(auto described, describe(spec_.root, spec_.needed, describing));

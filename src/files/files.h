@@ -15,6 +15,7 @@
 #include "files/chunk.h"
 #include "files/demand.h"
 #include "files/hash.h"
+#include "files/own_directories.h"
 #include "files/recipe.h"
 #include "files/refusals.h"
 #include "files/share_probe.h"

@@ -29,7 +29,8 @@
 namespace godwit::files {
 
 struct DepartureSpec {
-  /// Directories that travel whole, open, in the unit's mount namespace or not. WORK: the unit's --dir. LAYER: an `upper`.
+  /// Directories that travel whole, open, in the unit's mount namespace or not. WORK: the unit's --dir. LAYER: an
+  /// `upper`. OWN: its own /tmp and the like.
   struct Directory {
     TravellingTree::Role role = TravellingTree::Role::kWork;
     std::string path;  ///< as in TravellingTree
@@ -83,7 +84,7 @@ class Departure {
 };
 
 struct ArrivalSpec {
-  std::string unit_directory;  ///< absolute; `dir/` (work), `layer/`, `view/` are made in it
+  std::string unit_directory;  ///< absolute; `dir/` (work), `own/`, `layer/`, `view/` are made in it
   bool user_namespace = false;
   bool keep_owner = true;
   const ChunkSource* store = nullptr;  ///< where put() chunks can be read again, and older ones may be

@@ -93,6 +93,44 @@ TEST(Travel, carries_what_was_skipped_even_if_the_file_is_the_same_again_in_the_
   EXPECT_EQ(slurp(m.unit / "dir/f"), "one");
 }
 
+TEST(Travel, brings_a_directory_of_the_units_own_with_what_is_open_in_it) {
+  Move m;
+  TemporaryDir own;
+  write_at(own / "open", "written");
+  DepartureSpec spec;
+  spec.root = m.source.fd();
+  spec.needed = {{"/tmp/open", Use::kOpenWrite, "fd 5 of pid 9 (prog)"}, {"/tmp", Use::kDirectory, "cwd"}};
+  spec.directories.push_back({TravellingTree::Role::kOwn, "/tmp", own.fd()});
+  Departure from(std::move(spec));
+  Arrival to = m.arrival();
+  const auto wanted = good(from.asked(good(to.consider(good(from.offer()))).answer));
+  EXPECT_TRUE(from.blockers().empty());
+  EXPECT_TRUE(to.blockers().empty());
+  Move::carry(from, to, wanted);
+  const auto plan = good(to.arrived());
+  ASSERT_EQ(plan.binds.size(), 1u);
+  EXPECT_EQ(plan.binds[0], (ViewPlan::Bind{m.unit / "own/tmp", "/tmp", true}));
+  write_at(own / "open", "more", 7);
+  const auto final_one = good(from.last({}));
+  Move::carry(from, to, final_one.chunks);
+  good(to.last(final_one.message));
+  EXPECT_EQ(slurp(m.unit / "own/tmp/open"), "writtenmore");
+  to.discard();
+  EXPECT_TRUE(good(sys::list_dir(m.unit.path())).empty());
+}
+
+TEST(Travel, takes_no_other_directory_for_the_units_own) {
+  Move m;
+  TemporaryDir etc;
+  for (const char* path : {"/etc", "/tmp/../etc"}) {
+    Offer offer;
+    offer.trees.push_back({TravellingTree::Role::kOwn, path, good(take(etc.fd(), {})).tree});
+    const auto considered = m.arrival().consider(encode(offer));
+    ASSERT_FALSE(considered) << path;
+    EXPECT_EQ(considered.error().code, Code::kCorrupt);
+  }
+}
+
 TEST(Travel, refuses_a_file_open_for_writing_that_is_not_shared) {
   Move m;
   TemporaryDir data;

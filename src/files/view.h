@@ -54,8 +54,9 @@ struct ViewPlan {
     bool operator==(const Layer&) const = default;
   };
   struct Bind {
-    std::string from;  ///< the carried work directory, on the host
+    std::string from;  ///< a directory of the unit's, on the host: its work directory, its own /tmp
     std::string to;  ///< its path as the unit knows it
+    bool own = false;  ///< one of kOwnDirectories: what else is bound in it may need a mount point made there
     bool operator==(const Bind&) const = default;
   };
   std::string stage;  ///< an empty directory of the unit's, where a new root is put together

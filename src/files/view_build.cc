@@ -58,6 +58,13 @@ class Building {
 
   Result<void> run() {
     TRY_DO(sys::mount("none", "/", "", MS_REC | MS_PRIVATE));
+    // Cloned before anything is mounted over what leads there; the outer ones first.
+    std::vector<Clone> binds;
+    for (const ViewPlan::Bind& bind : plan_.binds) {
+      TRY(auto tree, clone_mounts(bind.from));
+      binds.push_back({bind.to, std::move(tree), bind.own});
+    }
+    std::ranges::sort(binds, {}, &Clone::path);
     for (const std::string& directory : plan_.mirrors) TRY_IN("mirroring " + directory, mirror(directory));
     for (const ViewPlan::Layer& layer : plan_.layers) {
       if (layer.fresh)
@@ -65,7 +72,7 @@ class Building {
       else
         TRY_IN("layer over " + layer.mountpoint, lay(layer));
     }
-    for (const ViewPlan::Bind& bind : plan_.binds) TRY_IN("binding " + bind.to, attach(bind));
+    for (const Clone& bind : binds) TRY_IN("binding " + bind.path, attach(bind));
     if (!prefix_.empty()) TRY_DO(enter());
     return {};
   }
@@ -74,6 +81,7 @@ class Building {
   struct Clone {
     std::string path;
     Fd tree;
+    bool own = false;
   };
 
   // Where to look for a host's path now, and where to mount over it: the same, but for the root itself.
@@ -96,7 +104,7 @@ class Building {
     for (const std::string& path : visible_children(mounts, id)) {
       if (!path.starts_with(inside)) continue;
       TRY(auto tree, clone_mounts(path));
-      clones.push_back({path, std::move(tree)});
+      clones.push_back({path, std::move(tree), false});
     }
     if (at == "/") TRY_DO(sys::make_dirs(target));
     TRY_DO(mount_overlay(plan_, layer, at, target));
@@ -182,14 +190,15 @@ class Building {
     return mounted(target);
   }
 
-  Result<void> attach(const ViewPlan::Bind& bind) {
-    const std::string target = prefix_ + bind.to;
+  Result<void> attach(const Clone& bind) {
+    const std::string target = prefix_ + bind.path;
     struct stat st{};
     if (::stat(target.c_str(), &st) < 0) TRY_DO(make_mount_point(target));
-    return sys::mount(bind.from, target, "", MS_BIND | MS_REC);
+    TRY_DO(attach_mounts(bind.tree, target));
+    return bind.own ? mounted(target) : Result<void>();
   }
 
-  // Missing directories are made in what this view mounted, never on the host's file systems.
+  // Missing directories are made in what this view mounted and in the unit's own directories, never on the host's.
   Result<void> make_mount_point(const std::string& target) {
     for (size_t slash = target.find('/', 1);; slash = target.find('/', slash + 1)) {
       const std::string part = target.substr(0, slash);

@@ -102,7 +102,9 @@ class Planning {
       TRY_DO(check_absolute(bind.to));
       TRY_DO(check_absolute(bind.from));
       struct stat st{};
-      if (::stat(bind.to.c_str(), &st) < 0 || !S_ISDIR(st.st_mode)) add_layer(bind.to, "the work directory");
+      if (lies_in_own(bind.to)) continue;  // its mount point is made there
+      if (::stat(bind.to.c_str(), &st) < 0 || !S_ISDIR(st.st_mode))
+        add_layer(bind.to, bind.own ? "a directory of the unit's own" : "the work directory");
     }
     for (const std::string& path : needs_.layered) {
       TRY_DO(check_absolute(path));
@@ -123,6 +125,11 @@ class Planning {
   }
 
  private:
+  bool lies_in_own(const std::string& path) const {
+    return std::ranges::any_of(needs_.binds,
+                               [&](const auto& bind) { return bind.own && path.starts_with(slash_behind(bind.to)); });
+  }
+
   void add_layer(const std::string& path, const std::string& used_by) {
     const std::string object = path + (used_by.empty() ? "" : ", " + used_by);
     const auto place = locator_.locate(path);

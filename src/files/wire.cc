@@ -130,7 +130,7 @@ Result<Offer> decode_offer(std::string_view bytes) {
   TRY_DO(check_demands(to.demands));
   for (const auto& q : from.questions()) to.questions.push_back({q.path(), q.probe_name(), q.nonce()});
   for (const auto& t : from.trees()) {
-    if (t.role() < 0 || t.role() > 1) return fail(Code::kCorrupt, "a travelling tree of unknown role");
+    if (t.role() < 0 || t.role() > 2) return fail(Code::kCorrupt, "a travelling tree of unknown role");
     TRY_DO(check_absolute(t.path()));
     TRY(auto tree, get(t.tree()));
     to.trees.push_back({static_cast<TravellingTree::Role>(t.role()), t.path(), std::move(tree)});
@@ -218,6 +218,7 @@ std::string encode(const ViewPlan& plan) {
     auto* one = to.add_binds();
     one->set_from(bind.from);
     one->set_to(bind.to);
+    one->set_own(bind.own);
   }
   to.set_user_namespace(plan.user_namespace);
   for (const std::string& mirror : plan.mirrors) to.add_mirrors(mirror);
@@ -237,7 +238,7 @@ Result<ViewPlan> decode_view_plan(std::string_view bytes) {
   for (const auto& bind : from.binds()) {
     TRY_DO(check_absolute(bind.from()));
     TRY_DO(check_absolute(bind.to()));
-    to.binds.push_back({bind.from(), bind.to()});
+    to.binds.push_back({bind.from(), bind.to(), bind.own()});
   }
   for (const auto& mirror : from.mirrors()) {
     TRY_DO(check_absolute(mirror));

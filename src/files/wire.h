@@ -16,9 +16,9 @@ namespace godwit::files {
 
 /// A directory that travels whole.
 struct TravellingTree {
-  enum class Role : uint8_t { kWork = 0, kLayer = 1 };
+  enum class Role : uint8_t { kWork = 0, kLayer = 1, kOwn = 2 };
   Role role = Role::kWork;
-  std::string path;  ///< kWork: where the unit sees it; kLayer: which mount it covered
+  std::string path;  ///< kWork, kOwn: where the unit sees it; kLayer: which mount it covered
   Tree tree;
   bool operator==(const TravellingTree&) const = default;
 };

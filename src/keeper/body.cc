@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <sstream>
 
 #include "base/base.h"
+#include "files/own_directories.h"
 #include "keeper/output_file.h"
 #include "keeper/streams.h"
 
@@ -55,6 +57,7 @@ Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOf
   options.hostname = hostname;
   options.time = time;
   options.build_view = [this] { return build_view(); };
+  keep_state_visible();
   TRY(sandbox_, pod::Sandbox::enter(std::move(options)));
   return {};
 }
@@ -67,11 +70,43 @@ Result<void> Body::build_view() {
   TRY(unit_mount_, sys::open(kUnitMount, O_PATH | O_DIRECTORY));
   TRY(auto layers, files::layer_directories(view_));
   for (auto& layer : layers) layers_.push_back({layer.path, std::move(layer.fd)});
+  for (const auto& bind : view_.binds) {
+    if (!bind.own) continue;
+    TRY(auto directory, sys::open(bind.from, O_RDONLY | O_DIRECTORY));
+    own_[bind.to] = std::move(directory);
+  }
   if (view_.layers.empty() && view_.binds.empty()) return {};
   return files::build_view(view_);
 }
 
+// A unit that starts here: what lies in those directories is made by it.
+Result<void> Body::plan_own_directories(const wire::UnitSpec& spec) {
+  files::StartsWith unit{spec.dir(), spec.cwd(), {spec.argv().begin(), spec.argv().end()}};
+  unit.words.insert(unit.words.end(), spec.with().begin(), spec.with().end());
+  for (const std::string& variable : spec.env())
+    if (variable.starts_with("TMPDIR=")) unit.words.push_back(variable);
+  for (const std::string& path : files::own_directories_of(unit)) {
+    const std::string directory = unit_dir_ + "/own" + path;
+    TRY_DO(sys::make_dirs(directory, 0700));
+    if (::chmod(directory.c_str(), 01777) < 0) return fail_errno(errno, "chmod of " + directory);
+    view_.binds.push_back({directory, path, true});
+    if (files::lies_below(spec.dir(), path)) view_.binds.push_back({spec.dir(), spec.dir(), false});
+  }
+  return {};
+}
+
+// The node's state may lie in a directory that the unit gets another one for: it stays where it is.
+void Body::keep_state_visible() {
+  const std::string state = unit_dir_.substr(0, unit_dir_.rfind("/units/"));
+  for (const auto& bind : view_.binds) {
+    if (!bind.own || !files::lies_below(state, bind.to)) continue;
+    view_.binds.push_back({state, state, false});
+    return;
+  }
+}
+
 Result<void> Body::launch(const wire::UnitSpec& spec) {
+  TRY_DO(plan_own_directories(spec));
   TRY_DO(enter({}, std::nullopt));
   pod::Sandbox::Program program;
   program.argv.assign(spec.argv().begin(), spec.argv().end());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -56,6 +57,8 @@ class Body {
   };
   /// What the unit's view keeps beside the node's own files.
   [[nodiscard]] const std::vector<Layer>& layers() const { return layers_; }
+  /// The directories that the unit has for itself (files/own_directories.h), by the path that it sees.
+  [[nodiscard]] const std::map<std::string, Fd>& own() const { return own_; }
   /// Files that processes of the unit have mapped shared and writable: their times don't tell when they were written.
   [[nodiscard]] std::set<files::FileKey> shared_mappings() const;
   struct Load {
@@ -68,6 +71,8 @@ class Body {
  private:
   class Receiver;
   Result<void> build_view();
+  Result<void> plan_own_directories(const wire::UnitSpec& spec);
+  void keep_state_visible();
   std::vector<pid_t> processes() const;
   Result<void> enter(const std::string& hostname, std::optional<pod::ClockOffsets> time);
   std::string unit_dir_;
@@ -76,6 +81,7 @@ class Body {
   Fd proc_;  // the node's /proc: init mounts the unit's own over the path
   files::ViewPlan view_;
   std::vector<Layer> layers_;
+  std::map<std::string, Fd> own_;
   std::unique_ptr<pod::Sandbox> sandbox_;
   std::atomic<pid_t> init_{0};
 };

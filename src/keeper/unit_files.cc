@@ -53,6 +53,10 @@ Result<std::unique_ptr<files::Departure>> departure_of(const Body& body, const w
     TRY(Fd dir, sys::open(unit.dir(), O_RDONLY | O_DIRECTORY));
     spec.directories.push_back({files::TravellingTree::Role::kWork, unit.dir(), std::move(dir)});
   }
+  for (const auto& [path, own] : body.own()) {
+    TRY(Fd dir, sys::open_at(own, ".", O_RDONLY | O_DIRECTORY));
+    spec.directories.push_back({files::TravellingTree::Role::kOwn, path, std::move(dir)});
+  }
   for (const auto& layer : body.layers()) {
     TRY(Fd upper, sys::open_at(layer.upper, ".", O_RDONLY | O_DIRECTORY));
     spec.directories.push_back({files::TravellingTree::Role::kLayer, layer.mountpoint, std::move(upper)});

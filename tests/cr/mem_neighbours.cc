@@ -34,7 +34,8 @@ int main() {
   for (int i = 0; i < steps(); i++) {
     step();
     for (char* page : {above, below})
-      for (size_t at = 0; at < kPage; at++) CHECK(page[at] == (page == above && at == 5 ? static_cast<char>(7 + i) : 7));
+      for (size_t at = 0; at < kPage; at++)
+        CHECK(page[at] == (page == above && at == 5 ? static_cast<char>(7 + i) : 7));
     above[5]++;
     unsigned char resident = 0;
     CHECK_EQ(mincore(gap, kPage, &resident), -1);  // the gap is a gap
