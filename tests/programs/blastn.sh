@@ -4,7 +4,7 @@ setup() {
   local genome=/usr/share/doc/bowtie/examples/genomes/NC_008253.fna.gz
   [ -f $genome ] || { echo "SKIP: needs bowtie-examples"; return 77; }
   zcat $genome > genome.fna
-  "$BUILD/bin/examples/mutate" queries --seed 2 --count 60 --length 900 < genome.fna > queries.fna
+  "$BUILD/bin/examples/mutate" queries --seed 2 --count 140 --length 900 < genome.fna > queries.fna
   "$BUILD/bin/examples/mutate" database --seed 1 --bases 100M < genome.fna > strains.fna
   makeblastdb -in strains.fna -dbtype nucl -out strains > /dev/null
   rm strains.fna

@@ -2,7 +2,7 @@
 # needs: ffmpeg
 # files: out.mkv
 setup() {
-  ffmpeg -v error -nostdin -f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i 'sine=frequency=440' -t 20 \
+  ffmpeg -v error -nostdin -f lavfi -i testsrc2=size=640x360:rate=25 -f lavfi -i 'sine=frequency=440' -t 45 \
     -c:v mpeg2video -q:v 4 -c:a flac -threads 1 in.mkv
 }
 work() {

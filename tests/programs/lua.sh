@@ -12,7 +12,7 @@ end
 local walkers = {}
 for i = 1, 500 do walkers[i] = walker(i) end
 local sum, store = 0, {}
-for turn = 1, 600 do
+for turn = 1, 1400 do
   for i = 1, #walkers do
     for _ = 1, 40 do sum = (sum * 31 + walkers[i]()) % 1000000007 end
     store[(sum + i) % 20000] = ("%d:%s"):format(turn, ("x"):rep(sum % 100))

@@ -17,7 +17,7 @@ if (!isMainThread) {
   const ask = (worker, message) => new Promise((done) => { worker.once('message', done); worker.postMessage(message); });
   (async () => {
     let value = 'start';
-    for (let turn = 0; turn < 60; turn++) {
+    for (let turn = 0; turn < 140; turn++) {
       const parts = await Promise.all(workers.map((w, i) => ask(w, { turn, value: value + i })));
       value = hash(parts.join());
       fs.appendFileSync('log.txt', value + '\n');

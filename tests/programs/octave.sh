@@ -3,7 +3,7 @@
 setup() {
   cat > job.m << 'END'
 a = mod(reshape(1:160000, 400, 400) * 7919, 101); c = {};
-for turn = 1:240
+for turn = 1:360
   a = mod(a * a' + turn, 103);
   [q, r] = qr(a(1:60, 1:60));
   c{end + 1} = sprintf("%d-%d", turn, sum(a(:)));

@@ -3,7 +3,7 @@
 setup() {
   {
     echo 'pragma journal_mode=wal; pragma synchronous=off; create table t (id integer primary key, a int, b text); create index ta on t (a);'
-    for i in $(seq 60); do
+    for i in $(seq 130); do
       echo "begin; insert into t (a, b) with recursive n (x) as (select 1 union all select x + 1 from n where x < 6000) select (x * 7919 + $i) % 10007, printf('%d-%s', x, hex(x * $i)) from n; commit;"
       echo "update t set a = a + $i where id % 13 = $i % 13; delete from t where id % 29 = $i % 29;"
       echo "select $i, count(*), sum(a), max(b) from t;"

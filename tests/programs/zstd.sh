@@ -2,7 +2,7 @@
 # needs: zstd
 # files: data.zst
 setup() {
-  awk 'BEGIN { for (i = 1; i < 5200000; i++) print i * 7919 % 1000003, i % 977 }' > data
+  awk 'BEGIN { for (i = 1; i < 7800000; i++) print i * 7919 % 1000003, i % 977 }' > data
 }
 work() {
   zstd -T2 -12 -q -f data -o data.zst

@@ -14,6 +14,7 @@ A *subject* is one program of a test:
 """
 import argparse
 import ctypes
+import json
 import os
 import pathlib
 import random
@@ -127,6 +128,7 @@ class Run:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix=f"godwit-{subject.name}-"))
         self.process = None
         self.reference_seconds = 0.0
+        self.downtimes = []  # of the moves made, in milliseconds
         self.deadline = time.monotonic() + options.timeout
 
     def say(self, text):
@@ -466,7 +468,22 @@ def grid_modes(run, mode):
     if grid_command(run.options, "nodes").returncode != 0:
         grid_up(run.options)
         started_here = True
-    unit = None
+    try:
+        # As in start_and_wait_for_a_moment: a program that ended before its first move is started again, for a shorter time.
+        share = 0.9
+        while not run_and_move(run, mode, share):
+            share /= 2
+            if share < 0.02:
+                raise Failure("the program always ends before its first move")
+            shutil.rmtree(run.work / "dir")
+    finally:
+        if started_here:
+            grid_down(run.options)
+
+
+def run_and_move(run, mode, share):
+    """Whether it was moved at least once (or refused as it should be) before it ended; its output is right in any case."""
+    unit, refused = None, False
 
     def on_grid(*arguments, **options):
         return run.call(*arguments, **options)
@@ -486,14 +503,17 @@ def grid_modes(run, mode):
         run.wait_for("`ready`", lambda: run.subject.is_ready(output()), poll=0.02)
         moves = 1 if mode == "move" else 3
         for _ in range(moves):
-            run.moment(0.9 / moves)
+            run.moment(share / moves)
             places.append(run.random.choice([node for node in NODES if node != places[-1]]))
             done = on_grid("move", unit, "--to", places[-1], "--json", ok=range(0, 256))
             try:
                 refused_as_wanted(run, done)
             except Refused:
+                refused = True
                 break
-            if done.returncode != 0:
+            if done.returncode == 0:
+                run.downtimes.append(json.loads(done.stdout)["downtime_ms"])
+            else:
                 if "has ended" in said(done) or unit_ended(on_grid, unit):
                     run.say("ended before the move")
                     break
@@ -503,11 +523,10 @@ def grid_modes(run, mode):
             raise Failure(f"the unit ended with {done.returncode} ({said(done)}) after {' -> '.join(places)}:\n{output()[-2000:].decode()}")
         run.compare(output(), what=f"the output after {' -> '.join(places)}")
         unit = None
+        return refused or bool(run.downtimes)
     finally:
         if unit:
             on_grid("kill", unit, ok=range(0, 256))
-        if started_here:
-            grid_down(run.options)
 
 
 def unit_ended(on_grid, unit):
@@ -580,7 +599,8 @@ def main(options, runner, subjects, make_subject):
         if options.mode != "plain" and not run.godwit.exists():
             raise Skip("godwit is not built")
         MODES[options.mode](run, options.mode)
-        print("passed")
+        moved = f", moved {len(run.downtimes)} times, down (ms): {' '.join(f'{t:.1f}' for t in run.downtimes)}"
+        print("passed" + (moved if run.downtimes else ""))
         status = 0
     except Skip as reason:
         print(f"SKIP: {reason}")
