@@ -133,7 +133,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       }
       if (reply) disowned.assign(reply->disown().begin(), reply->disown().end());
       if (reply) {
-        for (const auto& r : reply->release()) work([this, r] { (void)release(r); });
+        for (const auto& r : reply->release()) workers_.run([this, r] { (void)release(r); });
       }
     }
     for (const auto& d : disowned) {
