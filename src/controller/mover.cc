@@ -179,8 +179,9 @@ Outcome<wire::Report> Mover::run(Move& move) {
   for (;;) {
     auto done = attempt(move);
     if (done) return done;
-    if (!is_lost(done.error()) || has_ended(move.migration().unit())) return settle(move, done.error());
     const bool committed = state_of(move.migration().id()) == wire::COMMITTED;
+    const bool ended = !committed && has_ended(move.migration().unit());  // nobody is left to be moved
+    if (!is_lost(done.error()) || ended) return settle(move, done.error());
     const milliseconds patience = committed ? kReportLimit : kGrace;
     if (silence.elapsed_ms() > static_cast<double>(patience.count())) return settle(move, done.error());
     const auto stopping = [this] { return stopping_.load(); };
