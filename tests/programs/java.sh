@@ -18,7 +18,7 @@ public class Job {
         ExecutorService pool = Executors.newFixedThreadPool(4);
         Map<Long, byte[]> shared = new ConcurrentHashMap<>();
         long sum = 0;
-        for (int turn = 0; turn < 1800; turn++) {
+        for (int turn = 0; turn < 4000; turn++) {
             List<Future<Long>> parts = new ArrayList<>();
             for (int part = 0; part < 4; part++) { int t = turn, p = part; parts.add(pool.submit(() -> work(t, p, shared))); }
             for (Future<Long> part : parts) sum = sum * 31 + part.get();
