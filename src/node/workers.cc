@@ -37,11 +37,13 @@ void Workers::work() {
   for (;;) {
     changed_.wait(lock, [&] { return ending_ || !jobs_.empty(); });
     if (jobs_.empty()) return;
-    const auto job = std::move(jobs_.front());
+    auto job = std::move(jobs_.front());
     jobs_.pop_front();
     idle_--;
     lock.unlock();
     job();
+    // Before the lock: what it holds may be the last of a unit, whose connection ends with it, and that end is a job.
+    job = nullptr;
     lock.lock();
     if (idle_ >= kIdleKept && !ending_) break;
     idle_++;
