@@ -67,8 +67,10 @@ inline Ran run_program(const std::vector<std::string>& argv, const std::string& 
 
 class Grid {
  public:
-  /// `program` stands in for the godwit binary. The state directory is new unless one is given.
-  explicit Grid(int nodes, std::map<std::string, std::string> roots = {}, std::string program = GODWIT_BIN) {
+  /// `program` stands in for the godwit binary. The state directory is new unless one is given. `before_up` may prepare
+  /// it.
+  explicit Grid(int nodes, std::map<std::string, std::string> roots = {}, std::string program = GODWIT_BIN,
+                const std::function<void(const std::string& state)>& before_up = {}) {
     options_.nodes = nodes;
     options_.roots = std::move(roots);
     options_.program = std::move(program);
@@ -79,6 +81,7 @@ class Grid {
     } else if (::access(options_.program.c_str(), X_OK) != 0) {
       missing_ = "the program " + options_.program;
     } else {
+      if (before_up) before_up(options_.state_dir);
       up_ = node::grid_up(options_, [](std::string_view) {});
     }
   }

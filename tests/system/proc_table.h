@@ -1,0 +1,71 @@
+// What runs on this machine, as /proc tells: the truth that a test compares with what the daemons say.
+#pragma once
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/io.h"
+#include "base/sys.h"
+
+namespace godwit::test {
+
+struct Proc {
+  pid_t pid = 0, parent = 0;
+  char state = '?';
+  std::string command;  ///< arguments, separated by spaces
+  [[nodiscard]] bool stands() const { return state == 't' || state == 'T'; }
+};
+
+class ProcTable {
+ public:
+  static ProcTable read() {
+    ProcTable table;
+    for (const auto& name : sys::list_dir("/proc").value_or(std::vector<std::string>{})) {
+      Proc p;
+      if (std::from_chars(name.data(), name.data() + name.size(), p.pid).ptr != name.data() + name.size()) continue;
+      // proc(5): the name in parentheses may hold anything, so count from the last ')'.
+      const auto stat = io::read_file("/proc/" + name + "/stat", 4096);
+      const auto command = io::read_file("/proc/" + name + "/cmdline", 1u << 16);
+      if (!stat || !command || stat->rfind(')') == std::string::npos) continue;
+      const char* at = stat->c_str() + stat->rfind(')') + 2;
+      p.state = *at;
+      p.parent = static_cast<pid_t>(std::strtol(at + 1, nullptr, 10));
+      p.command = *command;
+      std::ranges::replace(p.command, '\0', ' ');
+      if (p.state != 'Z' && p.state != 'X') table.all_[p.pid] = std::move(p);
+    }
+    return table;
+  }
+  /// Those whose command line has this word in it and that are below `ancestor`.
+  [[nodiscard]] std::vector<Proc> find(pid_t ancestor, const std::string& word) const {
+    std::vector<Proc> out;
+    for (const auto& [pid, p] : all_) {
+      if (p.command.find(word) != std::string::npos && is_below(pid, ancestor)) out.push_back(p);
+    }
+    return out;
+  }
+  /// All below it, without it.
+  [[nodiscard]] std::vector<Proc> below(pid_t ancestor) const { return find(ancestor, ""); }
+
+ private:
+  [[nodiscard]] bool is_below(pid_t pid, pid_t ancestor) const {
+    for (auto it = all_.find(pid); it != all_.end(); it = all_.find(it->second.parent)) {
+      if (it->second.parent == ancestor) return true;
+      if (it->second.parent <= 1) return false;
+    }
+    return false;
+  }
+  std::map<pid_t, Proc> all_;
+};
+
+/// How many descriptors a process has open.
+inline size_t open_descriptors(pid_t pid) {
+  return sys::list_dir("/proc/" + std::to_string(pid) + "/fd").value_or(std::vector<std::string>{}).size();
+}
+
+}  // namespace godwit::test
