@@ -76,7 +76,8 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
 }
 
 void Daemon::answer_resolve(const UnitPtr& unit, const k::ResolveQuestion& question) {
-  const auto reply = cluster_.resolve(question.migration(), question.reason(), [&] { return !unit->gone() && !unit->news().keeper_lost; });
+  const auto reply = cluster_.resolve(question.migration(), question.reason(),
+                                      [&] { return !unit->gone() && !unit->news().keeper_lost; });
   if (!reply) return;
   log::info("resolve unit={} migration={} state={}", unit->record().unit, question.migration(),
             wire::MigrationState_Name(reply->state()));
