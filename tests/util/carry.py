@@ -514,7 +514,7 @@ def run_and_move(run, mode, share):
             if done.returncode == 0:
                 run.downtimes.append(json.loads(done.stdout)["downtime_ms"])
             else:
-                if "has ended" in said(done) or unit_ended(on_grid, unit):
+                if any(end in said(done) for end in ("has ended", "at its end")) or unit_ended(on_grid, unit):
                     run.say("ended before the move")
                     break
                 raise Failure(f"move {' -> '.join(places)}: exit {done.returncode}\n{said(done)}\noutput:\n{output()[-2000:].decode()}")
