@@ -68,4 +68,13 @@ inline size_t open_descriptors(pid_t pid) {
   return sys::list_dir("/proc/" + std::to_string(pid) + "/fd").value_or(std::vector<std::string>{}).size();
 }
 
+/// What they are, one a line.
+inline std::string descriptor_list(pid_t pid) {
+  const std::string dir = "/proc/" + std::to_string(pid) + "/fd";
+  std::string text;
+  for (const auto& fd : sys::list_dir(dir).value_or(std::vector<std::string>{}))
+    text += fd + " " + sys::read_link(dir + "/" + fd).value_or("?") + "\n";
+  return text;
+}
+
 }  // namespace godwit::test
