@@ -16,6 +16,7 @@ const std::vector<Point>& points() {
       {"source.captured", "the state is captured, not sent"},
       {"source.transferred", "everything was sent, the destination has not answered"},
       {"source.verdict", "the destination's verdict arrived, the source has not acted"},
+      {"source.serving", "lazy: the unit runs at the destination, none of its memory was pushed"},
       {"source.discarded", "the source's copy is gone, the controller was not told"},
       {"checkpoint.frozen", "a checkpoint is being taken, all threads are stopped"},
       {"checkpoint.captured", "the checkpoint is captured, the unit stands"},
@@ -30,6 +31,7 @@ const std::vector<Point>& points() {
       {"destination.commit", "the commit was sent, no answer has come"},
       {"destination.committed", "the commit was granted, nothing runs"},
       {"destination.running", "the unit runs here, the source was not told"},
+      {"destination.arriving", "lazy: the last missing page arrived, the source was not told"},
   };
   return table;
 }

@@ -7,11 +7,16 @@
 //     source:       inspect → [start_precopy → precopy_round …] → freeze → capture → (thaw | discard)
 //     destination:  admit → prepare → (pages arrive) … → prepare → (pages arrive) → restore → (resume | discard)
 //
+// A lazy move (post-copy) captures with capture_lazily() and leaves most memory at the source until the unit runs:
+//
+//     source:       … → freeze → capture_lazily → [commit] → hold_memory → (pages are read) → discard
+//     destination:  admit + admit_late → … → expect_late → restore → [commit] → resume → (pages arrive) → finish_late
+//
 // Areas and processes come and go while the unit runs, so freeze() gives the last *outline* and the destination prepares
 // it again (it only builds the difference) before the pages of capture() may arrive: the transport waits for that answer.
 //
-// Threads: all calls come from one thread (a ptrace tracer is a thread), except PageReader::read and PageWriter's
-// methods, which the transport calls from its stream threads at the same time.
+// Threads: all calls come from one thread (a ptrace tracer is a thread), except PageReader::read, PageWriter's methods
+// and lose_late(), which the transport calls from its stream threads at the same time.
 // Failure: an Error from any source call before capture() returned leaves the unit able to run: call thaw().
 #pragma once
 
@@ -93,6 +98,21 @@ struct Timing {
   double ms = 0;
 };
 
+/// What capture_lazily() leaves for later.
+struct LateCapture {
+  std::string state;
+  std::vector<PageRun> later;  ///< sorted; all other memory was sent
+  PageReader* reader = nullptr;  ///< of these runs, until thaw() or discard()
+};
+
+/// Where a destination engine asks for pages that a thread of the unit waits for. Called from the engine's own threads,
+/// without any of its locks; the pages come through its PageWriter.
+class LatePages {
+ public:
+  virtual ~LatePages() = default;
+  virtual void want(std::span<const PageRun> runs) = 0;
+};
+
 class SourceEngine {
  public:
   virtual ~SourceEngine() = default;
@@ -108,6 +128,13 @@ class SourceEngine {
   virtual bool same_outline() const { return false; }
   /// Frozen: sends the rest of the memory and gives the state. Blockers found only now are Code::kRefused.
   virtual Result<std::string> capture(PageSink& sink) = 0;
+  /// Instead of capture(): only what must be at the destination when the unit is resumed there.
+  virtual Result<LateCapture> capture_lazily(PageSink&) {
+    return fail(Code::kRefused, "this engine can't send memory after the commit (--lazy)");
+  }
+  /// After the commit of a lazy move: gives up what the unit takes over where it runs now (locks, names). What is left is
+  /// memory to be read; it never runs again, whatever becomes of this process.
+  virtual Result<void> hold_memory() { return {}; }
   /// Lets the unit go on as if nothing had happened. Also after a failed call. Idempotent.
   virtual Result<void> thaw() = 0;
   /// Destroys the unit's processes here: only after the commit. Idempotent.
@@ -124,6 +151,22 @@ class DestinationEngine {
   /// the memory that has arrived. The last outline is the one that the source's freeze() gave.
   virtual Result<void> prepare(const std::string& outline) = 0;
   virtual PageWriter& writer() = 0;
+  /// Can memory follow after the resume here? Every blocker; asked with admit() when the move is lazy. Touches nothing.
+  virtual Result<std::vector<Blocker>> admit_late() {
+    return std::vector<Blocker>{
+        {"lazy-engine", "a unit of this grain", "its engine can't run with memory missing", "a move without --lazy"}};
+  }
+  /// Before restore(): these runs come later. From here on `pages` may be asked for them.
+  virtual Result<void> expect_late(std::vector<PageRun>, LatePages&) {
+    return fail(Code::kRefused, "this engine can't run with memory missing (--lazy)");
+  }
+  /// Is anything still missing? False also when whoever missed it has ended; true for ever after lose_late() took effect.
+  virtual bool misses_pages() { return false; }
+  /// Nothing is missing any more: the unit's memory is as that of any other. An error names what never came.
+  virtual Result<void> finish_late() { return {}; }
+  /// The missing pages will never come: ends the unit at once, so that nobody reads what isn't there. Does nothing when
+  /// no page is missing. Any thread.
+  virtual void lose_late() {}
   /// Rebuilds everything from the state; the unit stands complete and stopped.
   virtual Result<void> restore(const std::string& state) = 0;
   /// After the commit: runs.

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "link/link.h"
+#include "migration/late.h"
 #include "migration/machine.h"
 #include "migration/session.h"
 
@@ -17,6 +18,10 @@ using D = DestinationState;
 using DE = DestinationEvent;
 using DA = DestinationAction;
 using stream::Control;
+
+namespace {
+constexpr Nanos kLookForArrival = std::chrono::milliseconds(20);
+}  // namespace
 
 class Incoming::Impl {
  public:
@@ -45,6 +50,9 @@ class Incoming::Impl {
   Result<void> on_complete(const stream::Complete& complete);
   Result<void> restore();
   Result<void> resume();
+  bool take_late(const Control& m);
+  std::optional<DE> on_late(const Control& m);
+  std::optional<DE> look_for_arrival();
   void discard();
   Result<void> reply(const Control& m);
   void note(Error error) {
@@ -71,6 +79,12 @@ class Incoming::Impl {
   std::string demands_, state_bytes_, files_bytes_;
   uint32_t expected_streams_ = 0;
   bool files_follow_ = false;
+  bool lazy_ = false;
+  std::string later_bytes_;
+  LateAsker asker_;
+  std::atomic<bool> cut_{false};  // lazy: set by the listening thread
+  std::mutex late_mutex_;
+  std::atomic<bool> expects_{false};  // lazy: the engine was told what is missing; cleared under late_mutex_
   Phases phases_;
   Stopwatch total_, lap_;
   Outcome outcome_;
@@ -128,7 +142,7 @@ Outcome Incoming::Impl::run() {
   while (!is_final(state_)) {
     if (const auto event = wait()) handle(*event);
   }
-  outcome_.committed = state_ == D::kRunning;
+  outcome_.committed = state_ == D::kRunning || state_ == D::kLost;
   auto& r = outcome_.report;
   r.total_ms = total_.elapsed_ms();
   if (receiver_) r.bytes_raw = receiver_->traffic().raw_bytes;
@@ -145,10 +159,16 @@ Result<void> Incoming::Impl::gather() {
     {
       const std::scoped_lock lock(mutex_);
       if (auto it = arrived_.find(0); it != arrived_.end() && it->second) {
-        control_ = std::make_unique<ControlLink>(std::move(it->second), mailbox_, plan_.patience, [this] {
-          const std::scoped_lock inner(mutex_);
-          if (live_receiver_ != nullptr) live_receiver_->stop();
-        });
+        control_ = std::make_unique<ControlLink>(
+            std::move(it->second), mailbox_, plan_.patience,
+            [this] {
+              cut_ = true;
+              // Before the stream threads end: whoever waits for a page must not go on without it.
+              if (expects_) engine_.lose_late();
+              const std::scoped_lock inner(mutex_);
+              if (live_receiver_ != nullptr) live_receiver_->stop();
+            },
+            [this](ControlLink&, const Control& m) { return take_late(m); });
       }
       if (expected_streams_ != 0) {
         bool all = true;
@@ -196,6 +216,7 @@ Result<void> Incoming::Impl::on_hello(const stream::Hello& hello) {
   if (hello.data_streams() < 1 || hello.data_streams() >= link::kMaxStreams) {
     return fail(Code::kCorrupt, "number of streams");
   }
+  lazy_ = hello.mode() == wire::LAZY;
   expected_streams_ = hello.data_streams();
   demands_ = hello.demands();
   files_follow_ = hello.files();
@@ -232,6 +253,11 @@ std::optional<DE> Incoming::Impl::perform(DA action) {
       auto blockers = engine_.admit(demands_);
       if (!blockers) return done(std::unexpected(std::move(blockers).error()), std::nullopt);
       outcome_.blockers = *std::move(blockers);
+      if (lazy_) {
+        auto more = engine_.admit_late();
+        if (!more) return done(std::unexpected(std::move(more).error()), std::nullopt);
+        for (auto& b : *more) outcome_.blockers.push_back(std::move(b));
+      }
       if (outcome_.blockers.empty()) return DE::kWelcome;
       note({Code::kRefused, 0, "refused: " + outcome_.blockers.front().reason});
       return DE::kRefused;
@@ -258,8 +284,11 @@ std::optional<DE> Incoming::Impl::perform(DA action) {
       return std::nullopt;
     }
     case DA::kResume:
-      if (auto r = resume(); !r) note(std::move(r).error());
-      return std::nullopt;
+      if (auto r = resume(); !r) {
+        note(std::move(r).error());
+        return lazy_ ? std::optional(DE::kFailed) : std::nullopt;
+      }
+      return lazy_ && link_lost_ ? std::optional(DE::kLinkLost) : std::nullopt;
     case DA::kSendCommitted: {
       Control m;
       m.mutable_committed()->set_epoch(outcome_.epoch);
@@ -271,9 +300,20 @@ std::optional<DE> Incoming::Impl::perform(DA action) {
         p.set_ms(t.ms);
       }
       // Lost with the link: the source will ask the store.
+      if (!link_lost_ && control_->send(m) && !lazy_) control_->linger(std::chrono::seconds(1));
+      if (lazy_) delegate_.arriving();
+      return std::nullopt;
+    }
+    case DA::kSendDelivered: {
+      Control m;
+      m.mutable_delivered()->set_pages_wanted(asker_.pages_wanted());
       if (!link_lost_ && control_->send(m)) control_->linger(std::chrono::seconds(1));
       return std::nullopt;
     }
+    case DA::kLose:
+      engine_.lose_late();
+      if (auto r = engine_.finish_late(); !r) note(std::move(r).error());
+      return std::nullopt;
     case DA::kDiscard: discard(); return std::nullopt;
     case DA::kSendAborted: {
       Control m;
@@ -282,27 +322,38 @@ std::optional<DE> Incoming::Impl::perform(DA action) {
       if (control_ && !link_lost_ && control_->send(m)) control_->linger(std::chrono::milliseconds(500));
       return std::nullopt;
     }
-    case DA::kFinish: control_.reset(); return std::nullopt;
+    case DA::kFinish:
+      asker_.close();
+      control_.reset();
+      return std::nullopt;
   }
   return std::nullopt;
 }
 
 std::optional<DE> Incoming::Impl::wait() {
-  auto event = mailbox_.take(state_ == D::kAsking ? plan_.patience.ask_again : std::chrono::hours(1));
+  if (state_ == D::kArriving) {
+    if (const auto what = look_for_arrival()) return what;
+  }
+  auto event = mailbox_.take(state_ == D::kAsking     ? plan_.patience.ask_again
+                             : state_ == D::kArriving ? kLookForArrival
+                                                      : std::chrono::hours(1));
   if (!event) return state_ == D::kAsking ? std::optional(DE::kTick) : std::nullopt;
   switch (event->kind) {
     case Event::Kind::kStream: return std::nullopt;
     case Event::Kind::kCancel:
+      if (state_ == D::kArriving) return std::nullopt;  // too late
       if (state_ != D::kAsking) note(event->error);
       return DE::kFailed;
     case Event::Kind::kLinkLost:
+      if (state_ == D::kArriving && !engine_.misses_pages()) return look_for_arrival();
       // What came over a stream may have failed here, not the stream: stream 0 still carries the Aborted.
       if (event->error.code != Code::kPeer && (state_ == D::kChecking || state_ == D::kReceiving)) {
         note(event->error);
         return DE::kFailed;
       }
       if (event->error.code != Code::kCorrupt) link_lost_ = true;
-      if (state_ == D::kChecking || state_ == D::kReceiving) note(event->error.in("link to " + plan_.peer));
+      if (state_ == D::kChecking || state_ == D::kReceiving || state_ == D::kArriving)
+        note(event->error.in("link to " + plan_.peer));
       return DE::kLinkLost;
     case Event::Kind::kAnswer:
       if (state_ != D::kAsking) return std::nullopt;
@@ -312,13 +363,57 @@ std::optional<DE> Incoming::Impl::wait() {
       if (!ours_) note({Code::kFailed, 0, "the commit was denied: " + event->answer.reason});
       if (ours_) delegate_.granted(event->answer);
       phases_.add("commit", lap_.lap_ms());
-      return ours_ ? DE::kGranted : DE::kDenied;
+      return !ours_ ? DE::kDenied : lazy_ ? DE::kGrantedLate : DE::kGranted;
     case Event::Kind::kMessage: return on_message(*event->message);
   }
   return std::nullopt;
 }
 
+// On the listening thread: pages that somebody waits for, perhaps the restore that the main thread is in.
+bool Incoming::Impl::take_late(const Control& m) {
+  const std::scoped_lock lock(late_mutex_);
+  if (!m.has_pages_given() || !expects_) return false;
+  const auto taken = [&]() -> Result<void> {
+    TRY(const auto runs, runs_given(m.pages_given()));
+    return engine_.writer().write(runs, bytes_of(m.pages_given().content()));
+  }();
+  if (taken) return true;
+  Event e;
+  e.kind = Event::Kind::kLinkLost;
+  e.error = taken.error();
+  mailbox_.put(std::move(e));
+  return true;
+}
+
+// The unit runs. Over when the engine misses nothing (or nobody is left who could), at the latest behind AllSent.
+std::optional<DE> Incoming::Impl::look_for_arrival() {
+  if (engine_.misses_pages()) return std::nullopt;
+  if (auto r = fault::pass("destination.arriving"); !r) log::warn("{}", r.error().text);
+  if (auto r = engine_.finish_late(); !r) {
+    note(std::move(r).error());
+    return DE::kFailed;
+  }
+  phases_.add("destination/late memory", lap_.lap_ms());
+  {
+    const std::scoped_lock lock(late_mutex_);
+    expects_ = false;  // the end of the link means nothing any more
+  }
+  return DE::kArrived;
+}
+
+std::optional<DE> Incoming::Impl::on_late(const Control& m) {
+  if (!m.has_all_sent()) return std::nullopt;
+  if (auto r = receiver_->wait_mark(m.all_sent().mark()); !r) {
+    note(std::move(r).error());
+    return DE::kLinkLost;
+  }
+  if (!engine_.misses_pages()) return std::nullopt;  // wait() sees it at once
+  note({Code::kPeer, 0, plan_.peer + " has sent all that it has, and pages are missing"});
+  return DE::kFailed;
+}
+
 std::optional<DE> Incoming::Impl::on_message(const Control& m) {
+  if (state_ == D::kArriving) return on_late(m);
   if (state_ != D::kReceiving) return std::nullopt;  // after Complete the source has nothing to say that counts
   if (m.has_abort()) {
     note(from_wire(m.abort().failure(), outcome_.blockers).in(plan_.peer));
@@ -387,14 +482,17 @@ Result<void> Incoming::Impl::on_round(const stream::RoundSent& sent) {
 Result<void> Incoming::Impl::on_complete(const stream::Complete& complete) {
   TRY_DO(receiver_->wait_mark(complete.mark()));
   lap_.lap_ms();  // until here it was the transfer, which the source counts
-  receiver_->close();
+  if (!lazy_) receiver_->close();
   // Compared before a byte of the state is interpreted.
   const Digest256 root = receiver_->root();
   if (string_of(root) != complete.page_root()) return fail(Code::kCorrupt, "memory arrived with another digest");
-  if (string_of(state_digest(root, complete.state(), complete.files())) != complete.digest()) {
+  if (string_of(state_digest(root, complete.state(), complete.files(), complete.later())) != complete.digest()) {
     return fail(Code::kCorrupt, "the state arrived with another digest");
   }
   if (!complete.files().empty() && files_ == nullptr) return fail(Code::kPeer, "files that nobody asked for");
+  if (!complete.later().empty() && !lazy_)
+    return fail(Code::kPeer, "memory that is to follow, in a move that isn't lazy");
+  later_bytes_ = complete.later();
   state_bytes_ = complete.state();
   files_bytes_ = complete.files();
   phases_.add("digest", lap_.lap_ms());
@@ -404,8 +502,17 @@ Result<void> Incoming::Impl::on_complete(const stream::Complete& complete) {
 Result<void> Incoming::Impl::restore() {
   GODWIT_FAULT_POINT("destination.received");
   if (files_ != nullptr) TRY_DO(files_->last(files_bytes_));
+  if (lazy_) {
+    TRY(auto later, decode_late(later_bytes_));
+    asker_.open(*control_);
+    TRY_DO(engine_.expect_late(std::move(later), asker_));
+    expects_ = true;
+    if (cut_) engine_.lose_late();
+  }
   TRY_IN("restoring", engine_.restore(state_bytes_));
   GODWIT_FAULT_POINT("destination.restored");
+  // Later it would cost the unit, not only the move.
+  if (lazy_ && cut_) return fail(Code::kPeer, "the link to " + plan_.peer + " was lost with memory still there");
   phases_.add("restore", lap_.lap_ms());
   return {};
 }
@@ -420,6 +527,11 @@ Result<void> Incoming::Impl::resume() {
 }
 
 void Incoming::Impl::discard() {
+  {
+    const std::scoped_lock lock(late_mutex_);
+    expects_ = false;
+  }
+  asker_.close();
   {
     const std::scoped_lock lock(mutex_);
     live_receiver_ = nullptr;

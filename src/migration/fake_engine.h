@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -21,7 +23,7 @@ using engine::SpaceId;
 /// What the tests look at; may lie in memory that processes share.
 struct Flags {
   std::atomic<int> source_runs{1}, source_copy{1}, destination_runs{0}, destination_copy{0};
-  std::atomic<int> equal{0}, both_ran{0};
+  std::atomic<int> equal{0}, both_ran{0}, source_held{0};
 };
 
 inline std::string digest_of_memory(const std::map<SpaceId, std::vector<std::byte>>& spaces) {
@@ -75,7 +77,21 @@ class Source : public engine::SourceEngine, public engine::PageReader {
     if (auto r = sink.pages(take_dirty(spaces_.size()), *this); !r) return std::unexpected(r.error());
     return digest_of_memory(spaces_);
   }
+  /// Space 0 follows, all else is sent.
+  Result<engine::LateCapture> capture_lazily(engine::PageSink& sink) override {
+    std::vector<PageRun> now;
+    for (const auto& [id, bytes] : spaces_) {
+      if (id != 0) now.push_back({id, 0, bytes.size()});
+    }
+    if (auto r = sink.pages(now, *this); !r) return std::unexpected(r.error());
+    return engine::LateCapture{digest_of_memory(spaces_), {{0, 0, spaces_[0].size()}}, this};
+  }
+  Result<void> hold_memory() override {
+    flags_.source_held = 1;
+    return {};
+  }
   Result<void> thaw() override {
+    if (flags_.source_held != 0) flags_.both_ran = 1;
     if (flags_.source_runs == 0) {
       flags_.source_runs = 1;
       if (flags_.destination_runs != 0) flags_.both_ran = 1;
@@ -191,6 +207,7 @@ class Source : public engine::SourceEngine, public engine::PageReader {
 class Destination : public engine::DestinationEngine, public engine::PageWriter {
  public:
   explicit Destination(Flags& flags) : flags_(flags) {}
+  ~Destination() override { lose_late(); }
 
   Result<std::vector<engine::Blocker>> admit(const std::string&) override { return blockers; }
   Result<void> prepare(const std::string& outline) override {
@@ -206,7 +223,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
     if (write_limit > 0 && --write_limit == 0) return fail(Code::kFailed, "no memory left");
     for (const auto& r : runs) {
       if (auto ok = check(r); !ok) return ok;
-      std::memcpy(spaces_[r.space].data() + r.address, data.data(), r.length);
+      take(r, data.data());
       data = data.subspan(r.length);
     }
     return {};
@@ -214,28 +231,94 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
   Result<void> zero(std::span<const PageRun> runs) override {
     for (const auto& r : runs) {
       if (auto ok = check(r); !ok) return ok;
-      std::memset(spaces_[r.space].data() + r.address, 0, r.length);
+      take(r, nullptr);
     }
     return {};
   }
+  Result<std::vector<engine::Blocker>> admit_late() override { return late_blockers; }
+  Result<void> expect_late(std::vector<PageRun> later, engine::LatePages& pages) override {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& r : later) {
+      for (uint64_t at = 0; at < r.length; at += kPageSize) missing_.insert({r.space, r.address + at});
+    }
+    pages_ = &pages;
+    return {};
+  }
+  bool misses_pages() override {
+    const std::scoped_lock lock(mutex_);
+    return lost_ || !missing_.empty();
+  }
+  Result<void> finish_late() override {
+    toucher_ = {};
+    const std::scoped_lock lock(mutex_);
+    if (!missing_.empty()) return fail(Code::kPeer, std::to_string(missing_.size()) + " pages never came");
+    if (lost_) return fail(Code::kPeer, "its memory was lost");
+    pages_ = nullptr;
+    flags_.equal = state_ == digest_of_memory(spaces_) ? 1 : 0;
+    return {};
+  }
+  void lose_late() override {
+    const std::scoped_lock lock(mutex_);
+    if (pages_ == nullptr || missing_.empty()) return;
+    lost_ = true;
+    flags_.destination_runs = flags_.destination_copy = 0;
+    came_.notify_all();
+  }
   Result<void> restore(const std::string& state) override {
+    state_ = state;
+    if (pages_ != nullptr) return touch(0);  // as a kernel call during the restore may
     flags_.equal = state == digest_of_memory(spaces_) ? 1 : 0;
     return {};
   }
   Result<void> resume() override {
     if (flags_.source_runs != 0) flags_.both_ran = 1;
+    if (pages_ != nullptr) {
+      const std::scoped_lock lock(mutex_);
+      if (lost_) return fail(Code::kPeer, "its memory is lost");
+    }
     flags_.destination_runs = 1;
+    if (pages_ != nullptr) {
+      toucher_ = std::jthread([this](const std::stop_token& stop) {
+        std::mt19937_64 random(1);
+        while (!stop.stop_requested() && touch(random() % (spaces_[0].size() / kPageSize) * kPageSize)) {
+        }
+      });
+    }
     return {};
   }
   Result<void> discard() override {
+    toucher_ = {};
     spaces_.clear();
     flags_.destination_runs = flags_.destination_copy = 0;
     return {};
   }
   std::atomic<int> write_limit{0};  ///< the n-th write fails; 0: none does
-  std::vector<engine::Blocker> blockers;
+  std::vector<engine::Blocker> blockers, late_blockers;
 
  private:
+  /// A page that was late is taken once: the unit may have written to it since.
+  void take(const PageRun& r, const std::byte* data) {
+    const std::scoped_lock lock(mutex_);
+    for (uint64_t at = 0; at < r.length; at += kPageSize) {
+      if (pages_ != nullptr && missing_.erase({r.space, r.address + at}) == 0) continue;
+      std::byte* to = spaces_[r.space].data() + r.address + at;
+      data != nullptr ? (void)std::memcpy(to, data + at, kPageSize) : (void)std::memset(to, 0, kPageSize);
+    }
+    came_.notify_all();
+  }
+  Result<void> touch(uint64_t address) {
+    std::unique_lock lock(mutex_);
+    if (lost_ || pages_ == nullptr) return fail(Code::kPeer, "its memory is lost");
+    if (!missing_.contains({0, address})) return {};
+    engine::LatePages& pages = *pages_;
+    lock.unlock();
+    const PageRun run{0, address, kPageSize};
+    pages.want(std::span(&run, 1));
+    lock.lock();
+    came_.wait(lock, [&] { return lost_ || !missing_.contains({0, address}); });
+    if (lost_) return fail(Code::kPeer, "its memory is lost");
+    return {};
+  }
   Result<void> check(const PageRun& r) {
     const auto it = spaces_.find(r.space);
     if (it == spaces_.end() || r.address > it->second.size() || r.length > it->second.size() - r.address) {
@@ -245,6 +328,13 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
   }
   Flags& flags_;
   std::map<SpaceId, std::vector<std::byte>> spaces_;
+  std::mutex mutex_;
+  std::condition_variable came_;
+  std::set<std::pair<SpaceId, uint64_t>> missing_;  // guarded by mutex_
+  engine::LatePages* pages_ = nullptr;
+  bool lost_ = false;  // guarded by mutex_
+  std::string state_;
+  std::jthread toucher_;
 };
 
 }  // namespace godwit::migration::fake

@@ -60,6 +60,12 @@ const std::vector<Row<S, SE, SA>>& source_table() {
       {S::kAsking, SE::kAnswerCommitted, S::kGone, gone},
       {S::kAsking, SE::kAnswerAborted, S::kStays, thaw},
       {S::kAsking, SE::kTick, S::kAsking, {SA::kAskResolve}},
+
+      {S::kTransferred, SE::kPeerTook, S::kServing, {SA::kServe}},
+      {S::kAsking, SE::kPeerTook, S::kServing, {SA::kServe}},
+      {S::kServing, SE::kDelivered, S::kGone, gone},
+      {S::kServing, SE::kFailed, S::kGone, gone},
+      {S::kServing, SE::kLinkLost, S::kGone, gone},
   };
   return table;
 }
@@ -91,8 +97,13 @@ const std::vector<Row<D, DE, DA>>& destination_table() {
       {D::kRestoring, DE::kFailed, D::kEmpty, undo},
 
       {D::kAsking, DE::kGranted, D::kRunning, {DA::kSendGranted, DA::kResume, DA::kSendCommitted, DA::kFinish}},
+      {D::kAsking, DE::kGrantedLate, D::kArriving, {DA::kSendGranted, DA::kResume, DA::kSendCommitted}},
       {D::kAsking, DE::kDenied, D::kEmpty, undo},
       {D::kAsking, DE::kTick, D::kAsking, {DA::kAskCommit}},
+
+      {D::kArriving, DE::kArrived, D::kRunning, {DA::kSendDelivered, DA::kFinish}},
+      {D::kArriving, DE::kFailed, D::kLost, {DA::kLose, DA::kFinish}},
+      {D::kArriving, DE::kLinkLost, D::kLost, {DA::kLose, DA::kFinish}},
   };
   return table;
 }
@@ -108,13 +119,13 @@ Step<State, Action> look_up(const std::vector<Row<State, Event, Action>>& table,
 }  // namespace
 
 std::string_view name(SourceState state) {
-  constexpr std::array<std::string_view, 8> kNames = {"planned",     "checking", "precopy", "frozen",
-                                                      "transferred", "asking",   "stays",   "gone"};
+  constexpr std::array<std::string_view, 9> kNames = {"planned", "checking", "precopy", "frozen", "transferred",
+                                                      "asking",  "serving",  "stays",   "gone"};
   return kNames.at(static_cast<size_t>(state));
 }
 std::string_view name(DestinationState state) {
-  constexpr std::array<std::string_view, 7> kNames = {"waiting", "checking", "receiving", "restoring",
-                                                      "asking",  "running",  "empty"};
+  constexpr std::array<std::string_view, 9> kNames = {"waiting",  "checking", "receiving", "restoring", "asking",
+                                                      "arriving", "running",  "lost",      "empty"};
   return kNames.at(static_cast<size_t>(state));
 }
 

@@ -18,13 +18,22 @@
 //      ▼ kPeerCommitted, kAnswerCommitted: discard
 //   kGone
 //
+//   Lazy moves: with Granted the source doesn't discard but serves the memory that is still missing there.
+//
+//   kTransferred, kAsking                               kAsking
+//      │                     ◀──────────────── Granted ── │ kGrantedLate: resume, Committed
+//      │ kPeerTook                                      kArriving ──kLinkLost──▶ kLost: the unit is ended
+//   kServing: pages ────────────────────────────────────▶ │ kArrived
+//      │ kDelivered          ◀────────────── Delivered ── kRunning
+//   kGone (also when the link is lost: the commit has disowned it)
+//
 //   Every failure before kTransferred ends in kStays (thawed) and kEmpty (discarded), each side on its own. From
 //   kTransferred on the source thaws only on the word of the destination (Aborted: it never will ask) or of the store.
 //
 // What holds (assert_state checks what can be seen from inside; machine_explorer_test.cc proves the rest):
 //   source      copy exists in all states but kGone; runs in kPlanned, kChecking, kPrecopy, kStays; stands in kFrozen,
-//               kTransferred, kAsking
-//   destination runs in kRunning only; kAsking: complete, stands; kEmpty: nothing is left
+//               kTransferred, kAsking; kServing: memory to be read, it will never run again
+//   destination runs in kRunning and kArriving only; kAsking: complete, stands; kEmpty: nothing is left
 //   store       the first of Commit and Resolve decides, and the answer never changes
 //
 // Who makes the transitions: source.cc (class Outgoing) and destination.cc (class Incoming), nobody else.
@@ -35,7 +44,7 @@
 
 namespace godwit::migration {
 
-enum class SourceState { kPlanned, kChecking, kPrecopy, kFrozen, kTransferred, kAsking, kStays, kGone };
+enum class SourceState { kPlanned, kChecking, kPrecopy, kFrozen, kTransferred, kAsking, kServing, kStays, kGone };
 enum class SourceEvent {
   kStart,
   kWelcome,
@@ -46,6 +55,8 @@ enum class SourceEvent {
   kLinkLost,   ///< cut, silent, or the peer broke the protocol
   kPeerAborted,
   kPeerCommitted,
+  kPeerTook,       ///< lazy: the commit is the destination's, and it needs the memory here
+  kDelivered,      ///< lazy: nothing is missing there any more
   kAnswerAborted,  ///< the store's answer
   kAnswerCommitted,
   kTick,  ///< the question was not answered for a while
@@ -56,13 +67,24 @@ enum class SourceAction {
   kCapture,
   kSendComplete,
   kAskResolve,
+  kServe,
   kSendAbort,
   kThaw,
   kDiscard,
   kFinish
 };
 
-enum class DestinationState { kWaiting, kChecking, kReceiving, kRestoring, kAsking, kRunning, kEmpty };
+enum class DestinationState {
+  kWaiting,
+  kChecking,
+  kReceiving,
+  kRestoring,
+  kAsking,
+  kArriving,  ///< lazy: runs, and memory is still missing
+  kRunning,
+  kLost,  ///< lazy: was ended, since its memory can't come any more
+  kEmpty
+};
 enum class DestinationEvent {
   kDemands,
   kWelcome,
@@ -73,6 +95,8 @@ enum class DestinationEvent {
   kLinkLost,
   kPeerAborted,
   kGranted,
+  kGrantedLate,  ///< lazy
+  kArrived,      ///< lazy: nothing is missing any more
   kDenied,
   kTick,
 };
@@ -84,6 +108,8 @@ enum class DestinationAction {
   kSendGranted,
   kResume,
   kSendCommitted,
+  kSendDelivered,
+  kLose,
   kDiscard,
   kSendAborted,
   kFinish
@@ -107,6 +133,8 @@ SourceStep step(SourceState state, SourceEvent event);
 DestinationStep step(DestinationState state, DestinationEvent event);
 
 inline bool is_final(SourceState s) { return s == SourceState::kStays || s == SourceState::kGone; }
-inline bool is_final(DestinationState s) { return s == DestinationState::kRunning || s == DestinationState::kEmpty; }
+inline bool is_final(DestinationState s) {
+  return s == DestinationState::kRunning || s == DestinationState::kLost || s == DestinationState::kEmpty;
+}
 
 }  // namespace godwit::migration

@@ -26,11 +26,12 @@ using DA = DestinationAction;
 
 enum class Store { kPlanned, kCommitted, kAborted };
 enum class Ask { kNone, kAsked, kYes, kNo };  // a question on its way, or its answer; yes: committed, granted
-enum class Msg { kDemands, kWelcome, kRefusal, kComplete, kAbort, kAborted, kCommitted };
+enum class Msg { kDemands, kWelcome, kRefusal, kComplete, kAbort, kAborted, kCommitted, kDelivered };
 // A step that a side does on its own and that ends some time later, well or badly.
 enum class Work { kNone, kConnect, kPrecopy, kCapture, kAdmit, kRestore };
 
 struct World {
+  bool lazy = false;  // most memory follows after the commit
   S s = S::kPlanned;
   D d = D::kWaiting;
   bool s_up = true, d_up = true;  // the keepers; a keeper's death is its copy's death
@@ -39,6 +40,7 @@ struct World {
   bool link = true;
   bool s_saw_cut = false, d_saw_cut = false;
   bool admitted = false;
+  bool s_gave_up = false, d_gave_up = false;  // lazy: a side failed between the commit and the last page
   std::vector<Msg> to_d, to_s;
   Ask s_ask = Ask::kNone, d_ask = Ask::kNone;
   Store store = Store::kPlanned;
@@ -63,6 +65,7 @@ void source(World& w, SE event) {
         break;
       case SA::kSendComplete: say(w, w.to_d, Msg::kComplete); break;
       case SA::kAskResolve: w.s_ask = Ask::kAsked; break;
+      case SA::kServe: break;  // pages: an edge of its own
       case SA::kSendAbort: say(w, w.to_d, Msg::kAbort); break;
       case SA::kThaw: w.s_runs = true; break;
       case SA::kDiscard: w.s_runs = w.s_copy = false; break;
@@ -91,6 +94,8 @@ void destination(World& w, DE event) {
       case DA::kSendGranted: say(w, w.to_s, Msg::kCommitted); break;
       case DA::kResume: w.d_runs = true; break;
       case DA::kSendCommitted: say(w, w.to_s, Msg::kCommitted); break;
+      case DA::kSendDelivered: say(w, w.to_s, Msg::kDelivered); break;
+      case DA::kLose: w.d_copy = w.d_whole = w.d_runs = false; break;
       case DA::kDiscard: w.d_copy = w.d_whole = w.d_runs = false; break;
       case DA::kSendAborted: say(w, w.to_s, Msg::kAborted); break;
       case DA::kFinish:
@@ -125,11 +130,14 @@ void own_steps(const World& w, Edges& out) {
       edge(out, w, "a step of the source fails", true,
            [](World& n) { n.s_work = Work::kNone, source(n, SE::kFailed); });
     };
+    if (w.s == S::kServing) {
+      edge(out, w, "serving fails", true, [](World& n) { n.s_gave_up = true, source(n, SE::kFailed); });
+    }
     done(Work::kConnect, "demands sent", [](World& n) { say(n, n.to_d, Msg::kDemands); });
     done(Work::kPrecopy, "converged", [](World& n) { source(n, SE::kConverged); });
     done(Work::kCapture, "captured", [](World& n) { source(n, SE::kCaptured); });
     edge(out, w, "source is cancelled or out of patience", true, [](World& n) {
-      if (n.s != S::kPlanned) source(n, SE::kFailed);
+      if (n.s != S::kPlanned && n.s != S::kServing) source(n, SE::kFailed);  // then it is too late
     });
     if (w.s == S::kAsking && w.s_ask == Ask::kNone) {
       edge(out, w, "source asks again", false, [](World& n) { source(n, SE::kTick); });
@@ -142,10 +150,19 @@ void own_steps(const World& w, Edges& out) {
       edge(out, w, "refused", true, [](World& n) { n.d_work = Work::kNone, destination(n, DE::kRefused); });
     }
     if (w.d_work == Work::kRestore) {
-      edge(out, w, "restored", false,
-           [](World& n) { n.d_work = Work::kNone, n.d_whole = true, destination(n, DE::kRestored); });
+      edge(out, w, "restored", false, [](World& n) {
+        n.d_work = Work::kNone;
+        n.d_whole = !n.lazy;
+        destination(n, n.lazy && n.d_saw_cut ? DE::kFailed : DE::kRestored);
+      });
     }
-    edge(out, w, "destination fails or is cancelled", true, [](World& n) { destination(n, DE::kFailed); });
+    if (w.d == D::kArriving && w.s == S::kServing && w.s_up && w.link) {
+      edge(out, w, "all memory has arrived", false, [](World& n) { n.d_whole = true, destination(n, DE::kArrived); });
+    }
+    edge(out, w, "destination fails or is cancelled", true, [](World& n) {
+      n.d_gave_up = n.d_gave_up || n.d == D::kArriving;
+      destination(n, DE::kFailed);
+    });
     if (w.d == D::kAsking && w.d_ask == Ask::kNone) {
       edge(out, w, "destination asks again", false, [](World& n) { destination(n, DE::kTick); });
     }
@@ -169,7 +186,8 @@ void deliveries(const World& w, Edges& out) {
       if (m == Msg::kWelcome) source(n, SE::kWelcome);
       if (m == Msg::kRefusal) source(n, SE::kRefused);
       if (m == Msg::kAborted) source(n, SE::kPeerAborted);
-      if (m == Msg::kCommitted) source(n, SE::kPeerCommitted);
+      if (m == Msg::kCommitted) source(n, n.lazy ? SE::kPeerTook : SE::kPeerCommitted);
+      if (m == Msg::kDelivered) source(n, SE::kDelivered);
     });
   }
   // A cut is noticed by heartbeats, and a peer that has ended closes its end behind its last message. Either way what had
@@ -203,14 +221,15 @@ void store_steps(const World& w, Edges& out) {
     edge(out, w, "the answer reaches the source", false, [](World& n) {
       const bool yes = n.s_ask == Ask::kYes;
       n.s_ask = Ask::kNone;
-      source(n, yes ? SE::kAnswerCommitted : SE::kAnswerAborted);
+      source(n, yes ? n.lazy && !n.s_saw_cut ? SE::kPeerTook : SE::kAnswerCommitted : SE::kAnswerAborted);
     });
   }
   if (w.d_up && w.d_ask > Ask::kAsked) {
     edge(out, w, "the answer reaches the destination", false, [](World& n) {
       const bool yes = n.d_ask == Ask::kYes;
       n.d_ask = Ask::kNone;
-      destination(n, yes ? DE::kGranted : DE::kDenied);
+      destination(n, yes ? n.lazy ? DE::kGrantedLate : DE::kGranted : DE::kDenied);
+      if (yes && n.lazy && n.d_saw_cut) destination(n, DE::kLinkLost);  // its engine has ended it before it could run
     });
   }
   // The controller, in the name of a dead source node or of an impatient user, may settle it at any time.
@@ -256,7 +275,12 @@ std::string broken_rule(const World& w) {
   if (w.store == Store::kCommitted && w.s_runs) return "the source runs after the commit";
   if (w.store != Store::kCommitted && w.d_runs) return "the destination runs without the commit";
   if (w.store != Store::kCommitted && w.s_up && !w.s_copy) return "the source's copy is gone without a commit";
-  if (w.store == Store::kCommitted && w.d_up && !w.d_whole) return "committed to a destination that has no whole copy";
+  const bool has_or_gets = w.d_whole || (w.lazy && w.d_copy) || w.d == D::kLost;
+  if (w.store == Store::kCommitted && w.d_up && !has_or_gets)
+    return "committed to a destination that has no whole copy";
+  if (w.d_up && w.d == D::kRunning && !w.d_whole) return "runs, and memory is missing";
+  if (w.d_up && w.d == D::kArriving && w.s_up && !w.s_copy && !w.s_gave_up && w.link)
+    return "destroyed, and memory is missing";
   return {};
 }
 
@@ -265,7 +289,9 @@ std::string bad_end(const World& w) {
   if (w.s_up && !is_final(w.s)) return "the source never ends";
   if (w.d_up && !is_final(w.d) && !(w.d == D::kWaiting && w.link)) return "the destination never ends";
   if (w.store == Store::kCommitted) {
-    if (w.d_up && !w.d_runs) return "committed, and does not run";
+    const bool excused = !w.link || !w.s_up || w.s_gave_up || w.d_gave_up;
+    if (w.d == D::kLost && !(w.lazy && excused)) return "lost without a reason";
+    if (w.d_up && !w.d_runs && w.d != D::kLost) return "committed, and does not run";
     if (w.s_up && w.s_copy) return "committed, and the source keeps a copy";
   } else {
     if (w.s_up && !w.s_runs) return "not committed, and the source does not run";
@@ -297,6 +323,9 @@ Graph explore() {
     if (fresh) todo.push_back(&it->first);
   };
   add(World{}, nullptr, "");
+  World late;
+  late.lazy = true;
+  add(late, nullptr, "");
   while (!todo.empty()) {
     const World* w = todo.front();
     todo.pop_front();
@@ -358,6 +387,7 @@ TEST(Machine, an_event_without_meaning_changes_nothing) {
   EXPECT_FALSE(step(S::kPrecopy, SE::kPeerCommitted).known);
   EXPECT_FALSE(step(D::kAsking, DE::kFailed).known);  // too late to give up alone
   EXPECT_FALSE(step(D::kRunning, DE::kDenied).known);
+  EXPECT_FALSE(step(S::kServing, SE::kAnswerAborted).known);
 }
 
 }  // namespace

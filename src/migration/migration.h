@@ -13,6 +13,8 @@
 //
 // Promise. When Outgoing::run() returns, either the unit runs here (outcome.committed is false) or it was discarded.
 // When Incoming::run() returns, either it runs here or nothing of it is left here. Neither returns while that is unknown.
+// Lazy: they return when all memory has arrived. If the link was lost before, both outcomes are committed and have an
+// error: the unit has ended.
 #pragma once
 
 #include <openssl/types.h>
@@ -67,6 +69,8 @@ struct Report {
   uint64_t files_bytes = 0;
   uint64_t memory_bytes = 0;
   unsigned rounds = 0;
+  uint64_t pages_wanted = 0;  ///< lazy: that a thread waited for, sent at once
+  uint64_t pages_later = 0;  ///< lazy: that followed after the commit, in all
   std::string precopy_end;  ///< why no further round
   std::vector<engine::Timing> phases;
 };
@@ -99,6 +103,8 @@ class Delegate {
   virtual void ask(const Error* why) = 0;
   /// Destination, after the commit and before anything runs: write down that this epoch is ours.
   virtual void granted(const Answer&) {}
+  /// Destination of a lazy move: the unit runs, its memory is still arriving.
+  virtual void arriving() {}
 };
 
 class Outgoing {

@@ -27,8 +27,12 @@ std::optional<Event> Mailbox::take(Nanos timeout) {
 }
 
 ControlLink::ControlLink(std::unique_ptr<TlsStream> stream, Mailbox& mailbox, Patience patience,
-                         std::function<void()> lost)
-    : stream_(std::move(stream)), mailbox_(mailbox), patience_(patience), lost_(std::move(lost)) {
+                         std::function<void()> lost, AtOnce at_once)
+    : stream_(std::move(stream)),
+      mailbox_(mailbox),
+      patience_(patience),
+      lost_(std::move(lost)),
+      at_once_(std::move(at_once)) {
   listener_ = std::jthread([this] { listen(); });
   heart_ = std::jthread([this] { beat(); });
 }
@@ -91,7 +95,8 @@ void ControlLink::listen() {
       mailbox_.put(std::move(event));
       return;
     }
-    if (!event.message->has_heartbeat()) mailbox_.put(std::move(event));
+    if (event.message->has_heartbeat() || (at_once_ && at_once_(*this, *event.message))) continue;
+    mailbox_.put(std::move(event));
   }
 }
 
@@ -158,9 +163,14 @@ Error from_wire(const wire::Failure& failure, std::vector<engine::Blocker>& bloc
   return e;
 }
 
-Digest256 state_digest(const Digest256& page_root, const std::string& state, const std::string& files) {
+Digest256 state_digest(const Digest256& page_root, const std::string& state, const std::string& files,
+                       const std::string& later) {
   std::vector<std::byte> all(page_root.begin(), page_root.end());
   for (const auto& d : {sha256(bytes_of(state)), sha256(bytes_of(files))}) all.insert(all.end(), d.begin(), d.end());
+  if (!later.empty()) {
+    const auto d = sha256(bytes_of(later));
+    all.insert(all.end(), d.begin(), d.end());
+  }
   return sha256(all);
 }
 

@@ -44,7 +44,10 @@ class Mailbox {
 /// Stream 0: sends messages and heartbeats, puts what arrives into the mailbox. Its loss is reported once.
 class ControlLink {
  public:
-  ControlLink(std::unique_ptr<TlsStream> stream, Mailbox& mailbox, Patience patience, std::function<void()> lost);
+  /// Sees each message first, on the listening thread; true: it was dealt with there.
+  using AtOnce = std::function<bool(ControlLink&, const stream::Control&)>;
+  ControlLink(std::unique_ptr<TlsStream> stream, Mailbox& mailbox, Patience patience, std::function<void()> lost,
+              AtOnce at_once = {});
   ~ControlLink();
   Result<void> send(const stream::Control& message);
   /// Ends after what was sent was read: waits a moment for the peer to close first.
@@ -60,6 +63,7 @@ class ControlLink {
   Mailbox& mailbox_;
   Patience patience_;
   std::function<void()> lost_;
+  AtOnce at_once_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ending_ = false;  // guarded by mutex_
@@ -75,8 +79,10 @@ Error from_wire(const wire::Failure& failure, std::vector<engine::Blocker>& bloc
 void to_wire(const engine::Blocker& b, wire::Blocker& out);
 engine::Blocker from_wire(const wire::Blocker& b);
 
-/// SHA-256 over the page root and the digests of state and files: what the state is known by.
-Digest256 state_digest(const Digest256& page_root, const std::string& state, const std::string& files);
+/// SHA-256 over the page root and the digests of state and files (lazy: and of the list of runs that follow): what the
+/// state is known by.
+Digest256 state_digest(const Digest256& page_root, const std::string& state, const std::string& files,
+                       const std::string& later = {});
 inline std::span<const std::byte> bytes_of(const std::string& s) { return std::as_bytes(std::span(s)); }
 inline std::string string_of(const Digest256& d) { return {reinterpret_cast<const char*>(d.data()), d.size()}; }
 

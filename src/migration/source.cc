@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "link/link.h"
+#include "migration/late.h"
 #include "migration/machine.h"
 #include "migration/session.h"
 
@@ -58,6 +59,8 @@ class Outgoing::Impl {
   Result<void> offer_outline(const std::string& outline, Nanos patience);
   Result<void> capture();
   Result<void> send_complete();
+  Result<void> serve();
+  Result<void> hear(Nanos timeout);
   Result<void> discard();
   void hang_up();
   void finish();
@@ -101,11 +104,16 @@ class Outgoing::Impl {
   Stopwatch total_, lap_;
   Outcome outcome_;
   bool granted_ = false;  // the destination said that the commit is its
+  const bool lazy_ = plan_.mode == Mode::kLazy;
+  LateServer late_;
+  std::string later_bytes_;
+  bool runs_there_ = false, delivered_ = false;
 };
 
 // Invariants of machine.h that can be seen from here.
 void Outgoing::Impl::assert_state() const {
-  const bool stands = state_ == S::kFrozen || state_ == S::kTransferred || state_ == S::kAsking;
+  const bool stands =
+      state_ == S::kFrozen || state_ == S::kTransferred || state_ == S::kAsking || state_ == S::kServing;
   GODWIT_CHECK(!frozen_ || stands, "the unit is frozen in a state in which it runs");
   GODWIT_CHECK(state_ != S::kTransferred || completed_at_ != Nanos{}, "transferred without a Complete");
 }
@@ -150,6 +158,7 @@ std::optional<SE> Outgoing::Impl::perform(SA action) {
     case SA::kCapture: return done(capture(), SE::kCaptured);
     case SA::kSendComplete: return done(send_complete(), std::nullopt);
     case SA::kAskResolve: delegate_.ask(outcome_.error ? &*outcome_.error : nullptr); return std::nullopt;
+    case SA::kServe: return done(serve(), SE::kDelivered);
     case SA::kSendAbort: {
       Control m;
       to_wire(outcome_.error.value_or(Error{Code::kFailed, 0, "given up"}), {}, *m.mutable_abort()->mutable_failure());
@@ -157,6 +166,7 @@ std::optional<SE> Outgoing::Impl::perform(SA action) {
       return std::nullopt;
     }
     case SA::kThaw: {
+      late_.close();
       const auto thawed = engine_.thaw();
       if (!thawed) log::error("move {}: thaw failed: {}", plan_.migration, thawed.error().message());
       frozen_ = false;
@@ -172,7 +182,7 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
   switch (event.kind) {
     case Event::Kind::kLinkLost:
       link_lost_ = true;
-      if (granted_) return SE::kPeerCommitted;
+      if (granted_ && !lazy_) return SE::kPeerCommitted;
       note(event.error.in("link to " + plan_.peer));
       return SE::kLinkLost;
     case Event::Kind::kCancel: note(event.error); return SE::kFailed;
@@ -180,6 +190,7 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
       outcome_.epoch = event.answer.epoch;
       outcome_.token = event.answer.token;
       if (!event.answer.committed) note({Code::kFailed, 0, "the move was aborted: " + event.answer.reason});
+      if (event.answer.committed && lazy_ && !link_lost_) return SE::kPeerTook;
       return event.answer.committed ? SE::kAnswerCommitted : SE::kAnswerAborted;
     case Event::Kind::kStream: return std::nullopt;
     case Event::Kind::kMessage: break;
@@ -189,7 +200,18 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
     note(from_wire(m.aborted().failure(), outcome_.blockers).in(plan_.peer));
     return SE::kPeerAborted;
   }
-  if (m.has_granted() && (state_ == S::kTransferred || state_ == S::kAsking)) {
+  if (m.has_delivered() && state_ == S::kServing) {
+    delivered_ = true;
+    return std::nullopt;
+  }
+  const bool waits = state_ == S::kTransferred || state_ == S::kAsking;
+  if (m.has_granted() && lazy_ && (waits || state_ == S::kServing)) {
+    granted_ = true;
+    outcome_.epoch = m.granted().epoch();
+    outcome_.token = m.granted().token();
+    return SE::kPeerTook;
+  }
+  if (m.has_granted() && waits) {
     // From here on this is the state of a committed move that only waits for the destination's part of the report.
     granted_ = true;
     outcome_.epoch = m.granted().epoch();
@@ -197,7 +219,7 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
     if (auto r = engine_.discard(); !r) log::error("move {}: discard failed: {}", plan_.migration, r.error().message());
     return std::nullopt;
   }
-  if (m.has_committed() && (state_ == S::kTransferred || state_ == S::kAsking)) {
+  if (m.has_committed() && (waits || state_ == S::kServing)) {
     outcome_.epoch = m.committed().epoch();
     outcome_.token = m.committed().token();
     // When it came: until it is looked at, the frozen copy is being destroyed, which a GiB takes 30 ms.
@@ -206,6 +228,11 @@ std::optional<SE> Outgoing::Impl::meaning(Event& event) {
     for (const auto& p : m.committed().phases()) their_ms_ += p.name().find('/') == std::string::npos ? p.ms() : 0;
     phases_.add("transfer", std::max(0.0, since - their_ms_));
     for (const auto& p : m.committed().phases()) phases_.add(p.name(), p.ms());
+    if (lazy_) {
+      runs_there_ = true;
+      outcome_.report.downtime_ms = Millis(running_at_ - frozen_at_).count();
+      return SE::kPeerTook;
+    }
     return SE::kPeerCommitted;
   }
   if (state_ == S::kChecking && m.has_verdict()) {
@@ -258,7 +285,7 @@ std::optional<SE> Outgoing::Impl::wait_for_word() {
   auto event = mailbox_.take(std::max(patience, Nanos(0)));
   if (event) {
     const auto what = meaning(*event);
-    if (what == SE::kPeerCommitted || what == SE::kPeerAborted) {
+    if (what == SE::kPeerCommitted || what == SE::kPeerTook || what == SE::kPeerAborted) {
       // The unit already runs there (or never will): a failure armed here can change nothing, a kill can.
       if (auto r = fault::pass("source.verdict"); !r) log::warn("{}", r.error().text);
     }
@@ -284,7 +311,6 @@ Result<std::unique_ptr<TlsStream>> Outgoing::Impl::open_stream(uint32_t index) {
 
 Result<void> Outgoing::Impl::connect() {
   GODWIT_FAULT_POINT("source.keeper");
-  if (plan_.mode == Mode::kLazy) return fail(Code::kRefused, "no engine can send memory after the commit (--lazy) yet");
   if (plan_.data_streams < 1 || plan_.data_streams >= link::kMaxStreams) return fail(Code::kUsage, "number of streams");
   report("pre-migration", 0, 0);
   // A fork or exec in progress may look like something that can't be moved: what stays is what counts.
@@ -302,9 +328,12 @@ Result<void> Outgoing::Impl::connect() {
   std::vector<TlsStream*> lanes;
   for (auto& s : data_) lanes.push_back(s.get());
   sender_ = std::make_unique<PageSender>(lanes, PageSender::Options{plan_.zstd_level, plan_.patience.stall});
-  control_ = std::make_unique<ControlLink>(std::move(control), mailbox_, plan_.patience, [this] {
-    for (auto& s : data_) s->cancel();  // a worker that waits on a dead link stops waiting
-  });
+  control_ = std::make_unique<ControlLink>(
+      std::move(control), mailbox_, plan_.patience,
+      [this] {
+        for (auto& s : data_) s->cancel();  // a worker that waits on a dead link stops waiting
+      },
+      [this](ControlLink& link, const Control& m) { return late_.handle(link, m); });
   GODWIT_FAULT_POINT("source.connected");
   outline_ = std::move(found.outline);
   demands_ = found.demands;
@@ -316,7 +345,7 @@ Result<void> Outgoing::Impl::connect() {
   hello.set_unit(plan_.unit);
   hello.set_epoch(plan_.epoch);
   hello.set_data_streams(plan_.data_streams);
-  hello.set_mode(plan_.mode == Mode::kStop ? wire::STOP : wire::LIVE);
+  hello.set_mode(plan_.mode == Mode::kStop ? wire::STOP : lazy_ ? wire::LAZY : wire::LIVE);
   hello.set_demands(found.demands);
   hello.set_memory_bytes(found.memory_bytes);
   hello.set_files(files_ != nullptr);
@@ -415,7 +444,14 @@ Result<void> Outgoing::Impl::capture() {
     TRY_DO(offer_outline(outline, plan_.verdict));
     phases_.add("prepare", lap_.lap_ms());
   }
-  TRY(state_bytes_, engine_.capture(*sender_));
+  if (lazy_) {
+    TRY(auto captured, engine_.capture_lazily(*sender_));
+    state_bytes_ = std::move(captured.state);
+    later_bytes_ = encode_late(captured.later);
+    late_.open(std::move(captured.later), captured.reader);
+  } else {
+    TRY(state_bytes_, engine_.capture(*sender_));
+  }
   if (files_ != nullptr) {
     phases_.add("dump", lap_.lap_ms());
     TRY(files_bytes_, files_->last(*sender_));
@@ -436,21 +472,63 @@ Result<void> Outgoing::Impl::send_complete() {
   const Digest256 root = sender_->root();
   complete.set_mark(mark_);
   complete.set_page_root(string_of(root));
-  complete.set_digest(string_of(state_digest(root, state_bytes_, files_bytes_)));
+  complete.set_digest(string_of(state_digest(root, state_bytes_, files_bytes_, later_bytes_)));
   complete.set_state(std::move(state_bytes_));
   complete.set_files(std::move(files_bytes_));
+  complete.set_later(std::move(later_bytes_));
   TRY_DO(control_->send(m));
   GODWIT_FAULT_POINT("source.transferred");
   why_ = SE::kFailed;
   return {};
 }
 
+// Lazy: waits for the destination to say something; what ends the serving is an error.
+Result<void> Outgoing::Impl::hear(Nanos timeout) {
+  auto event = mailbox_.take(std::max(timeout, Nanos(0)));
+  if (!event || event->kind == Event::Kind::kCancel) return {};  // too late to be cancelled
+  if (meaning(*event) == SE::kLinkLost) {
+    why_ = SE::kLinkLost;
+    return std::unexpected(outcome_.error.value_or(Error{Code::kPeer, 0, "the link was lost"}));
+  }
+  return {};
+}
+
+// Lazy, from the grant on: the unit is the destination's, here is only memory. The listening thread gives what is waited
+// for; the rest is pushed once the unit runs there, for until then its resume should have the link.
+Result<void> Outgoing::Impl::serve() {
+  outcome_.error.reset();  // what went wrong on the way here did not matter
+  if (auto r = engine_.hold_memory(); !r) log::error("move {}: {}", plan_.migration, r.error().message());
+  const Nanos deadline = monotonic_now() + plan_.verdict;
+  while (!runs_there_ && !delivered_ && monotonic_now() < deadline) TRY_DO(hear(deadline - monotonic_now()));
+  GODWIT_FAULT_POINT("source.serving");
+  if (outcome_.report.downtime_ms == 0) outcome_.report.downtime_ms = Millis(monotonic_now() - frozen_at_).count();
+  lap_.lap_ms();
+  TRY_DO(late_.push(*sender_, [this]() -> Result<void> {
+    report("late memory", sender_->traffic().raw_bytes, late_.pages() * kPageSize);
+    return hear(Nanos(0));
+  }));
+  TRY_DO(sender_->mark(++mark_));
+  Control m;
+  m.mutable_all_sent()->set_mark(mark_);
+  if (!delivered_) TRY_DO(control_->send(m));
+  while (!delivered_) TRY_DO(hear(std::chrono::hours(1)));
+  phases_.add("late memory", lap_.lap_ms());
+  return {};
+}
+
 Result<void> Outgoing::Impl::discard() {
   const Nanos until = running_at_ != Nanos{} ? running_at_ : monotonic_now();
-  outcome_.report.downtime_ms = Millis(until - frozen_at_).count();
+  if (outcome_.report.downtime_ms == 0) outcome_.report.downtime_ms = Millis(until - frozen_at_).count();
   hang_up();
   lap_.lap_ms();
-  outcome_.error.reset();  // what went wrong on the way did not matter
+  if (!lazy_ || delivered_) {
+    outcome_.error.reset();  // what went wrong on the way did not matter
+  } else {
+    Error e = outcome_.error.value_or(Error{Code::kPeer, 0, "the link was lost"});
+    e.text =
+        "memory was still missing at " + plan_.peer + " after the commit: the unit has ended there (" + e.text + ")";
+    outcome_.error = std::move(e);
+  }
   const auto result = engine_.discard();
   frozen_ = false;
   phases_.add("post-migration", lap_.lap_ms());
@@ -468,6 +546,8 @@ void Outgoing::Impl::finish() {
   auto& r = outcome_.report;
   r.total_ms = total_.elapsed_ms();
   if (sender_) r.bytes_raw = sender_->traffic().raw_bytes;
+  r.pages_wanted = late_.pages_given();
+  r.pages_later = late_.pages();
   r.phases = phases_.list();
   for (const auto& t : engine_.timings()) r.phases.push_back({"source/" + t.step, t.ms});
   sender_.reset();

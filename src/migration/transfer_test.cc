@@ -105,6 +105,69 @@ TEST(Transfer, stop_mode_sends_all_while_frozen) {
   EXPECT_EQ(m.flags.equal, 1);
 }
 
+TEST(Transfer, a_lazy_unit_runs_before_its_memory_and_ends_up_with_all_of_it) {
+  for (const unsigned streams : {1u, 3u}) {
+    Move m(fresh_seed(), {4000, 40}, 5);
+    m.out.mode = Mode::kLazy;
+    m.out.data_streams = streams;
+    m.run();
+    ASSERT_TRUE(m.sent.committed) << m.sent.error->message();
+    EXPECT_FALSE(m.sent.error);
+    EXPECT_FALSE(m.received.error);
+    EXPECT_TRUE(m.received.committed);
+    EXPECT_EQ(m.flags.equal, 1);
+    EXPECT_EQ(m.flags.destination_runs, 1);
+    EXPECT_EQ(m.flags.source_copy, 0);
+    EXPECT_EQ(m.flags.both_ran, 0);
+    EXPECT_EQ(m.sent.report.pages_later, 4000u);
+    EXPECT_GT(m.sent.report.pages_wanted, 0u);
+    EXPECT_GT(m.sent.report.downtime_ms, 0);
+  }
+}
+
+TEST(Transfer, a_lazy_move_is_refused_before_anything_is_touched_where_memory_cant_follow) {
+  Move m(fresh_seed());
+  m.out.mode = Mode::kLazy;
+  m.destination.late_blockers = {{"lazy-userfaultfd", "this node", "an ordinary user", "root"}};
+  m.run();
+  EXPECT_FALSE(m.sent.committed);
+  EXPECT_EQ(m.sent.blockers, m.destination.late_blockers);
+  EXPECT_EQ(m.sent.report.rounds, 0u);
+  EXPECT_EQ(m.flags.source_runs, 1);
+}
+
+TEST(Transfer, a_lazy_unit_whose_link_is_cut_after_the_commit_is_ended_on_both_sides) {
+  Move m(fresh_seed(), {40000, 40}, 5);
+  m.out.mode = Mode::kLazy;
+  struct Cutter : Side {
+    kit::Daemon* daemon = nullptr;
+    std::vector<int> sockets;
+    void arriving() override {
+      for (const int s : sockets) ::shutdown(s, SHUT_RDWR);
+    }
+  } cutter;
+  m.incoming = std::make_unique<Incoming>(m.in, kit::certificates().server.get(), m.destination, nullptr, cutter);
+  m.outgoing = std::make_unique<Outgoing>(m.out, m.daemon.endpoint(), kit::certificates().client.get(), m.source,
+                                          nullptr, m.source_side);
+  cutter.on_ask = [&] { m.incoming->answer(m.store.commit()); };
+  m.daemon.serve([&](const link::Preamble& p, Fd s) {
+    cutter.sockets.push_back(s.get());
+    m.incoming->add_stream(p.index, std::move(s));
+  });
+  std::jthread there([&] { m.received = m.incoming->run(); });
+  m.sent = m.outgoing->run();
+  there.join();
+  m.daemon.stop();
+  EXPECT_TRUE(m.sent.committed);
+  EXPECT_TRUE(m.received.committed);
+  ASSERT_TRUE(m.sent.error);
+  ASSERT_TRUE(m.received.error);
+  EXPECT_EQ(m.flags.destination_runs, 0);
+  EXPECT_EQ(m.flags.source_runs, 0);
+  EXPECT_EQ(m.flags.source_copy, 0);
+  EXPECT_EQ(m.flags.equal, 0);
+}
+
 TEST(Transfer, a_refusal_names_every_blocker_and_the_unit_never_noticed) {
   Move m(fresh_seed());
   m.destination.blockers = {{"cpu", "avx512f", "the CPU lacks it", ""}, {"file", "/x", "missing", "carry it"}};
