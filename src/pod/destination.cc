@@ -47,6 +47,26 @@ class PodDestinationImpl final : public PodDestination {
     return done;
   }
   Result<void> discard() override { return restorer_.discard(); }
+  Result<std::vector<engine::Blocker>> admit_late() override {
+    std::vector<engine::Blocker> blockers;
+    if (auto can = LateMemory::probe(); !can) {
+      blockers.push_back(make_blocker("lazy-userfaultfd", "this machine's userfaultfd", can.error().message()));
+    }
+    return blockers;
+  }
+  Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {
+    if (!own_namespace_)
+      return fail(Code::kRefused, "memory can follow only into a PID namespace of its own");
+    restorer_.expect_late(std::move(later), pages);
+    return {};
+  }
+  bool misses_pages() override { return restorer_.late() != nullptr && restorer_.late()->misses(); }
+  Result<void> finish_late() override {
+    return restorer_.late() != nullptr ? restorer_.late()->finish() : Result<void>();
+  }
+  void lose_late() override {
+    if (restorer_.late() != nullptr) restorer_.late()->lose();
+  }
   std::vector<engine::Timing> timings() const override { return timings_; }
   pid_t root_host_pid() const override { return restorer_.root_host_pid(); }
   pid_t host_pid_of(pid_t pid) const override { return restorer_.host_pid_of(pid); }

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -247,6 +248,24 @@ Result<void> Frozen::thaw() {
         if (!r && r.error().code != Code::kGone && first) first = r;
       }
     }
+  }
+  return first;
+}
+
+Result<void> Frozen::hold_memory(pid_t except) {
+  Result<void> first;
+  for (auto& process : processes_) {
+    if (process.zombie || process.host_pid == except) continue;
+    for (const auto& thread : process.threads) {
+      ::ptrace(PTRACE_SETOPTIONS, thread.tid(), nullptr,
+               reinterpret_cast<void*>(PTRACE_O_TRACESYSGOOD | abi::kPtraceOSuspendSeccomp | PTRACE_O_EXITKILL));
+    }
+    auto done = [&]() -> Result<void> {
+      TRY(Remote * remote, this->remote(process));
+      TRY_DO(remote->call(process.leader(), SYS_close_range, 0, ~0u, 0));
+      return {};
+    }();
+    if (!done && first) first = std::unexpected(done.error().in(process.name()));
   }
   return first;
 }

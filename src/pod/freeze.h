@@ -66,6 +66,9 @@ class Frozen {
   Result<Remote*> remote(FrozenProcess& process);
   /// Lets every thread go on, trampolines removed. Idempotent.
   Result<void> thaw();
+  /// Takes all descriptors from every process but `except`, and makes sure that none outlives this process: they hold
+  /// nothing but memory from here on, and must be killed in the end. After it thaw() is no longer allowed.
+  Result<void> hold_memory(pid_t except);
   /// Kills every process (the root first, so that none can notice), and reaps those that are ours.
   Result<void> kill_all();
 

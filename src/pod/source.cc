@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "pod/capture/capture.h"
+#include "pod/capture/late.h"
 #include "pod/cpu.h"
 #include "pod/memory.h"
 #include "pod/pinning.h"
@@ -28,6 +29,8 @@ class PodSource final : public engine::SourceEngine {
   Result<std::string> freeze() override;
   bool same_outline() const override { return same_outline_; }
   Result<std::string> capture(engine::PageSink& sink) override;
+  Result<engine::LateCapture> capture_lazily(engine::PageSink& sink) override;
+  Result<void> hold_memory() override;
   Result<void> thaw() override;
   Result<void> discard() override;
   std::vector<engine::Timing> timings() const override { return timings_; }
@@ -311,6 +314,35 @@ Result<std::string> PodSource::capture(engine::PageSink& sink) {
   TRY_DO(sink.pages(found.pages, reader_));
   time("memory");
   return capture_->state().SerializeAsString();
+}
+
+Result<engine::LateCapture> PodSource::capture_lazily(engine::PageSink& sink) {
+  watch_.lap_ms();
+  engine::LateCapture out;
+  ScanResult now;
+  for (auto& source : capture_->sources()) {
+    const auto& processes = capture_->state().processes();
+    const auto process = std::ranges::find(processes, source.id, &pb::Process::space);
+    if (source.object.valid() || process == processes.end()) {
+      TRY_DO(find_pages(source, now));
+      continue;
+    }
+    reader_.add_process(source.id, source.host_pid);
+    TRY(LateSplit split, split_late(proc_, source, *process));
+    now.pages.insert(now.pages.end(), split.now.begin(), split.now.end());
+    out.later.insert(out.later.end(), split.later.begin(), split.later.end());
+  }
+  std::ranges::sort(out.later, {}, [](const PageRun& r) { return std::pair(r.space, r.address); });
+  time("scan");
+  TRY_DO(sink.pages(now.pages, reader_));
+  out.reader = &reader_;
+  out.state = capture_->state().SerializeAsString();
+  time("memory");
+  return out;
+}
+
+Result<void> PodSource::hold_memory() {
+  return frozen_ ? frozen_->hold_memory(options_.own_pid_namespace ? options_.root : 0) : Result<void>();
 }
 
 Result<void> PodSource::thaw() {

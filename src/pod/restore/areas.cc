@@ -327,6 +327,24 @@ Result<void> Restorer::map_held_files(Blank& blank, const pb::AddressSpace& spac
   return map_pieces(blank, std::move(late), {}, space);
 }
 
+Result<void> Restorer::register_late(Blank& blank, const pb::AddressSpace& space) {
+  if (!late_ || !late_->holds(space.id())) return {};
+  std::vector<Range> areas;
+  for (const auto& area : space.areas()) {
+    const bool may_follow = area.backing() == pb::Area::ANON && !area.shared();
+    // As in capture/late.cc: nothing of these is missing, and they must not wait for anybody.
+    if (may_follow && !has_flag(area, "lo") && !has_flag(area, "wf")) areas.emplace_back(area.start(), area.end());
+  }
+  TRY(const auto theirs, blank.remote->call(blank.leader(), SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+  TRY(const Fd pidfd, sys::pidfd_open(blank.host_pid));
+  TRY(Fd uffd, sys::pidfd_getfd(pidfd, static_cast<int>(theirs)));
+  TRY_DO(blank.remote->call(blank.leader(), SYS_close, theirs));
+  TRY_DO(late_->adopt(space.id(), std::move(uffd), areas, "pid " + std::to_string(blank.pid)));
+  const std::unique_lock lock(targets_mutex_);
+  targets_[space.id()].late = true;
+  return {};
+}
+
 // What must come after all memory is in place.
 Result<void> Restorer::finish_areas(Blank& blank, const pb::AddressSpace& space) {
   Batch batch;
@@ -396,6 +414,13 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
     if (it == targets_.end())
       return fail(Code::kCorrupt, "pages for space " + std::to_string(runs[i].space) + ", which doesn't exist");
     const Target& target = it->second;
+    if (target.late) {
+      TRY_DO(check_runs(target, runs[i]));
+      if (runs[i].length > data.size()) return fail(Code::kCorrupt, "fewer bytes than pages");
+      TRY_DO(late_->write(runs[i], data.data()));
+      data = data.subspan(runs[i++].length);
+      continue;
+    }
     size_t n = 0;
     size_t bytes = 0;
     for (; i + n < runs.size() && n < remote.size() && runs[i + n].space == runs[i].space; n++) {
@@ -429,6 +454,15 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
 Result<void> Restorer::zero(std::span<const PageRun> runs) {
   static const std::array<std::byte, 1u << 16> zeros{};
   for (const auto& run : runs) {
+    {
+      const std::shared_lock lock(targets_mutex_);
+      const auto it = targets_.find(run.space);
+      if (it != targets_.end() && it->second.late) {
+        TRY_DO(check_runs(it->second, run));
+        TRY_DO(late_->write(run, nullptr));
+        continue;
+      }
+    }
     for (uint64_t at = 0; at < run.length; at += zeros.size()) {
       const uint64_t n = std::min<uint64_t>(zeros.size(), run.length - at);
       const PageRun piece{run.space, run.address + at, n};

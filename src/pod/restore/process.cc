@@ -168,6 +168,7 @@ Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process)
   if (space == nullptr) return fail(Code::kCorrupt, "a process without memory");
   TRY_DO(join_families(blank, *space));
   TRY_DO(map_held_files(blank, *space));
+  TRY_DO(register_late(blank, *space));  // from here on nothing can touch a missing page without waiting for it
   TRY_DO(set_memory_fields(blank, *space));
   std::byte* scratch = blank.remote->local_scratch();
   const uint64_t base = raw(blank.remote->scratch());

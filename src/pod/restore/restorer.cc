@@ -65,9 +65,15 @@ Result<void> Restorer::prepare(const pb::Outline& outline) {
   return {};
 }
 
+void Restorer::expect_late(std::vector<PageRun> later, engine::LatePages& pages) {
+  late_ = std::make_unique<LateMemory>(std::move(later), pages);
+}
+
 Result<void> Restorer::restore(const pb::PodState& state) {
   state_ = state;
   TRY_DO(prepare(outline_of(state_)));
+  // Before this thread is pinned, which the pager would inherit.
+  if (late_) TRY_DO(late_->start(options_.init_host_pid));
   const PinnedThread here(cpu_);
   for (const auto& section : state_.sections()) {
     for (const auto* kind : section_kinds()) {
@@ -106,6 +112,7 @@ Result<void> Restorer::restore(const pb::PodState& state) {
       TRY_DO(restore_thread(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
     return {};
   }));
+  if (late_) TRY_DO(late_->guarded());
   return each([&](Blank& b, const pb::Process& p) -> Result<void> {
     // Filters before credentials: one that was installed by root without no_new_privs can only be installed by root. They
     // don't judge our own calls (PTRACE_O_SUSPEND_SECCOMP).
@@ -221,6 +228,7 @@ Result<void> Restorer::discard() {
     }
   }
   blanks_.clear();  // init is let go: it reaps what is left
+  if (late_) (void)late_->finish();
   for (auto& [id, object] : shared_) {
     if (object.memory != nullptr) ::munmap(object.memory, object.size);
   }

@@ -45,6 +45,7 @@
 #include "pod/kinds.h"
 #include "pod/proc.h"
 #include "pod/remote.h"
+#include "pod/restore/late_memory.h"
 #include "pod/tracee.h"
 
 namespace godwit::pod {
@@ -86,6 +87,9 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> restore(const pb::PodState& state);
   Result<void> resume();
   Result<void> discard();
+  /// Before restore(): these pages come after the resume (late_memory.h).
+  void expect_late(std::vector<PageRun> later, engine::LatePages& pages);
+  LateMemory* late() { return late_.get(); }
   /// Host pid of the tree's root; valid after prepare().
   pid_t root_host_pid() const;
   /// Of any process of the tree; 0 when there is none.
@@ -162,6 +166,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   const SharedObject* sysv_segment(const pb::Area& area) const;
   void attach_segments(Batch& batch, std::span<const pb::Area> pieces) const;
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
+  Result<void> register_late(Blank& blank, const pb::AddressSpace& space);
   Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
   // families.cc
   static void found_families(Blank& blank, Batch& batch, std::span<const pb::Area> pieces,
@@ -223,6 +228,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   // Where arriving pages go; written by prepare(), read by the stream threads.
   struct Target {
     pid_t host_pid = 0;
+    bool late = false;  ///< what is missing there is late_'s to put in place
     Fd mem;
     std::vector<std::pair<uint64_t, uint64_t>> private_areas;  ///< sorted
     SharedObject* object = nullptr;
@@ -231,6 +237,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   std::map<SpaceId, Target> targets_;
   Result<void> check_runs(const Target& target, const PageRun& run) const;
   void refresh_targets();
+  std::unique_ptr<LateMemory> late_;
 };
 
 pb::Outline outline_of(const pb::PodState& state);

@@ -1,0 +1,160 @@
+// LateMemory: memory of a unit that runs here while its pages are still on their way (post-copy).
+//
+// The problem. A page that hasn't arrived must never be read as zeros, whatever the program does meanwhile: fork, mremap,
+// munmap, madvise(MADV_DONTNEED), exec, exit; and a page that the program has dropped, or written anew, must never get
+// its old content.
+//
+// The idea. Areas with missing pages are registered with a userfaultfd of the process (made inside it, taken over here)
+// before anything can touch them. A thread that touches a missing page waits in the kernel; the *pager* thread asks the
+// source for the page (or maps a zero page where nothing is missing: memory that was never used, or has grown), and
+// whatever arrives is put in place by UFFDIO_COPY, which never overwrites a page that is there.
+//
+// The kernel tells what the program does to its areas before it goes on (UFFD_EVENT_FORK, REMAP, REMOVE, UNMAP), and
+// MissingPages follows. Why nothing can slip through in between:
+//   * From before such an operation until its event was read, every UFFDIO_COPY and UFFDIO_ZEROPAGE of that process fails
+//     with EAGAIN (mmap_changing, fs/userfaultfd.c). So what is installed is installed by a book that is up to date.
+//   * Reading events, keeping the book and installing are done under one mutex. Events that were read are all applied
+//     before any fault read with them is answered: read(2) gives faults first, which may be younger.
+//   * A child gets the parent's book at its fork event; until then the EAGAIN holds for the parent, so both miss the same.
+//     A move whose event comes later but was under way at the fork is the child's too, if the kernel says so.
+//   * Two threads may change areas at once, and then their events come in any order. A move onto addresses that are, by
+//     the book, still registered has overtaken the event that frees them: it waits for that event, or until nothing is
+//     under way, and nothing is installed meanwhile. An unmapping of
+//     addresses that something was just moved to may be the older of the two (of memory that had grown, which no event
+//     tells): it is in doubt until nothing is under way, and then the kernel is asked whether an area is there.
+//   * MADV_WIPEONFORK, locked memory and what the kernel writes to at a thread's end (its ID, robust futexes) is never
+//     left for later: see late_capture.cc.
+// Nobody else installs pages there: khugepaged leaves registered areas alone.
+//
+// The descriptors' end. Closing a userfaultfd lets the waiting threads go on with zeros. So they are closed only when
+// nothing is missing, or when the unit is dead: lose() kills it first, and if this process dies itself, a *guard* (a
+// process that shares the descriptor table and does nothing else) keeps them open until the unit's init is gone.
+//
+// Limits. Full userfaultfd and its fork event need CAP_SYS_PTRACE in the initial user namespace: with the user-mode-only
+// kind a system call that meets a missing page would fail with EFAULT. While pages are missing the program may see what
+// no event tells: an area that grows over addresses which two other threads have just moved memory to and unmapped, all
+// within microseconds; MADV_WIPEONFORK asked for memory that has not arrived, then a fork; MADV_GUARD_INSTALL over it.
+// New memory beside a registered area stays an area of its own until the end.
+// Sources: userfaultfd(2), ioctl_userfaultfd(2), fs/userfaultfd.c and mm/userfaultfd.c of Linux 6.x.
+//
+// Threads: write(), lose() and misses() any; the rest that of the engine.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "pod/restore/missing_pages.h"
+
+struct uffd_msg;
+
+namespace godwit::pod {
+
+using engine::PageRun;
+using engine::SpaceId;
+
+class LateMemory {
+ public:
+  /// Can it be done on this machine, by this user? The error says what is missing.
+  static Result<void> probe();
+
+  LateMemory(std::vector<PageRun> later, engine::LatePages& pages);
+  ~LateMemory();
+  LateMemory(const LateMemory&) = delete;
+
+  /// The runs of one space, sorted.
+  [[nodiscard]] std::vector<PageRun> runs_of(SpaceId space) const;
+  /// Starts the pager. `init`: whose end is the unit's.
+  Result<void> start(pid_t init);
+  /// The userfaultfd of a stopped process that has the space's areas (sorted start and end). All are registered, also where
+  /// nothing is missing: neighbours that differ in this would stay two areas when the program makes one of them, and
+  /// mremap(2) fails on two. `name` is for messages.
+  Result<void> adopt(SpaceId space, Fd uffd, std::span<const std::pair<uint64_t, uint64_t>> areas, std::string name);
+  [[nodiscard]] bool holds(SpaceId space) const;
+  /// Waits until the guard is there; before the commit, for nothing may fail behind it.
+  Result<void> guarded();
+
+  /// A run has arrived; without data: zeros. Pages that aren't missing any more are left alone.
+  Result<void> write(const PageRun& run, const std::byte* data);
+  [[nodiscard]] bool misses();
+  /// Closes everything; an error names what never came (then the unit is dead).
+  Result<void> finish();
+  void lose();
+  [[nodiscard]] uint64_t faults() const { return faults_; }
+
+ private:
+  struct Move {
+    uint64_t from = 0, to = 0, length = 0;
+    bool lifted = false;  ///< what was missing at `from` is in `parts`: a thread that goes on unmaps `from`
+    std::vector<MissingPages::Part> parts;
+  };
+  using Range = std::pair<uint64_t, uint64_t>;
+  /// One process's memory, or that of a child that was forked meanwhile.
+  struct Memory {
+    SpaceId space = 0;
+    std::string name;
+    Fd uffd;
+    MissingPages missing;
+    RangeSet registered;
+    std::vector<Move> overtaken;  ///< moves that wait for the event which frees their target
+    std::vector<Range> moved_to;  ///< since nothing was under way for the last time
+    std::vector<Memory*> newborn;  ///< children, while take_events() goes on
+    std::vector<Range> doubts;  ///< unmapped, perhaps before something was moved there
+    std::vector<uint64_t> faults;  ///< addresses that threads wait for, not yet dealt with
+    bool gone = false;
+  };
+  enum class Put { kDone, kPresent, kChanging, kNoArea, kGone };
+  enum class Area { kThere, kNone, kChanging };
+
+  void run_pager();
+  bool take_events(Memory& memory);
+  void apply(Memory& memory, const uffd_msg& message);
+  static void lift(Memory& memory, Move& move);
+  void apply_moves(Memory& memory, bool all = false);
+  void move_newborn(Memory& parent, const Move& move);
+  static void removed(Memory& memory, uint64_t start, uint64_t end);
+  void unmapped(Memory& memory, uint64_t start, uint64_t end);
+  Area look(const Memory& memory, uint64_t address) const;
+  void settle(Memory& memory);
+  void fork(Memory& parent, Fd uffd);
+  bool answer_faults(Memory& memory, std::vector<PageRun>& wanted);
+  Result<Put> put(Memory& memory, uint64_t address, const std::byte* data, uint64_t& length);
+  Result<void> install(Memory& memory, const PageRun& run, const std::byte* data, std::unique_lock<std::mutex>& lock);
+  void wake(Memory& memory, uint64_t address);
+  bool is_gone(Memory& memory);
+  bool misses_locked();
+  void lose_locked(std::string why);
+  void start_guard();
+  void end_guard();
+
+  const std::vector<PageRun> later_;
+  engine::LatePages& pages_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Memory>> memories_;  // guarded by mutex_
+  std::set<std::pair<SpaceId, uint64_t>> asked_;  // guarded by mutex_
+  bool lost_ = false;  // guarded by mutex_
+  std::string lost_pages_;  // guarded by mutex_
+  Fd init_, self_;  // pidfds
+  Fd wake_;  // eventfd: the pager should look again
+  void* unreadable_ = nullptr;  // a page
+  std::atomic<uint64_t> faults_{0};
+  std::atomic<bool> stop_{false};
+  std::thread pager_;
+  pid_t guard_ = 0;  // guarded by mutex_ while the pager starts
+  bool guard_tried_ = false;  // guarded by mutex_
+  std::condition_variable guard_changed_;
+};
+
+}  // namespace godwit::pod
