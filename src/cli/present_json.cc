@@ -28,7 +28,11 @@ Json json_of(const google::protobuf::RepeatedPtrField<wire::Blocker>& blockers) 
   return out;
 }
 
-Json json_of(const wire::ExitStatus& exit) { return {{"status", exit.status()}, {"signal", exit.signal()}}; }
+Json json_of(const wire::ExitStatus& exit) {
+  Json out = {{"status", exit.status()}, {"signal", exit.signal()}};
+  if (!exit.reason().empty()) out["reason"] = exit.reason();
+  return out;
+}
 
 std::string mode_word(wire::MoveMode mode) {
   switch (mode) {
@@ -104,6 +108,10 @@ Json json_of(const wire::Report& report) {
   out["rounds"] = report.rounds();
   out["memory_bytes"] = report.memory_bytes();
   out["files_bytes"] = report.files_bytes();
+  if (report.mode() == wire::LAZY) {
+    out["pages_later"] = report.pages_later();
+    out["pages_wanted"] = report.pages_wanted();
+  }
   out["migration"] = report.migration();
   out["phases"] = json_of(report.phases());
   return out;

@@ -70,6 +70,7 @@ std::string age_text(int64_t since_ms) {
 
 std::string exit_text(const wire::ExitStatus& exit) {
   if (exit.signal() == 0) return fmt::format("exit {}", exit.status());
+  if (!exit.reason().empty()) return fmt::format("ended: {}", exit.reason().substr(0, exit.reason().find('\n')));
   const char* name = ::sigabbrev_np(exit.signal());
   return fmt::format("killed by SIG{} ({})", name ? name : "?", exit.signal());
 }
@@ -141,6 +142,10 @@ std::string report_text(const wire::Report& r) {
   out += fmt::format("  {} sent in {} round{} ({} before compression; memory {}, files {})\n",
                      size_text(r.bytes_sent()), r.rounds(), r.rounds() == 1 ? "" : "s", size_text(r.bytes_raw()),
                      size_text(r.memory_bytes()), size_text(r.files_bytes()));
+  if (r.mode() == wire::LAZY) {
+    out += fmt::format("  {} pages followed while it ran, {} of them as it waited for them\n", r.pages_later(),
+                       r.pages_wanted());
+  }
   return out + phases_text(r.phases());
 }
 

@@ -164,6 +164,13 @@ void Mover::drive(Move& move) {
       }
       return changes;
     });
+    if (m.options().mode() == wire::LAZY && (!report.lost().empty() || report.total_ms() == 0)) {
+      log::warn("move without an end migration={} unit={}: {}", m.id(), m.unit(), report.lost());
+      return move.end(failure(Code::kFailed, report.lost().empty()
+                                                 ? "the unit was moved, but node " + m.from() +
+                                                       " has no report: if memory was still there, the unit has ended"
+                                                 : report.lost()));
+    }
     log::info("move done migration={} unit={} to={} downtime_ms={:.2f} total_ms={:.1f}", m.id(), m.unit(), m.to(),
               report.downtime_ms(), report.total_ms());
     return move.end(report);
@@ -240,7 +247,9 @@ Outcome<wire::Report> Mover::migrate(Move& move, const wire::PrepareReply& prepa
   }
   const auto stream = source->Migrate(&context, request);
   // Once the migration is final the source has only its report left to give; a user doesn't wait for ever for that.
+  // Memory of a lazy move follows after it, for as long as it takes: progress is a sign of life.
   std::atomic<bool> over = false;
+  std::atomic<uint64_t> heard = 0;
   std::thread watch([&] {
     const auto is_over = [&] { return over.load(); };
     (void)ledger_.wait(
@@ -249,12 +258,16 @@ Outcome<wire::Report> Mover::migrate(Move& move, const wire::PrepareReply& prepa
           return it == s.migrations.end() || it->second.state() != wire::PLANNED;
         },
         std::chrono::hours(24 * 365), is_over);
-    (void)ledger_.wait([&](const State&, const Now&) { return is_over(); }, kReportLimit, is_over);
+    for (uint64_t before = 0; !over; before = heard) {
+      (void)ledger_.wait([&](const State&, const Now&) { return is_over(); }, kReportLimit, is_over);
+      if (heard == before) break;
+    }
     if (!over) context.TryCancel();
   });
   std::optional<wire::Report> report;
   wire::MoveEvent event;
   while (stream->Read(&event)) {
+    heard++;
     if (event.has_progress()) move.add(event.progress());
     if (event.has_report()) report = event.report();
   }

@@ -148,6 +148,20 @@ class Body::Receiver : public engine::DestinationEngine {
     return engine_->restore(state);
   }
   Result<void> resume() override { return engine_->resume(); }
+  Result<std::vector<engine::Blocker>> admit_late() override {
+    // The pod engine can (pod/restore/late_memory.h), but what it does while several threads change their areas at once is
+    // not proved yet: until then a lazy move is refused here, before anything is touched.
+    return engine::DestinationEngine::admit_late();
+  }
+  Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {
+    if (!engine_) return fail(Code::kPeer, "memory that follows without an outline");
+    return engine_->expect_late(std::move(later), pages);
+  }
+  bool misses_pages() override { return engine_ && engine_->misses_pages(); }
+  Result<void> finish_late() override { return engine_ ? engine_->finish_late() : Result<void>(); }
+  void lose_late() override {
+    if (engine_) engine_->lose_late();
+  }
   Result<void> discard() override {
     auto result = engine_ ? engine_->discard() : Result<void>();
     body_.destroy();

@@ -99,6 +99,8 @@ void Keeper::set_phase(k::Phase phase) {
 
 Result<void> Keeper::begin(std::initializer_list<k::Phase> from, k::Phase to) {
   const std::scoped_lock lock(mutex_);
+  if (phase_ == k::ARRIVING)
+    return fail(Code::kRefused, "the unit's memory is still arriving (it was moved with --lazy)");
   if (std::ranges::find(from, phase_) == from.end()) {
     return fail(Code::kRefused,
                 phase_ == k::ENDED ? "the unit has ended" : "the keeper is in phase " + k::Phase_Name(phase_));
@@ -275,6 +277,7 @@ void Keeper::unit_ended(const wire::ExitStatus& exit) {
   set_phase(k::ENDED);
   Packet p;
   *p.mutable_ended()->mutable_exit() = exit;
+  p.mutable_ended()->mutable_exit()->set_reason(why_ended_);
   p.mutable_ended()->set_time_ms(clock_now(CLOCK_REALTIME) / std::chrono::milliseconds(1));
   log::info("unit ended unit={} status={} signal={}", args_.unit, exit.status(), exit.signal());
   outbox_.post(std::move(p));

@@ -90,6 +90,7 @@ class Keeper {
   Outbox outbox_;
   std::unique_ptr<Body> body_;
   NodeStores stores_;
+  std::string why_ended_;  // main thread: set when the keeper itself ends the unit
   Feeder feeder_{[this](uint64_t id, Result<void> result) { reply(id, std::move(result)); }};
 
   std::mutex mutex_;

@@ -41,6 +41,11 @@ class HoldsInput : public engine::SourceEngine {
   }
   bool same_outline() const override { return engine_->same_outline(); }
   Result<std::string> capture(engine::PageSink& sink) override { return engine_->capture(sink); }
+  Result<engine::LateCapture> capture_lazily(engine::PageSink& sink) override { return engine_->capture_lazily(sink); }
+  Result<void> hold_memory() override {
+    feeder_.gone();
+    return engine_->hold_memory();
+  }
   Result<void> thaw() override {
     auto result = engine_->thaw();
     feeder_.release();
@@ -61,11 +66,12 @@ class HoldsInput : public engine::SourceEngine {
 class Questioner : public migration::Delegate {
  public:
   Questioner(Outbox& outbox, Packet question, std::function<void(const migration::Progress&)> on_progress,
-             std::function<void(const migration::Answer&)> on_granted)
+             std::function<void(const migration::Answer&)> on_granted, std::function<void()> on_arriving)
       : outbox_(outbox),
         question_(std::move(question)),
         on_progress_(std::move(on_progress)),
-        on_granted_(std::move(on_granted)) {}
+        on_granted_(std::move(on_granted)),
+        on_arriving_(std::move(on_arriving)) {}
   void progress(const migration::Progress& p) override { on_progress_(p); }
   void ask(const Error* why) override {
     if (why != nullptr && question_.has_resolve_question())
@@ -74,12 +80,14 @@ class Questioner : public migration::Delegate {
     asked_ = true;
   }
   void granted(const migration::Answer& answer) override { on_granted_(answer); }
+  void arriving() override { on_arriving_(); }
 
  private:
   Outbox& outbox_;
   Packet question_;
   std::function<void(const migration::Progress&)> on_progress_;
   std::function<void(const migration::Answer&)> on_granted_;
+  std::function<void()> on_arriving_;
   bool asked_ = false;
 };
 
@@ -115,7 +123,7 @@ void Keeper::move_out(const k::MigrateOut& request) {
   plan.token = request.token();
   Packet question;
   question.mutable_resolve_question()->set_migration(request.migration());
-  Questioner delegate(outbox_, std::move(question), [this](const auto& p) { progress(p); }, [](const auto&) {});
+  Questioner delegate(outbox_, std::move(question), [this](const auto& p) { progress(p); }, [](const auto&) {}, [] {});
   UnitFilesSource files(*body_, spec_, stores_);
   auto tls = pki::tls_context(pki::Side::kClient, identity_.node, identity_.authority);
   auto source = body_->source(request.options().tcp() == wire::TCP_CLOSE);
@@ -156,6 +164,10 @@ void Keeper::move_out(const k::MigrateOut& request) {
   report.set_migration(request.migration());
   report.set_memory_bytes(r.memory_bytes);
   report.set_files_bytes(r.files_bytes);
+  report.set_pages_later(r.pages_later);
+  report.set_pages_wanted(r.pages_wanted);
+  if (plan.mode == migration::Mode::kLazy && outcome.committed && outcome.error)
+    report.set_lost(outcome.error->message());
   for (const auto& t : r.phases) {
     auto& phase = *report.add_phases();
     phase.set_name(t.step);
@@ -186,6 +198,10 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
           commit_token_ = answer.token;
         }
         if (auto r = write_epoch(answer.epoch, answer.token); !r) log::warn("epoch file: {}", r.error().message());
+      },
+      [this] {
+        set_phase(k::ARRIVING);
+        open_input();
       });
   UnitFilesDestination files(*body_, args_.dir, stores_);
   migration::Outcome outcome;
@@ -203,15 +219,20 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
   }
   reply_done(id);
   outcome = incoming->run();
+  bool arrived_late = false;
   {
     const std::scoped_lock lock(mutex_);
     incoming_.reset();
+    arrived_late = phase_ == k::ARRIVING;
     phase_ = outcome.committed ? k::RUNNING : k::GONE;
   }
-  if (outcome.committed) open_input();
+  if (outcome.committed && !arrived_late) open_input();
   outbox_.answered(Packet::kCommitQuestion);
   log::info("move in {} committed={}", request.migration(), outcome.committed);
-  if (outcome.committed && outcome.error) body_->kill_all();  // it could not be resumed: its end is reported
+  if (outcome.committed && outcome.error) {  // it could not be resumed, or to the end: its end is reported
+    why_ended_ = outcome.error->message();
+    body_->kill_all();
+  }
   post_move_ended(request.migration(), outcome, nullptr);
 }
 

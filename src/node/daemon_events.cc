@@ -101,6 +101,7 @@ bool Daemon::report_end(const UnitPtr& unit) {
   request.set_time_ms(record.ended_ms);
   request.mutable_exit()->set_status(record.status);
   request.mutable_exit()->set_signal(record.signal);
+  request.mutable_exit()->set_reason(record.reason);
   return cluster_.unit_exited(request, [&] { return !unit->gone(); });
 }
 
@@ -115,6 +116,7 @@ void Daemon::unit_ended(const UnitPtr& unit, const k::Ended& ended) {
     r.ended = true;
     r.status = never_started ? 127 : ended.exit().status();
     r.signal = ended.exit().signal();
+    r.reason = ended.exit().reason();
     r.ended_ms = ended.time_ms() != 0 ? ended.time_ms() : wall_ms();
   });
   unit->tell([&](Unit::News& n) { n.ended = ended; });
@@ -186,6 +188,7 @@ void Daemon::settle_dead(const UnitPtr& unit) {
   unit->change([](UnitRecord& r) {
     r.ended = true;
     r.signal = SIGKILL;
+    r.reason = "its keeper died";
     r.ended_ms = wall_ms();
   });
   k::Ended ended;

@@ -226,7 +226,7 @@ Outcome<void> Daemon::discard(const wire::Disown& request) {
   if (const auto keeper = unit->keeper()) {
     TRY(const auto state, keeper->refresh());
     // A move in either direction ends by its own protocol: what is asked here may be older than its commit.
-    if (state.phase() == k::RECEIVING || state.phase() == k::SENDING) {
+    if (state.phase() == k::RECEIVING || state.phase() == k::SENDING || state.phase() == k::ARRIVING) {
       return failed(Code::kRefused, "a move of unit " + request.unit() + " is in progress");
     }
     Packet packet;

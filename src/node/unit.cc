@@ -31,6 +31,7 @@ void visit_fields(R& r, const Visit& visit) {
 Result<void> save_record(const std::string& dir, const UnitRecord& record) {
   json j;
   visit_fields(record, [&](const char* name, const auto& field) { j[name] = field; });
+  if (!record.reason.empty()) j["reason"] = record.reason;
   return io::replace_file(dir + "/unit.json", j.dump() + "\n", 0600);
 }
 
@@ -40,6 +41,7 @@ Result<UnitRecord> load_record_of(const std::string& dir) {
     const json j = json::parse(text);
     UnitRecord record;
     visit_fields(record, [&](const char* name, auto& field) { j.at(name).get_to(field); });
+    record.reason = j.value("reason", "");
     return record;
   } catch (const json::exception& e) {
     return fail(Code::kCorrupt, dir + "/unit.json: " + e.what());
@@ -157,6 +159,7 @@ std::optional<wire::UnitLoad> Unit::load() const {
   switch (s.phase()) {
     case k::STARTING: out.set_state(wire::STARTING); break;
     case k::RUNNING:
+    case k::ARRIVING:
     case k::SENDING: out.set_state(wire::RUNNING); break;
     case k::RECEIVING:
       // Ours from the grant on, though the keeper may not have heard of it.

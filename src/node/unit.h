@@ -33,6 +33,7 @@ struct UnitRecord {
   int status = 0;             ///< how it ended
   int signal = 0;
   int64_t ended_ms = 0;
+  std::string reason;         ///< why Godwit ended it; empty when it didn't
 };
 Result<void> save_record(const std::string& dir, const UnitRecord& record);
 Result<UnitRecord> load_record_of(const std::string& dir);

@@ -107,6 +107,8 @@ class Header:
                 modes, _, code = value.partition(":")
                 for mode in modes.split():
                     self.refused[mode] = code.strip()
+        if "move" in self.refused:
+            self.refused.setdefault("lazy", self.refused["move"])
 
     def check_needs(self, mode):
         if mode in self.excluded:
@@ -501,11 +503,12 @@ def run_and_move(run, mode, share):
         command = ["/usr/bin/env", *variables, *run.subject.command(run.options, False)]
         unit = on_grid("run", "--node", places[0], "--dir", directory, "--cwd", directory, "--", *command).stdout.decode().split()[-1]
         run.wait_for("`ready`", lambda: run.subject.is_ready(output()), poll=0.02)
-        moves = 1 if mode == "move" else 3
+        moves = 3 if mode == "move3" else 1
+        how = ["--lazy"] if mode == "lazy" else []
         for _ in range(moves):
             run.moment(share / moves)
             places.append(run.random.choice([node for node in NODES if node != places[-1]]))
-            done = on_grid("move", unit, "--to", places[-1], "--json", ok=range(0, 256))
+            done = on_grid("move", unit, "--to", places[-1], *how, "--json", ok=range(0, 256))
             try:
                 refused_as_wanted(run, done)
             except Refused:
@@ -545,6 +548,7 @@ MODES = {
     "restore3": stop_and_restore,
     "move": grid_modes,
     "move3": grid_modes,
+    "lazy": grid_modes,
 }
 
 
