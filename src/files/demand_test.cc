@@ -103,15 +103,15 @@ TEST(Match, follows_the_destinations_own_links) {
 
 TEST(Describe, leaves_out_what_travels_with_the_work_directory) {
   Hosts h;
-  h.both("work/file", "x");
-  h.both("workshop", "x");
+  h.both("job/file", "x");
+  h.both("jobshop", "x");
   DescribeOptions options;
-  options.carried = {"/work"};
+  options.carried = {"/job"};
   const auto demands = h.demands(
-      {{"/work/file", Use::kOpenWrite, ""}, {"/work", Use::kDirectory, ""}, {"/workshop", Use::kOpenRead, ""}},
+      {{"/job/file", Use::kOpenWrite, ""}, {"/job", Use::kDirectory, ""}, {"/jobshop", Use::kOpenRead, ""}},
       options);
   ASSERT_EQ(demands.size(), 1u);
-  EXPECT_EQ(demands[0].recipe.path, "/workshop");
+  EXPECT_EQ(demands[0].recipe.path, "/jobshop");
 }
 
 TEST(Describe, gives_the_names_by_which_a_library_is_looked_up) {

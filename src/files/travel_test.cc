@@ -182,7 +182,7 @@ TEST(Travel, brings_program_and_work_directory_to_a_host_that_has_neither) {
   DepartureSpec spec;
   spec.root = m.source.fd();
   spec.needed = {{place + "/prog", Use::kExecutable, "pid 1"}};
-  spec.directories.push_back({TravellingTree::Role::kWork, place + "/work", m.work.fd()});
+  spec.directories.push_back({TravellingTree::Role::kWork, place + "/job", m.work.fd()});
   Departure from(std::move(spec));
   Arrival to = m.arrival();
   const auto considered = good(to.consider(good(from.offer())));
@@ -195,7 +195,7 @@ TEST(Travel, brings_program_and_work_directory_to_a_host_that_has_neither) {
   if (child == 0) {
     if (::unshare(CLONE_NEWNS) < 0 || !build_view(plan)) ::_exit(100);
     if (!to.last(final_one.message)) ::_exit(101);
-    if (slurp(place + "/work/input") != "data") ::_exit(102);
+    if (slurp(place + "/job/input") != "data") ::_exit(102);
     ::dup2(ends.second.get(), 1);
     ::execl((place + "/prog").c_str(), "prog", nullptr);
     ::_exit(103);
@@ -253,7 +253,7 @@ Offer sample() {
   offer.demands.push_back(demand);
   offer.questions.push_back({"/data/f", ".godwit-probe-" + std::string(32, 'a'), std::string(32, 'n')});
   TravellingTree tree;
-  tree.path = "/work";
+  tree.path = "/job";
   tree.tree.entries.push_back({.path = "", .kind = Kind::kDirectory, .mode = 0755});
   tree.tree.entries.push_back({.path = "f", .mode = 0644});
   tree.tree.entries.push_back({.path = "g", .mode = 0644, .hard_link_to = "f"});
@@ -272,7 +272,7 @@ TEST(Wire, gives_back_what_was_put_in) {
   const Last last{{make_delta(offer.trees[0].tree, {{offer.trees[0].tree.entries[0]}})}};
   EXPECT_EQ(good(decode_last(encode(last))), last);
   const ViewPlan plan{
-      "/u/view", {{"/usr", "/u/layer/0"}, {"/x", "/u/layer/1", true}}, {{"/u/dir", "/work"}}, true, {"/"}};
+      "/u/view", {{"/usr", "/u/layer/0"}, {"/x", "/u/layer/1", true}}, {{"/u/dir", "/job"}}, true, {"/"}};
   EXPECT_EQ(good(decode_view_plan(encode(plan))), plan);
   EXPECT_EQ(good(decode_tree(encode(offer.trees[0].tree))), offer.trees[0].tree);
 }

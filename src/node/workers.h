@@ -30,10 +30,10 @@ class Workers {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;  // guarded by mutex_
-  size_t idle_ = 0;                         // guarded by mutex_: threads that wait, or will as soon as they have begun
-  bool ending_ = false;                     // guarded by mutex_
-  std::list<std::thread> threads_;          // guarded by mutex_
-  std::list<std::thread> ended_;            // guarded by mutex_: to be joined
+  size_t idle_ = 0;  // guarded by mutex_: threads that wait, or will as soon as they have begun
+  bool ending_ = false;  // guarded by mutex_
+  std::list<std::thread> threads_;  // guarded by mutex_
+  std::list<std::thread> ended_;  // guarded by mutex_: to be joined
 };
 
 }  // namespace godwit::node

@@ -55,8 +55,7 @@ class PodDestinationImpl final : public PodDestination {
     return blockers;
   }
   Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {
-    if (!own_namespace_)
-      return fail(Code::kRefused, "memory can follow only into a PID namespace of its own");
+    if (!own_namespace_) return fail(Code::kRefused, "memory can follow only into a PID namespace of its own");
     restorer_.expect_late(std::move(later), pages);
     return {};
   }

@@ -119,8 +119,7 @@ Result<bool> Frozen::seize_threads(FrozenProcess& process, const FreezeOptions& 
       const bool traced = status->tracer != 0;
       const std::string name = describe(pid, process.comm);
       const std::string by = "by pid " + std::to_string(status->tracer);
-      blockers.push_back(
-          make_blocker(traced ? "ptraced" : "no-permission", name, traced ? by : r.error().message()));
+      blockers.push_back(make_blocker(traced ? "ptraced" : "no-permission", name, traced ? by : r.error().message()));
       return fail(Code::kRefused, name + " can't be traced: " + (traced ? "it is, " + by : r.error().message()));
     }
     process.threads.push_back(std::move(thread));

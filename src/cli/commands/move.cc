@@ -43,7 +43,8 @@ const Command kMove = {
         "breakdown.\n\nWhat forbids the move is found before anything is touched, and all of it is listed (status 3). "
         "Whatever goes wrong later, the unit runs on exactly one node: where it was, when the move failed (status 4). "
         "Interrupting this command doesn't interrupt the move. "
-        "With --lazy the unit depends on both nodes until all its memory has arrived: if one of them or their link fails "
+        "With --lazy the unit depends on both nodes until all its memory has arrived: if one of them or their link "
+        "fails "
         "before that, the unit ends.",
     .examples = "  godwit move sim --to node-2\n  godwit move sim --to node-3 --stop --json",
     .json = true,

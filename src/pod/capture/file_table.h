@@ -39,7 +39,8 @@ class KcmpGroups {
 
  private:
   int type_;
-  std::vector<std::pair<pid_t, size_t>> sorted_;  // one process of each object, in kcmp's order, and the object's number
+  std::vector<std::pair<pid_t, size_t>>
+      sorted_;  // one process of each object, in kcmp's order, and the object's number
   std::map<pid_t, size_t> number_;
 };
 
