@@ -295,13 +295,20 @@ void Capture::capture_terminals() {
 }
 
 void Capture::find_shared(const FrozenProcess& process, pb::Process& out) {
+  // Processes that are on their way out have no memory and no table, and in that they are all the same.
+  const auto ending = [&] {
+    if (!inspecting()) return false;
+    const auto now = proc_.stat(process.host_pid);
+    return !now || now->exiting || now->state == 'Z';
+  };
   bool with_sibling = false;
   for (const auto& other : processes_) {
     if (other.host_pid == process.host_pid || other.zombie) continue;
     // Shared by clone(2) alone, so nearly always with the parent.
     const bool parent = other.host_pid == process.host_parent;
     if (!parent && other.host_parent != process.host_parent) continue;
-    if (is_memory_shared(process, other)) refuse("shared-memory-map", process.name(), "with " + other.name());
+    if (is_memory_shared(process, other) && !ending())
+      refuse("shared-memory-map", process.name(), "with " + other.name());
     if (tables_.same(process.host_pid, other.host_pid)) {
       if (parent)
         out.set_shares_files_with(other.pid);
@@ -310,7 +317,7 @@ void Capture::find_shared(const FrozenProcess& process, pb::Process& out) {
     }
     if (parent && directories_.same(process.host_pid, other.host_pid)) out.set_shares_fs_with(other.pid);
   }
-  if (with_sibling && out.shares_files_with() == 0) refuse("shared-descriptor-table", process.name(), {});
+  if (with_sibling && out.shares_files_with() == 0 && !ending()) refuse("shared-descriptor-table", process.name(), {});
 }
 
 Result<void> Capture::capture_tree() {
