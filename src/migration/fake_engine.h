@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <set>
 #include <sstream>
@@ -165,7 +166,7 @@ class Source : public engine::SourceEngine, public engine::PageReader {
   }
   void run() {
     if (dirty_per_ms_ <= 0) return;
-    runner_ = std::jthread([this](const std::stop_token& stop) {
+    runner_.emplace([this](const std::stop_token& stop) {
       while (!stop.stop_requested()) {
         {
           const std::scoped_lock lock(mutex_);
@@ -181,12 +182,7 @@ class Source : public engine::SourceEngine, public engine::PageReader {
       }
     });
   }
-  void stop() {
-    if (runner_.joinable()) {
-      runner_.request_stop();
-      runner_.join();
-    }
-  }
+  void stop() { runner_.reset(); }  // asks it to stop, and joins
 
   Flags& flags_;
   std::mutex mutex_;
@@ -196,7 +192,7 @@ class Source : public engine::SourceEngine, public engine::PageReader {
   std::map<SpaceId, std::vector<bool>> dirty_;
   unsigned rounds_ = 0;
   size_t announced_ = spaces_at_start();
-  std::jthread runner_;
+  std::optional<std::jthread> runner_;
 
   static size_t spaces_at_start() { return 2; }
 
@@ -249,7 +245,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
     return lost_ || !missing_.empty();
   }
   Result<void> finish_late() override {
-    toucher_ = {};
+    toucher_.reset();
     const std::scoped_lock lock(mutex_);
     if (!missing_.empty()) return fail(Code::kPeer, std::to_string(missing_.size()) + " pages never came");
     if (lost_) return fail(Code::kPeer, "its memory was lost");
@@ -278,7 +274,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
     }
     flags_.destination_runs = 1;
     if (pages_ != nullptr) {
-      toucher_ = std::jthread([this](const std::stop_token& stop) {
+      toucher_.emplace([this](const std::stop_token& stop) {
         std::mt19937_64 random(1);
         while (!stop.stop_requested() && touch(random() % (spaces_[0].size() / kPageSize) * kPageSize)) {
         }
@@ -287,7 +283,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
     return {};
   }
   Result<void> discard() override {
-    toucher_ = {};
+    toucher_.reset();
     spaces_.clear();
     flags_.destination_runs = flags_.destination_copy = 0;
     return {};
@@ -334,7 +330,7 @@ class Destination : public engine::DestinationEngine, public engine::PageWriter 
   engine::LatePages* pages_ = nullptr;
   bool lost_ = false;  // guarded by mutex_
   std::string state_;
-  std::jthread toucher_;
+  std::optional<std::jthread> toucher_;
 };
 
 }  // namespace godwit::migration::fake
