@@ -40,7 +40,10 @@ Result<struct stat> stat_entry(const Fd& dir, const std::string& name, bool& mou
   return st;
 }
 
-bool vanished(const Error& error) { return error.errnum == ENOENT || error.errnum == ENOTDIR || error.errnum == ELOOP; }
+// Or became something else: what was a file when it was listed may be a directory when it is read.
+bool vanished(const Error& error) {
+  return error.errnum == ENOENT || error.errnum == ENOTDIR || error.errnum == ELOOP || error.errnum == EISDIR;
+}
 
 class Taking {
  public:

@@ -197,7 +197,7 @@ class Source : public engine::SourceEngine, public engine::PageReader {
   static size_t spaces_at_start() { return 2; }
 
  public:
-  bool compressible = false;
+  std::atomic<bool> compressible = false;
 };
 
 class Destination : public engine::DestinationEngine, public engine::PageWriter {

@@ -40,7 +40,7 @@ struct World : engine::LatePages {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<PageRun> asked;
-  int count = 0;
+  std::atomic<int> count = 0;
   bool over = false;
   std::thread giver;
 
