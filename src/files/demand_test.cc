@@ -108,8 +108,7 @@ TEST(Describe, leaves_out_what_travels_with_the_work_directory) {
   DescribeOptions options;
   options.carried = {"/job"};
   const auto demands = h.demands(
-      {{"/job/file", Use::kOpenWrite, ""}, {"/job", Use::kDirectory, ""}, {"/jobshop", Use::kOpenRead, ""}},
-      options);
+      {{"/job/file", Use::kOpenWrite, ""}, {"/job", Use::kDirectory, ""}, {"/jobshop", Use::kOpenRead, ""}}, options);
   ASSERT_EQ(demands.size(), 1u);
   EXPECT_EQ(demands[0].recipe.path, "/jobshop");
 }
