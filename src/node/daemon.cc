@@ -127,6 +127,8 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       for (const auto& load : loads()) *request.add_units() = load;
       add_receiving(request);
       const auto reply = cluster_.heartbeat(request);
+      if (!reply && !std::exchange(told, true)) log::warn("a heartbeat got no answer: {}", reply.error().message());
+      if (reply) told = false;
       if (reply && reply->unknown()) {
         known_there = false;
         beat = kRegisterAgain;
