@@ -22,6 +22,10 @@ constexpr int kMountAndNames = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
 constexpr int kHubWorld = CLONE_NEWPID | CLONE_NEWNET | kMountAndNames;
 constexpr int kNodeWorld = CLONE_NEWPID | CLONE_NEWNET | kMountAndNames;
 
+// A bridge without an address of its own takes the lowest of its ports': it changes when that port's node crashes, and the
+// other nodes talk to an address that nobody has until their ARP entries expire. Locally administered.
+constexpr const char* kBridgeAddress = "02:67:6f:64:00:01";
+
 int user_flag(const GridRecord& record) { return record.rootless ? CLONE_NEWUSER : 0; }
 
 // Interface names hold 15 characters, node names 63: the bridge's ends are numbered.
@@ -109,8 +113,10 @@ Result<Hub> make_hub(const GridRecord& record) {
   const std::string host = record.controller_address.substr(0, record.controller_address.rfind(':'));
   TRY_IN("the grid's bridge", links(hub.process, record,
                                     "link set lo up\n"
-                                    "link add grid0 type bridge\n"
-                                    "addr add " +
+                                    "link add grid0 address " +
+                                        std::string(kBridgeAddress) +
+                                        " type bridge\n"
+                                        "addr add " +
                                         host + prefix_of(record.network) +
                                         " dev grid0\n"
                                         "link set grid0 up\n"));

@@ -63,8 +63,7 @@ bool Cell::logs_say(const std::string& what) const {
 }
 
 pid_t Cell::keeper(const std::string& node) const {
-  const auto found = ProcTable::read().find(grid_.member(node).holder_pid, "godwit-keeper --unit " + id_);
-  return found.empty() ? 0 : found.front().pid;
+  return ProcTable::read().first(grid_.member(node).holder_pid, "godwit-keeper --unit " + id_);
 }
 
 void Cell::release() const {
@@ -133,7 +132,9 @@ void Cell::finish(bool may_die, bool exit_code_counts) {
         return why.empty();
       },
       kSettle);
-  EXPECT_TRUE(settled) << name_ << " (" << id_ << ") has not settled: " << why << "\n" << unit.dump();
+  EXPECT_TRUE(settled) << name_ << " (" << id_ << ") has not settled: " << why << "\n"
+                       << unit.dump() << "\n"
+                       << story();
   arm("");  // a node arms its next keepers, too
   if (!settled) return;
   const bool died = unit.value("state", "") == "ended";
@@ -143,6 +144,21 @@ void Cell::finish(bool may_die, bool exit_code_counts) {
   const Ran& answer = moved_.get();
   std::printf("  %-44s %s status %d %s", name_.c_str(), died ? "died" : unit.value("node", "").c_str(), answer.status,
               answer.status == 0 ? "\n" : answer.err.c_str());
+}
+
+std::string Cell::story() const {
+  std::string text;
+  const auto tell = [&](const std::string& who, const std::string& log, pid_t pid) {
+    const std::string all = io::read_file(log).value_or("");
+    text += fmt::format("--- {}, process {}\n{}{}", who, pid,
+                        all.substr(all.size() - std::min<size_t>(all.size(), 2000)), pid > 0 ? thread_list(pid) : "");
+  };
+  tell("controller", grid_.state() + "/controller/controller.log", grid_.member("controller").daemon_pid);
+  for (const auto& node : {lane_.source, lane_.destination}) {
+    tell(node, node_dir(node) + "/node.log", grid_.member(node).daemon_pid);
+    tell("the keeper of " + node, unit_dir(node) + "/keeper.log", keeper(node));
+  }
+  return text;
 }
 
 void Cell::expect_whole(const std::string& node) const {

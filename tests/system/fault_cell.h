@@ -73,6 +73,8 @@ class Cell {
   /// Why it isn't settled yet; empty when it is.
   [[nodiscard]] std::string unsettled(nlohmann::json& record) const;
   void expect_whole(const std::string& node) const;
+  /// What all who have to do with it said last and what their threads do, for a failure's message.
+  [[nodiscard]] std::string story() const;
   void expect_sane_answer(const nlohmann::json& record, bool died) const;
 
   Grid& grid_;

@@ -110,6 +110,24 @@ TEST_F(GridTest, a_crashed_host_takes_its_processes_along_and_boots_again) {
   EXPECT_TRUE(reaches(grid, "node-1", "node-2"));
 }
 
+// Else the other nodes would talk to an address that nobody has until their ARP entries expire, and look gone meanwhile.
+TEST_F(GridTest, the_controller_keeps_its_link_address_when_nodes_crash) {
+  Grid grid(3, {}, program_);
+  REQUIRE_GRID(grid);
+  const auto address = [&] {
+    const auto hub = std::to_string(grid.member("controller").holder_pid);
+    return run_program({"/usr/bin/nsenter", "-t", hub, "-n", "ip", "-brief", "link", "show", "grid0"}).out;
+  };
+  const std::string before = address();
+  ASSERT_NE(before.find("grid0"), std::string::npos) << before;
+  const auto first_words = [](const std::string& line) { return line.substr(0, line.find('<')); };
+  for (const char* node : {"node-1", "node-2", "node-3"}) {
+    grid.crash(node);
+    grid.boot(node);  // which waits for the old link to be gone
+    EXPECT_EQ(first_words(address()), first_words(before)) << node;
+  }
+}
+
 TEST_F(GridTest, a_cut_link_swallows_packets_until_it_is_mended) {
   Grid grid(2, {}, program_);
   REQUIRE_GRID(grid);

@@ -49,6 +49,15 @@ class ProcTable {
     }
     return out;
   }
+  /// Of those the one that isn't a child of another: a program that forks shows its command line more than once, and the
+  /// child's PID may be the smaller one (they wrap).
+  [[nodiscard]] pid_t first(pid_t ancestor, const std::string& word) const {
+    const auto found = find(ancestor, word);
+    const auto top = std::ranges::find_if(found, [&](const Proc& p) {
+      return std::ranges::none_of(found, [&](const Proc& other) { return other.pid == p.parent; });
+    });
+    return top == found.end() ? 0 : top->pid;
+  }
   /// All below it, without it.
   [[nodiscard]] std::vector<Proc> below(pid_t ancestor) const { return find(ancestor, ""); }
 
@@ -74,6 +83,17 @@ inline std::string descriptor_list(pid_t pid) {
   std::string text;
   for (const auto& fd : sys::list_dir(dir).value_or(std::vector<std::string>{}))
     text += fd + " " + sys::read_link(dir + "/" + fd).value_or("?") + "\n";
+  return text;
+}
+
+/// What its threads do: name, state and what they wait for in the kernel, one a line.
+inline std::string thread_list(pid_t pid) {
+  const std::string dir = "/proc/" + std::to_string(pid) + "/task";
+  std::string text;
+  for (const auto& tid : sys::list_dir(dir).value_or(std::vector<std::string>{})) {
+    const auto file = [&](const char* name) { return io::read_file(dir + "/" + tid + "/" + name, 4096).value_or("?"); };
+    text += file("stat").substr(0, 40) + " " + file("wchan") + " " + file("syscall");
+  }
   return text;
 }
 
