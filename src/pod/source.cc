@@ -12,6 +12,7 @@
 #include "pod/memory.h"
 #include "pod/pinning.h"
 #include "pod/pod.h"
+#include "pod/write_tracker.h"
 
 namespace godwit::pod {
 namespace {
@@ -173,20 +174,17 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
     const bool same =
         std::ranges::equal(*now, before, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
     changed = changed || !same;
-    std::vector<MapEntry> both;  // what is announced of each area …
-    std::vector<WriteTracker::Chain> chains;  // … and what is to be tracked with it
-    for (size_t i = 0; i < now->size(); i++) {
-      const auto& area = (*now)[i];
+    std::vector<MapEntry> both;  // what is announced of each area
+    for (const auto& area : *now) {
       for (const auto& old : before) {
         if (old.end <= area.start || area.end <= old.start || !is_dumped_privately(old)) continue;
         MapEntry piece = area;
         piece.start = std::max(area.start, old.start);
         piece.end = std::min(area.end, old.end);
         both.push_back(std::move(piece));
-        chains.push_back(chain_around(*now, i));
       }
     }
-    auto scanned = tracker.scan(both, chains, found);
+    auto scanned = tracker.scan(both, found);
     if (!scanned) {
       if (scanned.error().code != Code::kGone) return std::unexpected(scanned.error());
       broken_.insert(pid);
