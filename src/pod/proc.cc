@@ -86,6 +86,19 @@ bool parse_map_line(std::string_view line, MapEntry& entry) {
   return true;
 }
 
+// The kernel writes the list area by area, and a running process may change it between two: an area that was joined with the
+// one after it, or has grown, is written again from its start.
+void cut_overlaps(std::vector<MapEntry>& list) {
+  uint64_t end = 0;
+  for (auto& entry : list) {
+    const uint64_t known = std::min(entry.end, std::max(entry.start, end)) - entry.start;
+    if (entry.inode != 0) entry.offset += known;
+    entry.start += known;
+    end = std::max(end, entry.end);
+  }
+  std::erase_if(list, [](const MapEntry& entry) { return entry.start >= entry.end; });
+}
+
 }  // namespace
 
 Result<std::vector<MapEntry>> parse_maps(std::string_view text) {
@@ -106,6 +119,7 @@ Result<std::vector<MapEntry>> parse_maps(std::string_view text) {
       list.push_back(std::move(entry));
     }
   }
+  cut_overlaps(list);
   return list;
 }
 
