@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <ranges>
 #include <set>
 
 #include "base/log.h"
@@ -21,6 +22,7 @@ namespace {
 constexpr int kAttempts = 40;
 // A thread on its way out may refuse its tracer and still look alive a moment later: what stays is what counts.
 constexpr int kAttemptsAtBlocked = 4;
+constexpr int kPatienceAtBurialMs = 5000;
 
 void pause_ms(long ms) {
   const timespec t{0, ms * 1'000'000};
@@ -34,19 +36,29 @@ std::string describe(pid_t pid, const std::string& comm) { return "pid " + std::
 Result<Frozen> Frozen::freeze(const ProcFs& proc, pid_t root, const FreezeOptions& options,
                               std::vector<engine::Blocker>& blockers) {
   const size_t known = blockers.size();
+  std::string blocked_by;
+  int times = 0;  // in a row
   for (int attempt = 0;; attempt++) {
     Frozen frozen(proc);
     auto done = frozen.try_freeze(root, options, blockers);
     if (done) return frozen;
     TRY_DO(frozen.thaw());
-    if (attempt < kAttemptsAtBlocked) blockers.resize(known);
-    const bool again = done.error().code == Code::kRefused && blockers.size() == known && attempt < kAttempts;
-    if (!again) {
-      if (done.error().code == Code::kRefused && blockers.size() == known) {
-        blockers.push_back(make_blocker("uninterruptible", done.error().text));
-      }
-      return std::unexpected(done.error());
+    const Error& why = done.error();
+    bool may_pass = why.code == Code::kRefused;
+    if (blockers.size() > known) {
+      times = blockers.back().object == blocked_by ? times + 1 : 1;
+      blocked_by = blockers.back().object;
+      may_pass = times <= kAttemptsAtBlocked;
+    } else if (why.code == Code::kGone) {
+      // A process that ended while it was being stopped takes what was stopped of it along: the rest is tried again.
+      may_pass = !proc.has_ended(root);
     }
+    if (!may_pass || attempt == kAttempts) {
+      if (why.code == Code::kRefused && blockers.size() == known)
+        blockers.push_back(make_blocker("uninterruptible", why.text));
+      return std::unexpected(why);
+    }
+    blockers.resize(known);
     pause_ms(2 + attempt);  // a vfork child execs, a disk answers
   }
 }
@@ -79,10 +91,7 @@ Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, const FreezeOptions&
   process->stat = std::move(*stat);
   if (process->stat->state == 'Z') {
     process->zombie = true;
-    if (process->stat->threads > 1) {
-      blockers.push_back(make_blocker("dead-leader", describe(pid, process->comm)));
-      return fail(Code::kRefused, "its first thread has ended");
-    }
+    TRY_DO(check_dead_leader(*process, blockers));
     return false;
   }
   bool found = false;
@@ -95,7 +104,27 @@ Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, const FreezeOptions&
     more = some && stat->threads != static_cast<int>(process->threads.size());
     process->stat = std::move(*stat);
   }
-  return found;
+  TRY_DO(check_dead_leader(*process, blockers));
+  // One that ended meanwhile: the next pass sees what is left of it, which its parent will wait for.
+  return found || process->stat->state == 'Z';
+}
+
+// Of a process whose first thread has ended the others may go on as long as they like, or be about to end: exit_group(2) sends
+// each of them a SIGKILL.
+Result<void> Frozen::check_dead_leader(const FrozenProcess& process, std::vector<engine::Blocker>& blockers) const {
+  if (process.stat->state != 'Z' || process.stat->threads <= 1) return {};
+  const auto tids = proc_->threads(process.host_pid);
+  const bool goes_on =
+      tids && std::ranges::any_of(*tids, [&](pid_t tid) {
+        const auto status = proc_->status(process.host_pid, tid);
+        if (!status || (status->sig_pending & (1ull << (SIGKILL - 1))) != 0) return false;
+        const auto stat = proc_->stat(process.host_pid, tid);  // later: a thread that has taken its signal is exiting
+        return stat && !stat->exiting && stat->state != 'Z';
+      });
+  const std::string name = describe(process.host_pid, process.comm);
+  if (!goes_on) return fail(Code::kGone, name + " is ending");
+  blockers.push_back(make_blocker("dead-leader", name));
+  return fail(Code::kRefused, "its first thread has ended");
 }
 
 // Those that aren't seized yet; true if there were some.
@@ -163,10 +192,12 @@ Result<void> Frozen::finish_process(FrozenProcess& process) {
 
 Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers) {
   cpu_ = ::sched_getcpu();
-  TRY(const auto root_stat, proc_->stat(root));
+  const auto ended = [&] { return fail(Code::kGone, "process " + std::to_string(root) + " has ended"); };
+  const auto root_stat = proc_->stat(root);
+  if (!root_stat) return root_stat.error().code == Code::kGone ? ended() : std::unexpected(root_stat.error());
   for (bool again = true; again;) {
     again = false;
-    std::vector<std::pair<pid_t, pid_t>> todo = {{root, root_stat.ppid}};
+    std::vector<std::pair<pid_t, pid_t>> todo = {{root, root_stat->ppid}};
     while (!todo.empty()) {
       const auto [pid, parent] = todo.back();
       todo.pop_back();
@@ -185,9 +216,7 @@ Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::v
     }
   }
   std::erase_if(processes_, [](const FrozenProcess& p) { return p.threads.empty() && !p.zombie; });
-  if (processes_.empty() || processes_.front().host_pid != root) {
-    return fail(Code::kGone, "pid " + std::to_string(root) + " ended");
-  }
+  if (processes_.empty() || processes_.front().host_pid != root || processes_.front().zombie) return ended();
   for (auto& process : processes_) TRY_DO(finish_process(process));
   return {};
 }
@@ -236,18 +265,27 @@ Result<void> Frozen::thaw() {
     }
   }
   // Only a stopped thread can be let go (ptrace(2)). One that hasn't stopped yet waits in the kernel, perhaps for one of the
-  // others (vfork(2)), so those go first.
+  // others (vfork(2)), so those go first. A process's first thread comes after its others: see Tracee::bury().
+  std::vector<Tracee*> dead_leaders;
   for (const bool stopped : {true, false}) {
     for (auto& process : processes_) {
-      for (auto& thread : process.threads) {
+      for (auto& thread : process.threads | std::views::reverse) {
         if (!thread.seized() || thread.stopped() != stopped) continue;
         Result<void> r = stopped ? Result<void>{} : thread.wait_for_stop(5000);
         if (r) r = settle(process, thread);
         if (r || r.error().code != Code::kGone) r = thread.release();
-        if (!r && r.error().code != Code::kGone && first) first = r;
+        if (r) continue;
+        if (r.error().code != Code::kGone) {
+          if (first) first = r;
+        } else if (thread.tid() == process.host_pid) {
+          dead_leaders.push_back(&thread);
+        } else {
+          thread.bury(kPatienceAtBurialMs);
+        }
       }
     }
   }
+  for (Tracee* leader : dead_leaders) leader->bury(kPatienceAtBurialMs);
   return first;
 }
 

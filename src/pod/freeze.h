@@ -64,7 +64,8 @@ class Frozen {
 
   /// The trampoline of a process, installed when first asked for.
   Result<Remote*> remote(FrozenProcess& process);
-  /// Lets every thread go on, trampolines removed. Idempotent.
+  /// Lets every thread go on, trampolines removed. What was killed meanwhile is waited for, so that its parent hears of it.
+  /// Idempotent.
   Result<void> thaw();
   /// Takes all descriptors from every process but `except`, and makes sure that none outlives this process: they hold
   /// nothing but memory from here on, and must be killed in the end. After it thaw() is no longer allowed.
@@ -77,6 +78,7 @@ class Frozen {
   Result<void> try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
   Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
                              std::vector<engine::Blocker>& blockers);
+  Result<void> check_dead_leader(const FrozenProcess& process, std::vector<engine::Blocker>& blockers) const;
   Result<bool> seize_threads(FrozenProcess& process, const FreezeOptions& options,
                              std::vector<engine::Blocker>& blockers);
   Result<void> stop_new_threads(FrozenProcess& process, size_t first_new);

@@ -266,6 +266,12 @@ Result<ProcStat> ProcFs::stat(pid_t pid, pid_t tid) const {
   return parse_stat(text);
 }
 
+bool ProcFs::has_ended(pid_t pid) const {
+  const auto now = stat(pid);
+  if (!now) return now.error().code == Code::kGone;
+  return (now->state == 'Z' || now->exiting) && now->threads <= 1;  // else only its first thread has
+}
+
 Result<std::vector<MapEntry>> ProcFs::maps(pid_t pid) const {
   TRY(const auto text, read(pid, "maps"));
   return parse_maps(text);

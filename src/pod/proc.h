@@ -80,6 +80,8 @@ class ProcFs {
 
   Result<ProcStatus> status(pid_t pid, pid_t tid = 0) const;
   Result<ProcStat> stat(pid_t pid, pid_t tid = 0) const;
+  /// No such process, or one of which only its exit status is left.
+  bool has_ended(pid_t pid) const;
   Result<std::vector<MapEntry>> maps(pid_t pid) const;
   /// Also VmFlags and protection keys; walks the page tables, so a few ms for a GiB of small pages.
   Result<std::vector<MapEntry>> smaps(pid_t pid) const;

@@ -37,6 +37,9 @@ class PodSource final : public engine::SourceEngine {
   std::vector<engine::Timing> timings() const override { return timings_; }
 
  private:
+  template <typename T>
+  Result<T> unless_ended(Result<T> result) const;
+  Result<engine::Inspection> look();
   CaptureOptions capture_options(bool inspecting) const;
   std::string give_outline();
   Result<std::string> look_for_outline();
@@ -105,7 +108,17 @@ Result<void> PodSource::require_main(std::span<const FrozenProcess> processes) c
   return fail(Code::kGone, "the unit's program has ended");
 }
 
-Result<engine::Inspection> PodSource::inspect() {
+// Whatever was missed on the way, a tree whose root isn't there any more has ended.
+template <typename T>
+Result<T> PodSource::unless_ended(Result<T> result) const {
+  if (!result && proc_.has_ended(options_.root))
+    return fail(Code::kGone, "process " + std::to_string(options_.root) + " has ended");
+  return result;
+}
+
+Result<engine::Inspection> PodSource::inspect() { return unless_ended(look()); }
+
+Result<engine::Inspection> PodSource::look() {
   TRY(auto processes, look_at_tree(proc_, options_.root));
   TRY_DO(require_main(processes));
   announced_.clear();
@@ -196,7 +209,7 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
   round.pages_dirty = round.pages_sent = found.page_bytes() / 4096;
   TRY_DO(sink.pages(found.pages, reader_));
   if (changed) {
-    TRY(outline, look_for_outline());
+    TRY(outline, unless_ended(look_for_outline()));
   }
   return round;
 }

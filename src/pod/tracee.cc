@@ -188,6 +188,21 @@ Result<void> Tracee::release() {
   return {};
 }
 
+void Tracee::bury(int patience_ms) {
+  seized_ = false;
+  const auto deadline = monotonic_now() + std::chrono::milliseconds(patience_ms);
+  for (int status = 0;;) {
+    const pid_t r = ::waitpid(tid_, &status, __WALL | WNOHANG);
+    if (r == tid_ && !WIFSTOPPED(status)) return;
+    if (r < 0 && errno != EINTR) return;
+    if (monotonic_now() > deadline) return;
+    if (r == 0) {
+      const timespec nap{0, 50'000};
+      ::nanosleep(&nap, nullptr);
+    }
+  }
+}
+
 void Tracee::detach(int signal) {
   if (!std::exchange(seized_, false)) return;
   ::ptrace(PTRACE_DETACH, tid_, nullptr, as_data(signal));

@@ -57,6 +57,9 @@ class Tracee {
   Result<void> release();
   /// Detaches without putting anything back (the thread is to die, or was set up by hand).
   void detach(int signal = 0);
+  /// One that was killed while it stood: waits for its end, which its own parent hears of only when the tracer has. Of a
+  /// process's first thread the kernel tells when all others were waited for.
+  void bury(int patience_ms);
   /// What release() is to put into the thread, for one that was made and not found.
   void set_saved(const user_regs_struct& regs, uint64_t blocked) {
     regs_ = regs;

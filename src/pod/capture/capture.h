@@ -96,6 +96,8 @@ class Capture final : public DumpContext {
   Result<void> capture_descriptors_of(FrozenProcess& process, pb::Process& out);
   Result<FileId> note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, const std::string& object,
                            const std::string& fd_dir);
+  Result<std::string> own_link(const Fd& ours) const;
+  Result<std::string> own_fdinfo(const Fd& ours) const;
   Result<void> dump_files();
   // processes.cc
   Result<void> capture_tree();
@@ -123,6 +125,8 @@ class Capture final : public DumpContext {
   Result<ProcStat> stat_of(const FrozenProcess& process) const;
   Result<ProcStatus> status_of(const FrozenProcess& process, size_t thread = 0) const;
   FrozenProcess* process_of(pid_t host_pid);
+  /// Of processes that are only looked at: one that ended, or a descriptor that was closed, before all was read of it.
+  bool has_vanished(const Error& error) const;
   /// The entry of a process in state(); null for one that ended while it was only looked at.
   pb::Process* captured(pid_t pid);
 

@@ -1,5 +1,6 @@
 // The services that kinds ask for during a dump.
 #include <algorithm>
+#include <cerrno>
 
 #include "base/sys.h"
 #include "pod/capture/capture.h"
@@ -9,6 +10,11 @@ namespace godwit::pod {
 
 void Capture::refuse(std::string_view code, const std::string& object, const std::string& detail) {
   blockers_.push_back(make_blocker(code, object, detail));
+}
+
+bool Capture::has_vanished(const Error& error) const {
+  const int e = error.errnum;
+  return inspecting() && (error.code == Code::kGone || e == ENOENT || e == ESRCH || e == EBADF);
 }
 
 FrozenProcess* Capture::process_of(pid_t host_pid) {

@@ -20,10 +20,7 @@ Result<void> Capture::capture_descriptors() {
     pb::Process* out = captured(process.pid);
     if (out == nullptr) continue;
     auto done = capture_descriptors_of(process, *out);
-    // A process that is only looked at may end meanwhile.
-    const bool gone =
-        !done && (done.error().code == Code::kGone || done.error().errnum == ESRCH || done.error().errnum == EBADF);
-    if (!done && !(inspecting() && gone)) return std::unexpected(done.error().in(process.name()));
+    if (!done && !has_vanished(done.error())) return std::unexpected(done.error().in(process.name()));
   }
   return dump_files();
 }
@@ -40,10 +37,8 @@ Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process
   TRY(const Fd pidfd, sys::pidfd_open(process.host_pid));
   for (const int fd : numbers) {
     auto ours = sys::pidfd_getfd(pidfd, fd);
-    if (!ours) {
-      if (inspecting() && ours.error().errnum == EBADF) continue;
-      return std::unexpected(ours.error());
-    }
+    if (!ours && inspecting() && ours.error().errnum == EBADF) continue;
+    if (!ours) return std::unexpected(ours.error());
     const std::string object = "fd " + std::to_string(fd) + " of " + process.name();
     TRY(const FileId id,
         note_file(std::move(*ours), process.host_pid, process.pid, fd, object, std::to_string(process.host_pid)));
@@ -54,7 +49,9 @@ Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process
     // FD_CLOEXEC is the process's own to tell (capture_process_remotely); fdinfo is of the description, so once is enough.
     FileEntry& entry = *files_.entries()[id - 1];
     if (entry.fdinfo.empty()) {
-      TRY(entry.fdinfo, proc_.read(process.host_pid, "fdinfo/" + std::to_string(fd)));
+      auto info = proc_.read(process.host_pid, "fdinfo/" + std::to_string(fd));
+      if (!info && has_vanished(info.error())) info = own_fdinfo(entry.ours);
+      TRY(entry.fdinfo, info);
     }
   }
   return {};
@@ -70,7 +67,9 @@ Result<FileId> Capture::note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, co
   entry.pid = pid;
   entry.fd = fd;
   entry.object = object;
-  TRY(entry.link, sys::read_link_at(proc_.dir(), fd_dir + "/fd/" + std::to_string(fd)));
+  auto link = sys::read_link_at(proc_.dir(), fd_dir + "/fd/" + std::to_string(fd));
+  if (!link && has_vanished(link.error())) link = own_link(entry.ours);
+  TRY(entry.link, link);
   const int flags = ::fcntl(entry.ours.get(), F_GETFL);
   if (flags < 0) return fail_errno(errno, "F_GETFL of " + object);
   entry.flags = static_cast<unsigned>(flags);
@@ -79,24 +78,29 @@ Result<FileId> Capture::note_file(Fd ours, pid_t host_pid, pid_t pid, int fd, co
   return entry.id;
 }
 
+// Seen through a descriptor of our own: link and fdinfo are the same in every process.
+Result<std::string> Capture::own_link(const Fd& ours) const {
+  const std::string name = "fd/" + std::to_string(ours.get());
+  auto link = sys::read_link("/proc/self/" + name);
+  return link ? link : proc_.link(::getpid(), name);
+}
+Result<std::string> Capture::own_fdinfo(const Fd& ours) const {
+  const std::string name = "fdinfo/" + std::to_string(ours.get());
+  auto info = io::read_file("/proc/self/" + name);
+  return info ? info : proc_.read(::getpid(), name);
+}
+
 Result<FileId> Capture::file_of(const Fd& fd, const std::string& object) {
   TRY(Fd copy, sys::dup(fd.get()));
-  const int number = copy.get();
-  // Seen through our own descriptor: its link and fdinfo are the same in every process.
-  const pid_t self = ::getpid();
-  auto info = io::read_file("/proc/self/fdinfo/" + std::to_string(number));
-  if (!info) info = proc_.read(self, "fdinfo/" + std::to_string(number));
-  TRY_DO(info);
+  TRY(auto info, own_fdinfo(copy));
   TRY(const auto st, sys::stat(copy));
   TRY(const auto added, files_.add(std::move(copy), st));
   FileEntry& entry = *added.entry;
   if (!added.is_new) return entry.id;
-  entry.fdinfo = *info;
+  entry.fdinfo = std::move(info);
   entry.object = object;
   entry.fd = -1;
-  auto link = sys::read_link("/proc/self/fd/" + std::to_string(number));
-  if (!link) link = proc_.link(self, "fd/" + std::to_string(number));
-  TRY(entry.link, link);
+  TRY(entry.link, own_link(entry.ours));
   entry.flags = static_cast<unsigned>(::fcntl(entry.ours.get(), F_GETFL));
   struct statfs fs{};
   if (::fstatfs(entry.ours.get(), &fs) == 0) entry.filesystem = static_cast<uint64_t>(fs.f_type);
@@ -128,7 +132,8 @@ Result<void> Capture::dump_files() {
     }
     if (const int signal = ::fcntl(entry.ours.get(), F_GETSIG); signal > 0) out->mutable_owner()->set_signal(signal);
     auto dumped = (*kind)->dump(*this, view, *out);
-    if (!dumped) return std::unexpected(dumped.error().in(entry.object + " (" + entry.link + ")"));
+    if (!dumped && !has_vanished(dumped.error()))
+      return std::unexpected(dumped.error().in(entry.object + " (" + entry.link + ")"));
   }
   return {};
 }

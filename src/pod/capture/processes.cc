@@ -157,6 +157,8 @@ Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid) {
 }
 
 Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) {
+  const auto ended = [&] { return fail(Code::kGone, "process " + std::to_string(root) + " has ended, or never was"); };
+  if (proc.has_ended(root)) return ended();
   std::vector<FrozenProcess> list;
   std::vector<pid_t> todo = {root};
   while (!todo.empty()) {
@@ -167,7 +169,9 @@ Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) 
     auto stat = proc.stat(pid);
     auto status = proc.status(pid);
     if (!stat || !status) {
-      if (pid == root) return std::unexpected((!stat ? stat.error() : status.error()).as(Code::kNotFound));
+      const Error error = !stat ? stat.error() : status.error();
+      if (error.code != Code::kGone) return std::unexpected(error);
+      if (pid == root) return ended();
       continue;
     }
     FrozenProcess p;
@@ -196,15 +200,15 @@ Result<void> Capture::run() {
     pb::Process* out = captured(process.pid);
     if (out == nullptr) continue;
     auto done = capture_process(process, *out);
-    if (!done && !(inspecting() && done.error().code == Code::kGone))
-      return std::unexpected(done.error().in(process.name()));
+    if (!done && !has_vanished(done.error())) return std::unexpected(done.error().in(process.name()));
   }
   for (const auto* kind : section_kinds()) {
-    TRY(auto text, kind->dump(*this));
-    if (text.empty()) continue;
+    auto text = kind->dump(*this);
+    if (!text && !has_vanished(text.error())) return std::unexpected(text.error());
+    if (!text || text->empty()) continue;
     auto* section = state_.add_sections();
     section->set_kind(std::string(kind->name));
-    section->set_state(std::move(text));
+    section->set_state(std::move(*text));
   }
   TRY_DO(dump_files());
   return {};
@@ -216,7 +220,7 @@ Result<void> Capture::run_outline() {
     if (process.zombie || process.host_pid == options_.init_host_pid || captured(process.pid) == nullptr) continue;
     auto done = capture_space(process, *state_.add_spaces());
     if (!done) {
-      if (done.error().code != Code::kGone) return std::unexpected(done.error().in(process.name()));
+      if (!has_vanished(done.error())) return std::unexpected(done.error().in(process.name()));
       state_.mutable_spaces()->RemoveLast();
     }
   }
