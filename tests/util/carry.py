@@ -38,6 +38,10 @@ class Skip(Exception):
     """This machine can't run the test."""
 
 
+class Ended(Exception):
+    """The program ended before its checkpoint."""
+
+
 class Refused(Exception):
     """The refusal that the program's header asks for was given."""
 
@@ -109,6 +113,9 @@ class Header:
                     self.refused[mode] = code.strip()
         if "move" in self.refused:
             self.refused.setdefault("lazy", self.refused["move"])
+
+    def slow_down(self, options):
+        """A machine too busy to act on it before it ends: from the next start on it shall take longer, if it can."""
 
     def check_needs(self, mode):
         if mode in self.excluded:
@@ -293,6 +300,8 @@ def refused_as_wanted(run, done):
 def checkpoint(run, pid, image, leave=False):
     done = run.call("checkpoint", "--pid", pid, "-o", image, *(["--leave-running"] if leave else []), ok=range(0, 256))
     refused_as_wanted(run, done)
+    if done.returncode == 4 and "has ended" in said(done):
+        raise Ended()
     if done.returncode != 0:
         raise Failure(f"checkpoint: exit {done.returncode}\n{said(done)}")
 
@@ -335,20 +344,26 @@ class Restored:
         self.run.compare(self.output, directory)
 
 
-def start_and_wait_for_a_moment(run, directory, output, share):
-    """Starts the program and gives it at a random moment, still running. The machine may be busier or idler than during
-    the undisturbed run: a program that ended meanwhile is started again, for a shorter time."""
+def checkpoint_at_a_moment(run, directory, output, image, share, leave):
+    """Starts the program and checkpoints it at a random moment. The machine may be busier or idler than during the undisturbed
+    run: a program that ended meanwhile is started again, to be checkpointed earlier."""
     while True:
         process = run.start(directory, output, plain=False)
         run.wait_for("`ready`", lambda: run.subject.is_ready(read_bytes(output)) or process.poll() is not None)
         run.moment(share)
         if process.poll() is None:
-            return process
+            try:
+                checkpoint(run, process.pid, image, leave)
+                return process
+            except Ended:
+                process.wait(run.left())
         if process.returncode != 0 or share < 0.02:
             raise Failure(f"the program ended before its checkpoint with status {process.returncode}:\n{tail(output)}")
         run.compare(output, directory, "the output before any checkpoint")
         share /= 2
+        run.subject.slow_down(run.options)
         shutil.rmtree(directory)
+        shutil.rmtree(image, ignore_errors=True)
         output.unlink()
 
 
@@ -356,12 +371,12 @@ def stop_and_restore(run, mode):
     enter_namespaces()
     run.reference()
     directory, output, image = run.work / "dir", run.work / "out", run.work / "image"
-    process = start_and_wait_for_a_moment(run, directory, output, 0.9 if mode != "restore3" else 0.3)
+    share = 0.9 if mode != "restore3" else 0.3
     try:
-        checkpoint(run, process.pid, image, leave=mode == "leave")
+        process = checkpoint_at_a_moment(run, directory, output, image, share, leave=mode == "leave")
     except Refused:
         # A refusal touches nothing: the program goes on.
-        if process.wait(run.left()) != 0:
+        if run.process.wait(run.left()) != 0:
             raise Failure("the program did not survive the refusal") from None
         run.compare(output, directory, "the output after the refusal")
         return
@@ -387,15 +402,17 @@ def stop_and_restore(run, mode):
     for again in range(2 if mode == "restore3" else 0):
         restored = Restored(run, image, output)
         pid = restored.pid()
-        if pid is None:
-            break
-        run.moment(0.3)
-        if restored.process.poll() is not None:
+        image = run.work / f"image{again + 2}"
+        try:
+            if pid is not None:
+                run.moment(0.3)
+            if restored.process.poll() is not None:
+                raise Ended()
+            checkpoint(run, pid, image)
+        except Ended:
             run.say("ended before the next checkpoint")
             restored.finish(directory)
             return
-        image = run.work / f"image{again + 2}"
-        checkpoint(run, pid, image)
         restored.wait()
         tree_is_gone(run)
     Restored(run, image, output).finish(directory)
@@ -471,10 +488,11 @@ def grid_modes(run, mode):
         grid_up(run.options)
         started_here = True
     try:
-        # As in start_and_wait_for_a_moment: a program that ended before its first move is started again, for a shorter time.
+        # As in checkpoint_at_a_moment: a program that ended before its first move is started again.
         share = 0.9
         while not run_and_move(run, mode, share):
             share /= 2
+            run.subject.slow_down(run.options)
             if share < 0.02:
                 raise Failure("the program always ends before its first move")
             shutil.rmtree(run.work / "dir")
