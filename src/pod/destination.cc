@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/io.h"
+#include "base/memory_room.h"
 #include "base/sys.h"
 #include "pod/capture/capture.h"
 #include "pod/cpu.h"
@@ -87,13 +88,6 @@ class PodDestinationImpl final : public PodDestination {
   std::vector<engine::Timing> timings_;
 };
 
-uint64_t available_memory(const ProcFs& proc) {
-  const auto text = io::read_file_at(proc.dir(), "meminfo");
-  if (!text) return ~0ull;
-  const size_t at = text->find("MemAvailable:");
-  return at == std::string::npos ? ~0ull : std::strtoull(text->c_str() + at + 13, nullptr, 10) * 1024;
-}
-
 Result<std::vector<engine::Blocker>> PodDestinationImpl::admit(const std::string& text) {
   pb::Demands demands;
   if (!demands.ParseFromString(text)) return fail(Code::kCorrupt, "the demands can't be parsed");
@@ -108,7 +102,7 @@ Result<std::vector<engine::Blocker>> PodDestinationImpl::admit(const std::string
   if ((demands.host().xfeatures() & ~enabled_xfeatures()) != 0) {
     blockers.push_back(make_blocker("cpu-features", "this machine's XSAVE state"));
   }
-  const uint64_t memory = available_memory(proc_);
+  const uint64_t memory = memory_room();
   if (demands.memory_bytes() > memory) {
     blockers.push_back(make_blocker("memory", "this machine's memory",
                                     std::to_string(demands.memory_bytes() >> 20) + " MiB wanted, " +

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "grid.h"
+#include "memory_group.h"
 
 namespace godwit::test {
 namespace {
@@ -125,6 +126,29 @@ INSTANTIATE_TEST_SUITE_P(Points, KilledDuringMove,
                                            std::pair("controller", "controller.planned"),
                                            std::pair("controller", "controller.commit"),
                                            std::pair("controller", "controller.committed")));
+
+// A machine's memory is what its control groups leave of it: found before anything is touched.
+TEST_F(DaemonTest, a_unit_that_would_not_fit_the_destinations_memory_is_refused) {
+  if (MemoryGroup::missing()) GTEST_SKIP() << "needs a memory cgroup";
+  const MemoryGroup small("small");
+  ASSERT_TRUE(small.limit(100 << 20));
+  const auto daemon = grid().member("node-2").daemon_pid;
+  ASSERT_TRUE(small.add(daemon));
+  const auto ran = grid().godwit({"run", "--name", "fat", "--node", "node-1", "--", "/usr/bin/python3", "-c",
+                                  "x=b'x'*(200<<20)\nprint(len(x),flush=True)\nimport time\ntime.sleep(1000)"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  ASSERT_TRUE(eventually([] { return logs("fat") == "209715200\n"; }));
+  const auto moved = grid().godwit({"move", "fat", "--to", "node-2"});
+  EXPECT_EQ(moved.status, 3) << moved.err;
+  EXPECT_NE(moved.err.find("memory"), std::string::npos) << moved.err;
+  EXPECT_EQ(show("fat").value("node", ""), "node-1");
+  EXPECT_EQ(show("fat").value("state", ""), "running");
+  EXPECT_TRUE(small.limit(-1));
+  EXPECT_EQ(grid().godwit({"move", "fat", "--to", "node-2"}).status, 0);
+  EXPECT_EQ(grid().godwit({"kill", "fat"}).status, 0);
+  grid().kill("node-2");  // and out of the group
+  grid().start("node-2");
+}
 
 }  // namespace
 }  // namespace godwit::test

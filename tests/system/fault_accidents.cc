@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include <map>
+#include <mutex>
 #include <ostream>
 #include <set>
+
+#include "memory_group.h"
 
 namespace godwit::test {
 namespace {
@@ -87,30 +91,23 @@ void empty_after_the_move(Cell& c, const std::string& who) {
 
 // --------------------------------------------------------------------------------------------------------------- memory
 
-std::string memory_group() {
-  for (const char* top : {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"}) {
-    if (::access((std::string(top) + "/memory.limit_in_bytes").c_str(), F_OK) == 0 ||
-        io::read_file(std::string(top) + "/cgroup.subtree_control").value_or("").find("memory") != std::string::npos) {
-      return std::string(top) + "/godwit-matrix-" + std::to_string(::getpid());
-    }
-  }
-  return {};
-}
-std::string missing_memory_group() { return memory_group().empty() ? "a memory cgroup" : ""; }
+std::string missing_memory_group() { return MemoryGroup::missing() ? "a memory cgroup" : ""; }
 
-void limit_memory(Cell& c, const std::string& bytes) {
-  const std::string group = memory_group() + c.lane().destination;
-  EXPECT_TRUE(sys::make_dirs(group));
-  const bool first = ::access((group + "/memory.limit_in_bytes").c_str(), F_OK) == 0;
-  EXPECT_TRUE(io::write_file(group + (first ? "/memory.limit_in_bytes" : "/memory.max"), bytes));
-  EXPECT_TRUE(io::write_file(group + "/cgroup.procs", std::to_string(c.keeper(destination(c)))));
+// One a destination: kept until the next limit, for a copy that fitted in all the same lives on in it.
+MemoryGroup& group_of(Cell& c) {
+  static std::mutex mutex;
+  static std::map<std::string, MemoryGroup> groups;
+  const std::lock_guard lock(mutex);
+  return groups.try_emplace(destination(c), destination(c)).first->second;
 }
-void forget_memory_group(Cell& c) {
-  const std::string group = memory_group() + c.lane().destination;
+void limit_memory(Cell& c, int64_t bytes) {
+  const MemoryGroup& group = group_of(c);
+  EXPECT_TRUE(group.limit(bytes));
+  EXPECT_TRUE(group.add(c.keeper(destination(c))));
+}
+void forget_memory_limit(Cell& c) {
   EXPECT_TRUE(eventually([&] { return c.move_ended(); }, std::chrono::seconds(60))) << "the move waits for ever";
-  // A copy that fitted in all the same lives on without a limit.
-  const bool first = ::access((group + "/memory.limit_in_bytes").c_str(), F_OK) == 0;
-  (void)io::write_file(group + (first ? "/memory.limit_in_bytes" : "/memory.max"), first ? "-1" : "max");
+  EXPECT_TRUE(group_of(c).limit(-1));
 }
 bool memory_arrives(const std::string& point) {
   return point == "destination.keeper" || point == "source.connected" || point == "destination.precopy";
@@ -182,8 +179,8 @@ const std::vector<Accident>& accidents() {
        .alone = true,
        .answer_counts = false},
       {.name = "destination_out_of_memory",
-       .strike = [](Cell& c) { limit_memory(c, "4194304"); },
-       .mend = forget_memory_group,
+       .strike = [](Cell& c) { limit_memory(c, 4 << 20); },
+       .mend = forget_memory_limit,
        .megabytes = 48,
        .applies = memory_arrives,
        .missing = missing_memory_group},
