@@ -44,7 +44,7 @@ bool Cluster::until_answered(const char* what, const Wanted& wanted,
     limit(context);
     const grpc::Status status = ask(context);
     if (status.ok()) return true;
-    if (!std::exchange(told, true)) log::warn("{}: no answer yet: {}", what, status.error_message());
+    if (!std::exchange(told, true)) log::warn("{}: no answer yet: {}", what, rpc::failure_of(status).error.text);
     (void)pause(next);
     next = std::min(next * 2, kLongestPause);
   }

@@ -28,6 +28,39 @@ grpc::StatusCode status_code(Code code) {
   return grpc::StatusCode::UNKNOWN;
 }
 
+// gRPC tells of its own parts ("tcp handshaker shutdown", "UNKNOWN: ipv4:…"); a user is told what happened to the connection.
+struct Saying {
+  const char* theirs;  // a part of the message
+  const char* ours;
+};
+constexpr Saying kUnavailable[] = {
+    {"Connection refused", "nothing listens there (connection refused)"},
+    {"No such file or directory", "nothing listens there (no such socket)"},
+    {"Permission denied", "this user may not connect (permission denied)"},
+    {"No route to host", "no route to that host"},
+    {"Network is unreachable", "the network is unreachable"},
+    {"CERTIFICATE_VERIFY_FAILED", "one side does not trust the other's certificate"},
+    {"Ssl handshake failed", "the TLS handshake failed: are both of the same grid?"},
+    {"Socket closed", "the connection broke"},
+    {"Connection reset", "the connection broke"},
+    {"Broken pipe", "the connection broke"},
+    {"GOAWAY", "it is shutting down"},
+    {"handshaker shutdown", "it took the connection but did not answer"},
+    {"keepalive", "the connection is dead: nothing was heard for some seconds"},
+    {"failed to connect to all addresses", "it can't be reached"},
+};
+
+std::string words_of(const grpc::Status& status) {
+  const std::string said = status.error_message();
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) return "no answer in time";
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED)
+    return "it does not know this request: another version of Godwit?";
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return said;
+  const auto* known = std::ranges::find_if(
+      kUnavailable, [&](const Saying& saying) { return said.find(saying.theirs) != std::string::npos; });
+  return known == std::end(kUnavailable) ? said : known->ours;
+}
+
 }  // namespace
 
 grpc::Status to_status(const Error& error, const std::vector<engine::Blocker>& blockers) {
@@ -52,7 +85,7 @@ Failure failure_of(const grpc::Status& status) {
   const std::string details = status.error_details();
   if (details.empty() || !wire.ParseFromString(details)) {
     const bool cancelled = status.error_code() == grpc::StatusCode::CANCELLED;
-    return {Error{cancelled ? Code::kGone : Code::kPeer, 0, status.error_message()}, {}};
+    return {Error{cancelled ? Code::kGone : Code::kPeer, 0, words_of(status)}, {}};
   }
   const int known = std::clamp(wire.code(), static_cast<int>(Code::kUsage), static_cast<int>(Code::kGone));
   Failure failure{Error{static_cast<Code>(known), wire.errnum(), wire.text()}, {}};

@@ -17,9 +17,20 @@ TEST(Rpc, a_refusal_keeps_every_reason_on_the_wire) {
 }
 
 TEST(Rpc, a_status_without_details_is_a_lost_peer) {
-  const Failure f = failure_of({grpc::StatusCode::UNAVAILABLE, "failed to connect to all addresses"});
+  const Failure f = failure_of({grpc::StatusCode::UNAVAILABLE, "words of a later gRPC"});
   EXPECT_EQ(f.error.code, Code::kPeer);
-  EXPECT_EQ(f.error.text, "failed to connect to all addresses");
+  EXPECT_EQ(f.error.text, "words of a later gRPC");
+}
+
+TEST(Rpc, tells_what_happened_to_a_connection_without_words_of_grpc) {
+  const auto text = [](grpc::StatusCode code, const char* said) { return failure_of({code, said}).error.text; };
+  using enum grpc::StatusCode;
+  EXPECT_EQ(text(UNAVAILABLE,
+                 "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.77.0.4:7400: Failed to connect to "
+                 "remote host: Connection refused"),
+            "nothing listens there (connection refused)");
+  EXPECT_EQ(text(UNAVAILABLE, "Socket closed"), "the connection broke");
+  EXPECT_EQ(text(DEADLINE_EXCEEDED, "Deadline Exceeded"), "no answer in time");
 }
 
 TEST(Rpc, details_that_are_no_failure_are_a_lost_peer) {
