@@ -100,6 +100,7 @@ int checkpoint_pid(Context& context, const Parsed& parsed) {
   OR_REPORT(const auto tcp, tcp_policy(parsed));
   pod::CheckpointOptions options;
   options.leave_running = parsed.has("--leave-running");
+  options.stop_first = parsed.has("--stop");
   options.close_connections = tcp == wire::TCP_CLOSE;
   const std::string path = parsed.get("--output");
   std::vector<engine::Blocker> blockers;
@@ -109,6 +110,7 @@ int checkpoint_pid(Context& context, const Parsed& parsed) {
     Json out = json_of(*done);
     out["pid"] = pid;
     out["directory"] = path;
+    out["rounds"] = done->rounds;
     context.print(json_text(out));
   } else {
     context.print(fmt::format("process {} ({} processes, {} threads) is in {}: {}, down {:.1f} ms, in all {:.1f} ms\n",

@@ -57,6 +57,9 @@ class PageSink {
   virtual Result<void> pages(std::span<const PageRun> runs, PageReader& reader) = 0;
   /// These runs are holes (all zero, or dropped since they were sent): the destination must make them so.
   virtual Result<void> holes(std::span<const PageRun> runs) = 0;
+  /// Said once, at the end of rounds: the unit has memory in these runs only. What was sent for any other place is not
+  /// wanted; a live destination has taken it down already, when it prepared the last outline.
+  virtual void only(std::span<const PageRun> /*runs*/) {}
 };
 
 /// Where memory arrives. Thread-safe: called from the stream threads at the same time for different runs.

@@ -99,6 +99,34 @@ TEST_P(ImageForms, the_newest_mention_of_a_page_counts) {
   EXPECT_TRUE(back == memory);
 }
 
+// A program that unmaps memory, or ends, after it was written to the image.
+TEST_P(ImageForms, what_was_unmapped_later_is_not_in_it) {
+  SCOPED_TRACE(seed_);
+  FakeMemory memory, expected;
+  const std::vector<PageRun> all = {{2, 0x10000, 64 * kPageBytes}, {3, 0x10000, 8 * kPageBytes}};
+  const std::vector<PageRun> wanted = {{2, 0x18000, 5 * kPageBytes}, {2, 0x11000, 3 * kPageBytes}};
+  auto w = writer();
+  ASSERT_OK(w);
+  for (const auto& run : all) memory.fill(random_, run);
+  ASSERT_OK((*w)->pages(all, memory));
+  const PageRun hole{2, 0x30000, 2 * kPageBytes};
+  ASSERT_OK((*w)->holes(std::span(&hole, 1)));
+  (*w)->only(wanted);
+  ASSERT_OK((*w)->finish(new_manifest()));
+  for (const auto& run : wanted) {
+    std::vector<std::byte> bytes(run.length);
+    ASSERT_OK(memory.read(std::span(&run, 1), bytes));
+    ASSERT_OK(expected.write(std::span(&run, 1), bytes));
+  }
+  const auto image = ImageReader::open(dir_ / "image");
+  ASSERT_OK(image);
+  ASSERT_OK((*image)->verify());
+  FakeMemory back;
+  ASSERT_OK((*image)->load_pages(back));
+  EXPECT_TRUE(back == expected);
+  EXPECT_TRUE((*image)->manifest().memory.zeros.empty());
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ImageForms,
                          ::testing::Combine(::testing::Values("directory", "file"), ::testing::Values(0, 1),
                                             ::testing::Values(DigestKind::kXxh3, DigestKind::kSha256)));

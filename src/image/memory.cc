@@ -207,10 +207,31 @@ void append_run(std::vector<PageRun>& runs, size_t first, const PageRun& run) {
   runs.push_back(run);
 }
 
+/// What isn't wanted counts as covered by something newer than all.
+std::map<engine::SpaceId, Covered> cover_unwanted(const Memory& memory, std::vector<PageRun> wanted) {
+  std::map<engine::SpaceId, Covered> covered;
+  if (wanted.empty()) return covered;
+  const auto nothing = [](uint64_t, uint64_t, bool) {};
+  std::map<engine::SpaceId, uint64_t> next;  // where the last wanted run of a space ends
+  for (const auto* runs : {&memory.runs, &memory.zeros})
+    for (const PageRun& run : *runs)
+      if (run.space != kReplaced) next[run.space] = 0;
+  std::ranges::sort(wanted, {}, [](const PageRun& run) { return std::pair(run.space, run.address); });
+  for (const PageRun& run : wanted) {
+    const auto at = next.find(run.space);
+    if (at == next.end()) continue;
+    if (at->second < run.address) covered[run.space].claim(at->second, run.address, nothing);
+    at->second = std::max(at->second, run.address + run.length);
+  }
+  for (const auto& [space, end] : next) covered[space].claim(end, UINT64_MAX, nothing);
+  return covered;
+}
+
 }  // namespace
 
-void settle(Memory& memory, const std::vector<uint32_t>& record_age, const std::vector<uint32_t>& zero_age) {
-  if (check_disjoint(memory)) return;  // the usual case: nothing was sent twice
+void settle(Memory& memory, const std::vector<uint32_t>& record_age, const std::vector<uint32_t>& zero_age,
+            const std::vector<PageRun>& wanted) {
+  if (wanted.empty() && check_disjoint(memory)) return;  // the usual case: nothing was sent twice
   struct Mention {
     uint32_t age;
     bool zero;
@@ -222,7 +243,7 @@ void settle(Memory& memory, const std::vector<uint32_t>& record_age, const std::
   std::ranges::sort(
       mentions, [](const Mention& a, const Mention& b) { return std::tie(b.age, b.zero) < std::tie(a.age, a.zero); });
 
-  std::map<engine::SpaceId, Covered> covered;
+  auto covered = cover_unwanted(memory, wanted);
   std::vector<PageRun> zeros;
   std::vector<std::vector<PageRun>> runs_of(memory.records.size());
   for (const Mention& mention : mentions) {

@@ -17,7 +17,9 @@ Result<Extent> make_extent(uint32_t pack, uint64_t block, uint64_t length, uint3
 
 /// Makes every page come from its newest mention only. `record_age[i]` and `zero_age[i]` say when a record or zero run
 /// was written (larger is newer); mentions of one age don't overlap, except that holes win over pages of their age.
-/// Replaced parts of records become runs of space kReplaced; records in a chunk store that are wholly replaced go.
-void settle(Memory& memory, const std::vector<uint32_t>& record_age, const std::vector<uint32_t>& zero_age);
+/// Replaced parts of records become runs of space kReplaced; records in a chunk store that are wholly replaced go. With
+/// `wanted`, so does every page outside those runs (which are in any order): it was unmapped after it had been written.
+void settle(Memory& memory, const std::vector<uint32_t>& record_age, const std::vector<uint32_t>& zero_age,
+            const std::vector<engine::PageRun>& wanted);
 
 }  // namespace godwit::image

@@ -42,6 +42,7 @@ struct ImageWriter::Impl {
   std::mutex mutex;  // guards the rest
   Memory memory;
   std::vector<uint32_t> record_age, zero_age;
+  std::vector<PageRun> wanted;  // empty: all
   uint32_t age = 0;
   std::unordered_map<ChunkId, size_t, ChunkIdHash> embedded_index;
   std::vector<EmbeddedChunk> embedded;
@@ -201,6 +202,8 @@ Result<void> ImageWriter::holes(std::span<const PageRun> runs) {
   return {};
 }
 
+void ImageWriter::only(std::span<const PageRun> runs) { impl_->wanted.assign(runs.begin(), runs.end()); }
+
 Result<void> ImageWriter::copy(const ImageReader& from) {
   TRY_DO(holes(from.manifest().memory.zeros));
   impl_->age++;
@@ -245,7 +248,7 @@ Result<Written> ImageWriter::finish(Manifest manifest) {
   Memory& memory = impl_->memory;
   memory.place = impl_->sink->place();
   memory.digest = memory.place == Place::kChunk ? DigestKind::kSha256 : impl_->options.digest;
-  settle(memory, impl_->record_age, impl_->zero_age);
+  settle(memory, impl_->record_age, impl_->zero_age, impl_->wanted);
   manifest.image_id = impl_->id;
   manifest.memory = std::move(memory);
   manifest.embedded = std::move(impl_->embedded);

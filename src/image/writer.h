@@ -55,6 +55,7 @@ class ImageWriter : public engine::PageSink {
 
   Result<void> pages(std::span<const engine::PageRun> runs, engine::PageReader& reader) override;
   Result<void> holes(std::span<const engine::PageRun> runs) override;
+  void only(std::span<const engine::PageRun> runs) override;
 
   /// Stores content that belongs to a section (name it in Section::chunks). At most kMaxChunkBytes. The same twice
   /// costs once.

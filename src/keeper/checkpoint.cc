@@ -19,7 +19,7 @@
 #include <unordered_set>
 
 #include "base/base.h"
-#include "migration/policy.h"
+#include "engine/policy.h"
 
 namespace godwit::keeper {
 namespace {
@@ -162,7 +162,7 @@ Result<void> Taking::keep_output() {
 
 Result<void> Taking::rounds() {
   TRY_IN("start of pre-copy", source_->start_precopy());
-  migration::PrecopyPolicy policy({});
+  engine::PrecopyPolicy policy({});
   for (const char* end = nullptr; end == nullptr;) {
     const Stopwatch watch;
     std::string outline;

@@ -7,7 +7,6 @@
 
 #include "migration/frame_reader.h"
 #include "migration/packer.h"
-#include "migration/policy.h"
 
 namespace godwit::migration {
 namespace {
@@ -118,18 +117,6 @@ TEST(PackPolicy, compresses_on_a_slow_link_and_not_on_a_fast_one) {
     }
     EXPECT_EQ(policy.next(), link_ns > 50) << link_ns;
   }
-}
-
-TEST(PrecopyPolicy, stops_when_the_rest_fits_and_when_rounds_no_longer_shrink) {
-  PrecopyPolicy shrinking({0.5, 16});
-  EXPECT_EQ(shrinking.after_round(1u << 30, 700), nullptr);
-  EXPECT_EQ(shrinking.after_round(140u << 20, 90), nullptr);
-  EXPECT_EQ(shrinking.after_round(18u << 20, 12), nullptr);
-  EXPECT_NE(shrinking.after_round(24u << 15, 1), nullptr);
-  PrecopyPolicy stuck({2, 16});
-  unsigned rounds = 0;
-  while (stuck.after_round(200u << 20, 100) == nullptr) rounds++;
-  EXPECT_LE(rounds, 4u);
 }
 
 }  // namespace

@@ -30,7 +30,7 @@
 #include "base/result.h"
 #include "engine/engine.h"
 #include "migration/files_hook.h"
-#include "migration/policy.h"
+#include "engine/policy.h"
 #include "migration/tls_stream.h"
 
 namespace godwit::migration {
@@ -46,7 +46,7 @@ struct Plan {
   Mode mode = Mode::kLive;
   unsigned data_streams = 2;
   int zstd_level = 0;  ///< 0: when it pays; -1: never; > 0: always
-  PrecopyGoal goal;
+  engine::PrecopyGoal goal;
   Patience patience;
   Nanos reply = std::chrono::seconds(60);  ///< how long a step of the other side may take while the unit runs
   Nanos verdict =

@@ -405,7 +405,7 @@ Result<void> Outgoing::Impl::offer_outline(const std::string& outline, Nanos pat
 
 Result<void> Outgoing::Impl::rounds() {
   TRY_IN("start of pre-copy", engine_.start_precopy());
-  PrecopyPolicy policy(plan_.goal);
+  engine::PrecopyPolicy policy(plan_.goal);
   for (const char* end = nullptr; end == nullptr;) {
     const Stopwatch watch;
     const uint64_t before = sender_->traffic().raw_bytes;

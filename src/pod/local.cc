@@ -8,7 +8,9 @@
 #include <cerrno>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "base/sys.h"
+#include "engine/policy.h"
 #include "godwit/pod.pb.h"
 #include "image/image.h"
 #include "pod/kinds.h"
@@ -32,6 +34,26 @@ class SignalsHeld {
  private:
   sigset_t before_;
 };
+
+// Below this the injection of write tracking stops the tree for as long as copying its memory would.
+constexpr uint64_t kWorthRounds = 16u << 20;
+
+// Memory goes into the image while the tree runs, in rounds as for a live move. Should this process be killed meanwhile,
+// its descriptors are closed, which ends the tracking, and the image has no manifest.
+Result<unsigned> write_rounds(engine::SourceEngine& source, image::ImageWriter& writer) {
+  {
+    const SignalsHeld held;
+    TRY_DO(source.start_precopy());
+  }
+  engine::PrecopyPolicy policy({});
+  for (const char* end = nullptr; end == nullptr;) {
+    const Stopwatch watch;
+    std::string outline;
+    TRY(const engine::Round round, source.precopy_round(writer, outline));
+    end = policy.after_round(round.pages_sent * image::kPageBytes, watch.elapsed_ms());
+  }
+  return policy.rounds();
+}
 
 void count(const pb::PodState& state, TreeReport& report) {
   for (const auto& p : state.processes()) {
@@ -74,12 +96,26 @@ Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const Che
   image::WriteOptions write_options;
   TRY(auto writer, image::ImageWriter::to_directory(path, write_options));
   TreeReport report;
+  if (!options.stop_first && found.memory_bytes >= kWorthRounds) {
+    auto rounds = write_rounds(*source, *writer);
+    if (!rounds) {
+      (void)source->thaw();
+      return std::unexpected(rounds.error());
+    }
+    report.rounds = *rounds;
+  }
   const SignalsHeld held;
   Stopwatch frozen;
   TRY(auto outline, source->freeze());
   auto state = source->capture(*writer);
   Result<image::Written> written = std::unexpected(Error{});
+  report.timings = source->timings();
   if (state) {
+    // A tree that goes on needn't wait for the manifest; one that ends must not end without it.
+    if (options.leave_running) {
+      TRY_DO(source->thaw());
+      report.frozen_ms = frozen.elapsed_ms();
+    }
     image::Manifest manifest = image::new_manifest();
     manifest.engine = "pod";
     manifest.grain = "pod";
@@ -92,12 +128,10 @@ Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const Che
     (void)source->thaw();
     return std::unexpected(!state ? state.error() : written.error());
   }
-  report.timings = source->timings();
-  if (options.leave_running)
-    TRY_DO(source->thaw());
-  else
+  if (!options.leave_running) {
+    report.frozen_ms = frozen.elapsed_ms();
     TRY_DO(source->discard());
-  report.frozen_ms = frozen.elapsed_ms();
+  }
   report.total_ms = total.elapsed_ms();
   report.memory_bytes = written->bytes_raw;
   report.stored_bytes = written->bytes_stored;

@@ -145,15 +145,18 @@ struct TreeReport {
   int processes = 0, threads = 0;
   std::vector<engine::Timing> timings;
   pid_t root = 0;
+  unsigned rounds = 0;  ///< of memory before the freeze
   std::optional<int> status;  ///< restore, attached: the root's wait status
 };
 struct CheckpointOptions {
   bool leave_running = false;
+  bool stop_first = false;  ///< all of the memory is copied while the tree stands, as for a small one
   bool inherit_stdio = true;
   bool close_connections = false;
 };
 /// Dumps the tree below `pid` into directory or file `path`. Refusals fill `blockers`. Without leave_running the tree is
-/// killed once the image is complete.
+/// killed once the image is complete. More memory than is copied in some milliseconds goes in rounds while the tree runs,
+/// as in a live move; then it stands only for what was written during the last one.
 Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const CheckpointOptions& options,
                                    std::vector<engine::Blocker>& blockers);
 

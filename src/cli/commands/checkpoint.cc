@@ -89,6 +89,8 @@ int run(Context& context, const Parsed& parsed) {
   if (parsed.has("--pid")) return checkpoint_pid(context, parsed);
   if (parsed.has("--leave-running"))
     return context.report(Error{Code::kUsage, 0, "--leave-running goes with --pid; a unit always runs on"});
+  if (parsed.has("--stop"))
+    return context.report(Error{Code::kUsage, 0, "--stop goes with --pid; a unit's memory is copied while it runs"});
   return of_unit(context, parsed);
 }
 
@@ -103,12 +105,15 @@ const Command kCheckpoint = {
                  Words::kFile},
                 {"--pid", "", "PID", "any process tree of this machine instead of a unit; needs no grid"},
                 {"--leave-running", "", "", "with --pid: let it go on afterwards"},
+                {"--stop", "", "", "with --pid: let it stand while all of its memory is copied"},
                 {"--tcp", "", "POLICY", "established TCP connections: refuse (the default) or close", Words::kTcp}},
     .details =
         "The unit runs on; it stands still for a moment only. The checkpoint becomes UNIT@NUMBER in its history, and a "
         "second node keeps a copy. With -o FILE it is also written to one file, which can be restored on another "
         "grid.\n\nWith --pid PID -o DIR the tree of processes that begins with PID is written to DIR and ended, or "
-        "left running with --leave-running. No daemon is needed.",
+        "left running with --leave-running. No daemon is needed. Memory of more than 16 MiB is written while "
+        "it runs, and what has changed meanwhile when it stands; --stop copies all of it at a stand, which takes less "
+        "in all.",
     .examples =
         "  godwit checkpoint sim\n  godwit checkpoint sim -o sim.godwit\n"
         "  godwit checkpoint --pid 4711 -o /tmp/image --leave-running",

@@ -1,4 +1,4 @@
-// When to stop sending rounds of memory and freeze. Pure.
+// When to stop sending rounds of memory and freeze: to another node or into an image. Pure.
 //
 // Each round sends what was written during the one before it, so while the link is faster than the unit writes, rounds
 // shrink by that ratio. One more is worth it as long as the rest, sent while frozen, would take longer than the goal and
@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-namespace godwit::migration {
+namespace godwit::engine {
 
 struct PrecopyGoal {
   double downtime_ms = 0.5;  ///< for the rest of the memory; freezing and restoring come on top
@@ -30,4 +30,4 @@ class PrecopyPolicy {
   double rate_ = 0;  // bytes a millisecond, the best round that was long enough to tell
 };
 
-}  // namespace godwit::migration
+}  // namespace godwit::engine

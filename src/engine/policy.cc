@@ -1,8 +1,8 @@
-#include "migration/policy.h"
+#include "engine/policy.h"
 
 #include <algorithm>
 
-namespace godwit::migration {
+namespace godwit::engine {
 namespace {
 constexpr double kShrinks = 0.8;               // a round of more than this share of the one before has not shrunk
 constexpr unsigned kStuckRounds = 2;           // that many in a row are no accident
@@ -29,4 +29,4 @@ const char* PrecopyPolicy::after_round(uint64_t bytes, double ms) {
   return nullptr;
 }
 
-}  // namespace godwit::migration
+}  // namespace godwit::engine
