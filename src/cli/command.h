@@ -30,6 +30,7 @@ struct Argument {
   std::string_view help;
   Words words = Words::kNone;
   bool optional = false;
+  bool many = false;  ///< the last one: may be given more than once
   bool rest = false;  ///< takes all that follows, options of the program included
 };
 
@@ -67,7 +68,7 @@ struct Command {
 // One row each; the file is commands/ and the name.
 extern const Command kUp, kDown;
 extern const Command kRun, kPs, kShow, kLogs, kAttach, kWait, kSignal, kKill;
-extern const Command kMove, kCheckpoint, kHistory, kRestore, kImageShow, kCheck, kLimits;
+extern const Command kMove, kCheckpoint, kHistory, kForget, kRestore, kImageShow, kCheck, kLimits;
 extern const Command kNodes, kDrain, kUncordon, kTokenCreate;
 extern const Command kController, kNode, kNodeJoin;
 extern const Command kHelp, kVersion, kCompletion, kMan, kGrid, kArm, kComplete;

@@ -6,8 +6,8 @@ namespace godwit::cli {
 const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> table = {
       &kUp,         &kDown,                                                                        // a grid here
-      &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,    &kWait,  &kSignal, &kKill,       // units
-      &kMove,       &kCheckpoint, &kHistory,    &kRestore,     &kImageShow, &kCheck, &kLimits,  // moving
+      &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,  &kWait,      &kSignal, &kKill,  // units
+      &kMove,       &kCheckpoint, &kHistory,    &kForget,      &kRestore, &kImageShow, &kCheck,  &kLimits,  // moving
       &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program

@@ -177,7 +177,7 @@ std::vector<std::string> complete(Context& context, const std::vector<std::strin
         for (const Option& o : *list) found.push_back(fmt::format("{}\t{}", o.name, o.help));
     } else if (!command->arguments.empty()) {
       const size_t index = std::min(seen, command->arguments.size() - 1);
-      if (seen == index || command->arguments[index].rest)
+      if (seen == index || command->arguments[index].many || command->arguments[index].rest)
         for (auto& w : words_for(context, command->arguments[index].words)) found.push_back(std::move(w));
     }
   }

@@ -122,7 +122,8 @@ std::string usage_line(const Command& command) {
   std::string out = fmt::format("godwit {}", command.name);
   if (!command.options.empty()) out += " [OPTIONS]";
   for (const Argument& a : command.arguments) {
-    const std::string words = a.rest ? fmt::format("-- {} [ARGS…]", a.name) : std::string(a.name);
+    const std::string words =
+        a.rest ? fmt::format("-- {} [ARGS…]", a.name) : fmt::format("{}{}", a.name, a.many ? "…" : "");
     out += a.optional ? fmt::format(" [{}]", words) : " " + words;
   }
   return out;

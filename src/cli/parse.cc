@@ -125,7 +125,8 @@ Result<Parsed> parse(const Command& command, const std::vector<std::string>& wor
   for (auto& word : rest) parsed.arguments.push_back(std::move(word));
 
   if (parsed.has("--help")) return parsed;
-  const size_t most = takes_rest(command) ? parsed.arguments.size() : command.arguments.size();
+  const bool many = !command.arguments.empty() && command.arguments.back().many;
+  const size_t most = many || takes_rest(command) ? parsed.arguments.size() : command.arguments.size();
   if (parsed.arguments.size() > most) return fail(Code::kUsage, unknown(command, parsed.arguments[most]));
   for (size_t i = parsed.arguments.size(); i < command.arguments.size(); ++i)
     if (!command.arguments[i].optional)

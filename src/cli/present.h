@@ -17,6 +17,7 @@ std::string nodes_json(const google::protobuf::RepeatedPtrField<wire::NodeInfo>&
 std::string show_json(const wire::ShowReply& show);
 std::string report_json(const wire::Report& report);
 std::string checkpoint_json(const wire::Checkpoint& checkpoint, const std::string& name, const std::string& file);
+std::string forget_json(const wire::ForgetReply& reply, const std::string& name);
 std::string history_json(const wire::HistoryReply& history, const std::string& name);
 std::string check_json(const wire::CheckReply& check);
 /// What a drain did to one unit.

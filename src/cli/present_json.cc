@@ -182,6 +182,15 @@ std::string checkpoint_json(const wire::Checkpoint& checkpoint, const std::strin
   return text(out);
 }
 
+std::string forget_json(const wire::ForgetReply& reply, const std::string& name) {
+  Json out;
+  for (const char* part : {"forgotten", "left"}) {
+    auto& list = out[part] = Json::array();
+    for (const auto& c : *part == 'f' ? reply.forgotten() : reply.left()) list.push_back(json_of(c, name));
+  }
+  return text(out);
+}
+
 std::string history_json(const wire::HistoryReply& history, const std::string& name) {
   Json out = Json::array();
   for (const auto& c : history.checkpoints()) out.push_back(json_of(c, name));

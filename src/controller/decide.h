@@ -63,6 +63,8 @@ struct RegisterVerdict {
   std::vector<wire::Disown> disown;
   std::vector<std::string> certain;  ///< migrations that are no longer uncertain
   std::vector<std::string> notes;    ///< for the log
+  /// Units that the node didn't name were given to it meanwhile: it may not have known. It is to register again.
+  bool again = false;
 };
 /// A node says who it is and which units it has.
 RegisterVerdict registered(const State& state, const Now& now, const wire::RegisterRequest& request);

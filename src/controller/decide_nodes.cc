@@ -64,6 +64,7 @@ RegisterVerdict registered(const State& state, const Now& now, const wire::Regis
   info.set_state(cordoned ? wire::CORDONED : wire::READY);
   info.set_seen_ms(now.wall_ms);
   verdict.changes.nodes.push_back(info);
+  verdict.changes.heard = info.name();
 
   std::set<std::string> here;
   for (const wire::UnitLoad& load : request.units()) {
@@ -90,10 +91,17 @@ RegisterVerdict registered(const State& state, const Now& now, const wire::Regis
         break;
     }
   }
+  for (const auto& r : request.receiving()) here.insert(r.unit());
+  const auto heard = state.heard_at.find(info.name());
+  const uint64_t known_until = heard == state.heard_at.end() ? 0 : heard->second;
   // What the store believes to run here and doesn't: the machine was started anew.
   for (const auto& [id, unit] : state.units) {
     if (unit.node() != info.name() || unit.state() != wire::RUNNING || here.contains(id)) continue;
     if (open_migration(state, id) != nullptr) continue;
+    if (const auto given = state.given.find(id); given != state.given.end() && given->second > known_until) {
+      verdict.again = true;
+      continue;
+    }
     wire::Unit lost = unit;
     lost.set_state(wire::LOST);
     verdict.changes.units.push_back(lost);

@@ -87,7 +87,7 @@ class World {
   int migrations_ = 0;
 };
 
-// node-joins NAME [cpus=N] [load=X] [arch=A] [has=…]
+// node-joins NAME [cpus=N] [load=X] [arch=A] [has=…] [receiving=UNIT]
 std::string World::joins(const Words& w) {
   wire::RegisterRequest request;
   auto& node = *request.mutable_node();
@@ -96,11 +96,12 @@ std::string World::joins(const Words& w) {
   node.mutable_load()->set_cpus(option(w, "cpus").empty() ? 1 : static_cast<uint32_t>(std::stoul(option(w, "cpus"))));
   node.mutable_load()->set_load1(option(w, "load").empty() ? 0 : std::stod(option(w, "load")));
   add_units(w, w.at(1), [&] { return request.add_units(); });
+  if (const auto unit = option(w, "receiving"); !unit.empty()) request.add_receiving()->set_unit(unit);
   const auto verdict = registered(state_, now_, request);
   state_.apply(verdict.changes);
   for (const auto& id : verdict.certain) state_.uncertain.erase(id);
   state_.seen[w.at(1)] = now_.monotonic_ms;
-  std::string out = "ok" + disown_text(verdict.disown);
+  std::string out = (verdict.again ? "again" : "ok") + disown_text(verdict.disown);
   for (const auto& note : verdict.notes) out += "\n" + note;
   return out;
 }

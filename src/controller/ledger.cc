@@ -52,7 +52,10 @@ Outcome<RegisterVerdict> Ledger::register_node(const wire::RegisterRequest& requ
   if (!verdict) return verdict;
   {
     const std::lock_guard lock(mutex_);
-    state_.registered.insert(request.node().name());
+    if (verdict->again)
+      state_.registered.erase(request.node().name());
+    else
+      state_.registered.insert(request.node().name());
     const bool some = !state_.uncertain.empty();
     for (const auto& id : verdict->certain) state_.uncertain.erase(id);
     if (some && state_.uncertain.empty()) {

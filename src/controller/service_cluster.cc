@@ -5,6 +5,9 @@
 #include "controller/services.h"
 
 namespace godwit::controller {
+namespace {
+constexpr uint32_t kSoonMs = 50;
+}
 
 grpc::Status ClusterService::authorize(const Context& context, const std::string& node) const {
   if (!parts_.secure || rpc::caller(context) == node) return grpc::Status::OK;
@@ -22,7 +25,7 @@ grpc::Status ClusterService::Register(Context* context, const wire::RegisterRequ
   for (const auto& note : verdict->notes) log::warn("{}", note);
   log::info("node registered node={} address={} units={}", request->node().name(), request->node().control(),
             request->units_size());
-  reply->set_heartbeat_ms(kHeartbeatMs);
+  reply->set_heartbeat_ms(verdict->again ? kSoonMs : kHeartbeatMs);
   for (const auto& d : verdict->disown) *reply->add_disown() = d;
   return grpc::Status::OK;
 }

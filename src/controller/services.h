@@ -48,6 +48,7 @@ class UserService final : public wire::Controller::Service {
 
   grpc::Status Checkpoint(Context*, const wire::CheckpointRequest*, Writer<wire::CheckpointEvent>*) override;
   grpc::Status History(Context*, const wire::UnitRequest*, wire::HistoryReply*) override;
+  grpc::Status Forget(Context*, const wire::ForgetRequest*, wire::ForgetReply*) override;
   grpc::Status Restore(Context*, grpc::ServerReaderWriter<wire::RestoreEvent, wire::RestoreInput>*) override;
 
   grpc::Status Logs(Context*, const wire::LogsRequest*, Writer<wire::Data>*) override;
@@ -61,6 +62,7 @@ class UserService final : public wire::Controller::Service {
   Outcome<wire::Unit> restore(const RestorePlan& plan, const std::string& image, uint32_t number,
                               const std::function<void(const wire::Progress&)>& progress);
   std::vector<wire::NodeAddress> addresses(const google::protobuf::RepeatedPtrField<std::string>& nodes) const;
+  void drop_copies(wire::Checkpoint& checkpoint) const;
   void copy_elsewhere(wire::Checkpoint& checkpoint, const std::function<void(const wire::Progress&)>& progress);
 
   Parts parts_;

@@ -9,12 +9,19 @@
 namespace godwit::controller {
 
 void State::apply(const Changes& changes) {
+  turn++;
+  if (!changes.heard.empty()) heard_at[changes.heard] = turn;
   for (const auto& u : changes.units) {
-    const auto load = units.contains(u.id()) ? units[u.id()].load() : wire::UnitLoad{};
+    const auto& old = units[u.id()];
+    if (old.node() != u.node() || old.epoch() != u.epoch() || old.state() != u.state()) given[u.id()] = turn;
+    const auto load = old.load();
     units[u.id()] = u;
     if (!u.has_load()) *units[u.id()].mutable_load() = load;
   }
-  for (const auto& id : changes.removed_units) units.erase(id);
+  for (const auto& id : changes.removed_units) {
+    units.erase(id);
+    given.erase(id);
+  }
   for (const auto& n : changes.nodes) nodes[n.name()] = n;
   for (const auto& m : changes.migrations) {
     migrations[m.id()] = m;
@@ -27,6 +34,7 @@ void State::apply(const Changes& changes) {
     }
   }
   for (const auto& c : changes.checkpoints) checkpoints[{c.unit(), c.number()}] = c;
+  for (const auto& key : changes.removed_checkpoints) checkpoints.erase(key);
   for (const auto& t : changes.tokens) tokens[t.token] = t;
   for (const auto& t : changes.removed_tokens) tokens.erase(t);
 }

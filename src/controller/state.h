@@ -62,15 +62,17 @@ struct Changes {
   std::vector<wire::NodeInfo> nodes;
   std::vector<wire::Migration> migrations;
   std::vector<wire::Checkpoint> checkpoints;
+  std::vector<std::pair<std::string, uint32_t>> removed_checkpoints;
   std::vector<JoinToken> tokens;
   std::vector<std::string> removed_tokens;
+  std::string heard;  ///< the node whose registration this is; not for the file
   std::optional<UnitGuard> unit_guard;
   std::optional<MigrationGuard> migration_guard;
   /// False only for a commit: it waits for no disk (docs/design/commit.md).
   bool durable = true;
   [[nodiscard]] bool empty() const {
     return units.empty() && removed_units.empty() && nodes.empty() && migrations.empty() && checkpoints.empty() &&
-           tokens.empty() && removed_tokens.empty();
+           removed_checkpoints.empty() && tokens.empty() && removed_tokens.empty();
   }
 };
 
@@ -89,6 +91,12 @@ struct State {
   /// Migrations that the file shows as planned after a power cut: they may have been committed. Only the destination
   /// knows, so nobody is answered before it has registered. Not in the file.
   std::set<std::string> uncertain;
+  /// What a node says of its units may have been on its way while one of them was given to it. So changes are counted; when
+  /// each unit was last given to a node since this controller started, and the count at each node's last registration: what
+  /// it says next it has looked at later. Not in the file.
+  uint64_t turn = 0;
+  std::map<std::string, uint64_t> given;  ///< by unit
+  std::map<std::string, uint64_t> heard_at;  ///< by node
 
   void apply(const Changes& changes);
 };

@@ -133,6 +133,7 @@ Result<State> Store::load() {
     all.tokens.push_back({tokens.text(0), tokens.text(1), tokens.number(2)});
   }
   state.apply(all);
+  state.given.clear();  // all of it before any node is heard
 
   const std::string boot = boot_id();
   TRY(const std::string written_in, meta("boot"));
@@ -223,6 +224,10 @@ Result<void> Store::write_rows(const Changes& changes) {
   for (const auto& c : changes.checkpoints) {
     Statement put(db_.get(), "INSERT OR REPLACE INTO checkpoints VALUES(?,?,?)");
     TRY_DO(put.bind(c.unit()).bind(static_cast<int64_t>(c.number())).bind_blob(c.SerializeAsString()).run());
+  }
+  for (const auto& [unit, number] : changes.removed_checkpoints) {
+    Statement drop(db_.get(), "DELETE FROM checkpoints WHERE unit=? AND number=?");
+    TRY_DO(drop.bind(unit).bind(static_cast<int64_t>(number)).run());
   }
   for (const auto& t : changes.tokens) {
     Statement put(db_.get(), "INSERT OR REPLACE INTO tokens VALUES(?,?,?)");

@@ -68,12 +68,13 @@ std::vector<wire::UnitLoad> Daemon::loads() const {
   return out;
 }
 
-void Daemon::add_receiving(wire::HeartbeatRequest& request) const {
+// Before loads(): a unit that becomes this node's in between is in either.
+void Daemon::add_receiving(google::protobuf::RepeatedPtrField<wire::ReleaseRequest>& rows) const {
   const std::lock_guard lock(units_mutex_);
   for (const auto& [id, unit] : units_) {
     const UnitRecord record = unit->record();
     if (record.epoch != 0 || record.migration.empty()) continue;
-    auto& row = *request.add_receiving();
+    auto& row = *rows.Add();
     row.set_unit(id);
     row.set_migration(record.migration);
   }
@@ -108,6 +109,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
     if (!known_there) {
       wire::RegisterRequest request;
       *request.mutable_node() = info();
+      add_receiving(*request.mutable_receiving());
       for (const auto& load : loads()) *request.add_units() = load;
       const auto reply = cluster_.register_node(request);
       if (!reply) {
@@ -124,8 +126,8 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       wire::HeartbeatRequest request;
       request.set_node(options_.name);
       *request.mutable_load() = measure_load(options_.state_dir);
+      add_receiving(*request.mutable_receiving());
       for (const auto& load : loads()) *request.add_units() = load;
-      add_receiving(request);
       const auto reply = cluster_.heartbeat(request);
       if (!reply && !std::exchange(told, true)) log::warn("a heartbeat got no answer: {}", reply.error().message());
       if (reply) told = false;

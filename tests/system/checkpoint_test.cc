@@ -89,6 +89,37 @@ TEST_F(CheckpointTest, a_branch_from_a_file_leaves_the_running_unit_and_its_dire
   (void)sys::unlink(file);
 }
 
+TEST_F(CheckpointTest, forgotten_ones_leave_the_history_and_the_others_can_still_be_gone_back_to) {
+  run("many", "node-2", 600);
+  for (int i = 1; i <= 4; i++) {
+    ASSERT_TRUE(has_printed("many", 20 * i));
+    const auto taken = grid().godwit({"checkpoint", "many"});
+    ASSERT_EQ(taken.status, 0) << taken.err;
+  }
+  const auto numbers = [] {
+    std::vector<int> out;
+    for (const auto& c : json::parse(grid().godwit({"history", "many", "--json"}).out, nullptr, false))
+      out.push_back(c["number"]);
+    return out;
+  };
+  EXPECT_EQ(grid().godwit({"forget", "many@4"}).status, 3);  // what it would be brought back from
+  EXPECT_EQ(grid().godwit({"forget", "many@9"}).status, 2);
+  EXPECT_EQ(grid().godwit({"forget", "many"}).status, 2);
+  EXPECT_EQ(numbers(), (std::vector<int>{1, 2, 3, 4}));
+  const auto one = grid().godwit({"forget", "many@2"});
+  EXPECT_EQ(one.status, 0) << one.err;
+  EXPECT_EQ(numbers(), (std::vector<int>{1, 3, 4}));
+  const auto most = grid().godwit({"forget", "many", "--keep", "2", "--json"});
+  EXPECT_EQ(most.status, 0) << most.err;
+  EXPECT_EQ(json::parse(most.out, nullptr, false)["forgotten"].size(), 1u) << most.out;
+  EXPECT_EQ(numbers(), (std::vector<int>{3, 4}));
+  EXPECT_NE(grid().godwit({"restore", "many@1", "--branch"}).status, 0);
+  const auto restored = grid().godwit({"restore", "many@3", "--branch", "--name", "third"});
+  EXPECT_EQ(restored.status, 0) << restored.err;
+  expect_whole("many", 600);
+  expect_whole("third", 600);
+}
+
 TEST_F(CheckpointTest, an_image_file_that_was_damaged_is_refused_and_starts_nothing) {
   run("whole", "node-2", 200);
   const std::string file = work_ + ".image";
