@@ -29,8 +29,8 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "engine/engine.h"
-#include "migration/files_hook.h"
 #include "engine/policy.h"
+#include "migration/files_hook.h"
 #include "migration/tls_stream.h"
 
 namespace godwit::migration {
