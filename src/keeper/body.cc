@@ -149,8 +149,8 @@ class Body::Receiver : public engine::DestinationEngine {
   }
   Result<void> resume() override { return engine_->resume(); }
   Result<std::vector<engine::Blocker>> admit_late() override {
-    // The pod engine can (pod/restore/late_memory.h), but what it does while several threads change their areas at once is
-    // not proved yet: until then a lazy move is refused here, before anything is touched.
+    // The pod engine can (pod/restore/late_memory.h), but what a child misses that is forked while other threads move
+    // memory isn't told right in every case (late_births.cc): until then a lazy move is refused here, before anything is touched.
     return engine::DestinationEngine::admit_late();
   }
   Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {

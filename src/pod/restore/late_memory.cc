@@ -28,19 +28,12 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFeatures =
     UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP;
 constexpr long kAgainNs = 20'000;  // a thread that was told to go on needs about that long to say so
-constexpr uint64_t kNobodys = 0x10000;  // vm.mmap_min_addr: hardly ever a program's memory
-constexpr int kLooksAtFork = 1000;
-constexpr long kAtForkNs = 2'000;
 constexpr size_t kNamedRanges = 4;
 constexpr size_t kWantedAtOnce = 32;
 
 void pause_ns(long ns) {
   const timespec t{0, ns};
   ::nanosleep(&t, nullptr);
-}
-
-bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length) {
-  return a < b + b_length && b < a + a_length;
 }
 
 Result<void> enable(const Fd& uffd) {
@@ -153,9 +146,14 @@ Result<void> LateMemory::adopt(SpaceId space, Fd uffd, std::span<const std::pair
     const std::scoped_lock lock(mutex_);
     memories_.push_back(std::move(memory));
   }
+  nudge();
+  return {};
+}
+
+// The pager looks again.
+void LateMemory::nudge() const {
   const uint64_t one = 1;
   (void)!::write(wake_.get(), &one, sizeof one);
-  return {};
 }
 
 void LateMemory::run_pager() {
@@ -184,7 +182,7 @@ void LateMemory::run_pager() {
         Memory& m = *memories_[i];
         if (m.gone) continue;
         take_events(m);
-        again = answer_faults(m, wanted) || again || !m.overtaken.empty() || !m.doubts.empty();
+        again = answer_faults(m, wanted) || again || !m.overtaken.empty() || !m.doubts.empty() || !m.changes.empty();
       }
     }
     std::ranges::sort(wanted, {}, [](const PageRun& r) { return std::pair(r.space, r.address); });
@@ -192,190 +190,6 @@ void LateMemory::run_pager() {
       pages_.want(std::span(wanted).subspan(i, std::min(kWantedAtOnce, wanted.size() - i)));
     }
   }
-}
-
-// With mutex_. Everything that the kernel has to say: changes go into the book at once, faults wait until all was read.
-bool LateMemory::take_events(Memory& memory) {
-  std::array<uffd_msg, 32> messages;
-  bool any = false;
-  for (int looks = 0;; looks++) {
-    const ssize_t n = ::read(memory.uffd.get(), messages.data(), sizeof messages);
-    if (n < 0 && errno == EINTR) continue;
-    if (n > 0) {
-      any = true;
-      for (size_t i = 0; i < static_cast<size_t>(n) / sizeof(uffd_msg); i++) apply(memory, messages[i]);
-      continue;
-    }
-    if (memory.newborn.empty()) break;
-    // Until nothing is under way in the parent, a change may turn out to be older than the fork.
-    if (look(memory, kNobodys) != Area::kChanging || looks > kLooksAtFork) {
-      memory.newborn.clear();
-      break;
-    }
-    pause_ns(kAtForkNs);
-  }
-  settle(memory);
-  return any;
-}
-
-void LateMemory::apply(Memory& memory, const uffd_msg& message) {
-  switch (message.event) {
-    case UFFD_EVENT_PAGEFAULT:
-      faults_++;
-      memory.faults.push_back(message.arg.pagefault.address & ~(kPage - 1));
-      break;
-    case UFFD_EVENT_FORK: fork(memory, Fd(static_cast<int>(message.arg.fork.ufd))); break;
-    case UFFD_EVENT_REMAP: {
-      Move move{message.arg.remap.from, message.arg.remap.to, message.arg.remap.len, false, {}};
-      const bool behind = std::ranges::any_of(
-          memory.overtaken, [&](const Move& m) { return overlap(m.to, m.length, move.from, move.length); });
-      if (!behind) lift(memory, move);
-      memory.overtaken.push_back(std::move(move));
-      break;
-    }
-    case UFFD_EVENT_REMOVE: removed(memory, message.arg.remove.start, message.arg.remove.end); break;
-    case UFFD_EVENT_UNMAP: unmapped(memory, message.arg.remove.start, message.arg.remove.end); break;
-    default: break;
-  }
-  apply_moves(memory);
-}
-
-void LateMemory::lift(Memory& memory, Move& move) {
-  if (move.lifted) return;
-  move.parts = memory.missing.take(move.from, move.from + move.length);
-  move.lifted = true;
-}
-
-// In the order in which they were told, each when its target is free, or `all` of them.
-void LateMemory::apply_moves(Memory& memory, bool all) {
-  for (size_t i = 0; i < memory.overtaken.size();) {
-    Move& move = memory.overtaken[i];
-    const bool behind = std::any_of(memory.overtaken.begin(), memory.overtaken.begin() + static_cast<ptrdiff_t>(i),
-                                    [&](const Move& m) { return overlap(m.to, m.length, move.from, move.length); });
-    if (!all && (behind || memory.registered.overlaps(move.to, move.to + move.length))) {
-      i++;
-      continue;
-    }
-    lift(memory, move);
-    move_newborn(memory, move);
-    memory.missing.erase(move.to, move.to + move.length);
-    for (const auto& part : move.parts) {
-      const uint64_t start = part.address - move.from + move.to;
-      memory.missing.add(start, start + part.length, part.source);
-    }
-    memory.moved_to.emplace_back(move.to, move.to + move.length);
-    memory.registered.add(move.to, move.to + move.length);  // `from` goes by its own event, or stays (MREMAP_DONTUNMAP)
-    memory.overtaken.erase(memory.overtaken.begin() + static_cast<ptrdiff_t>(i));
-    i = 0;
-  }
-}
-
-// A child whose fork was told before this move may have been forked behind it. Its parent's thread has hardly returned
-// from fork(2), and no event of the child's own is read in between: what the kernel says of it is as it was born.
-void LateMemory::move_newborn(Memory& parent, const Move& move) {
-  for (Memory* child : parent.newborn) {
-    const Area there = look(*child, move.to), here = look(*child, move.from);
-    if (child->gone || there == Area::kNone || here == Area::kThere) continue;
-    if (there == Area::kChanging || here == Area::kChanging) {
-      return lose_locked("\n  " + child->name + ": can't be told what it has");
-    }
-    child->missing.move(move.from, move.to, move.length);
-    child->registered.add(move.to, move.to + move.length);
-  }
-}
-
-// Dropped by the program, also what it has moved there a moment ago.
-void LateMemory::removed(Memory& memory, uint64_t start, uint64_t end) {
-  memory.missing.erase(start, end);
-  for (Move& move : memory.overtaken) {
-    if (!move.lifted || !overlap(move.to, move.length, start, end - start)) continue;
-    MissingPages parts;
-    for (const auto& part : move.parts) parts.add(part.address, part.address + part.length, part.source);
-    const uint64_t from = std::max(start, move.to), to = std::min(end, move.to + move.length);
-    parts.erase(from - move.to + move.from, to - move.to + move.from);
-    move.parts = parts.all();
-  }
-}
-
-void LateMemory::unmapped(Memory& memory, uint64_t start, uint64_t end) {
-  for (Memory* child : memory.newborn) {  // unmapped before the fork?
-    if (look(*child, start) != Area::kNone || look(*child, end - kPage) != Area::kNone) continue;
-    child->missing.erase(start, end);
-    child->registered.erase(start, end);
-  }
-  memory.registered.erase(start, end);
-  std::ranges::sort(memory.moved_to);
-  for (const auto& [from, to] : memory.moved_to) {
-    if (to <= start || end <= from) continue;
-    if (start < from) memory.missing.erase(start, from);
-    memory.doubts.emplace_back(std::max(start, from), std::min(end, to));
-    start = std::min(end, to);
-  }
-  if (start < end) memory.missing.erase(start, end);
-}
-
-// Is an area there that is registered? A copy from a page that can't be read tells, and does nothing.
-// "None" counts when it is said twice: the first may come from a change that began in the middle of the call, and then the
-// second finds it under way.
-LateMemory::Area LateMemory::look(const Memory& memory, uint64_t address) const {
-  for (int i = 0; i < 2; i++) {
-    uffdio_copy copy{address, reinterpret_cast<uint64_t>(unreadable_), kPage, 0, 0};
-    if (::ioctl(memory.uffd.get(), UFFDIO_COPY, &copy) == 0) return Area::kThere;
-    if (errno == EAGAIN) return Area::kChanging;
-    if (errno == EFAULT || errno == EEXIST) return Area::kThere;
-  }
-  return Area::kNone;
-}
-
-// With mutex_, after all events were read. Nothing is under way when the kernel answers anything but EAGAIN.
-void LateMemory::settle(Memory& memory) {
-  if (!memory.overtaken.empty()) {
-    if (look(memory, kNobodys) == Area::kChanging) return;
-    apply_moves(memory, true);  // what they waited for isn't under way
-  }
-  while (!memory.doubts.empty()) {
-    const auto [start, end] = memory.doubts.back();
-    std::vector<Range> gone;
-    for (const auto& part : memory.missing.all()) {
-      for (uint64_t page = std::max(part.address, start); page < std::min(part.address + part.length, end);
-           page += kPage) {
-        const Area area = look(memory, page);
-        if (area == Area::kChanging) return;
-        if (area == Area::kNone) gone.emplace_back(page, page + kPage);
-      }
-    }
-    for (const auto& [from, to] : gone) memory.missing.erase(from, to);
-    const Area area = look(memory, start);
-    if (area == Area::kChanging) return;
-    if (area == Area::kThere) memory.registered.add(start, end);
-    memory.doubts.pop_back();
-  }
-  if (!memory.moved_to.empty() && look(memory, kNobodys) != Area::kChanging) memory.moved_to.clear();
-}
-
-void LateMemory::fork(Memory& parent, Fd uffd) {
-  auto child = std::make_unique<Memory>();
-  child->space = parent.space;
-  child->name = "a child of " + parent.name;
-  child->uffd = std::move(uffd);
-  child->missing = parent.missing;
-  child->registered = parent.registered;
-  // In the child it has all happened; the event that they wait for is the parent's alone.
-  for (const auto& m : parent.overtaken) {
-    const auto parts = m.lifted ? m.parts : child->missing.take(m.from, m.from + m.length);
-    child->missing.erase(m.to, m.to + m.length);
-    for (const auto& part : parts) {
-      const uint64_t start = part.address - m.from + m.to;
-      child->missing.add(start, start + part.length, part.source);
-    }
-    child->registered.add(m.to, m.to + m.length);
-  }
-  child->moved_to = parent.moved_to;
-  child->doubts = parent.doubts;
-  parent.newborn.push_back(child.get());
-  memories_.push_back(std::move(child));
-  const uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);  // the pager polls it from now on
 }
 
 // With mutex_. True when some have to be tried again.
@@ -423,12 +237,16 @@ Result<LateMemory::Put> LateMemory::put(Memory& memory, uint64_t address, const 
     moved = zero.zeropage;
   }
   const int e = r < 0 ? errno : 0;
+  if (e != EAGAIN) {  // nothing was under way
+    memory.changes.clear();
+    memory.moved_to.clear();
+  }
   length = moved > 0 ? static_cast<uint64_t>(moved) : 0;
   if (length > 0 || e == 0) return Put::kDone;
   switch (e) {
     case EAGAIN: return Put::kChanging;
     case EEXIST: return Put::kPresent;
-    case ENOENT: return look(memory, address) == Area::kChanging ? Put::kChanging : Put::kNoArea;
+    case ENOENT: return look(memory.uffd, address) == Area::kChanging ? Put::kChanging : Put::kNoArea;
     case ESRCH:
       memory.gone = true;
       memory.missing.clear();
@@ -493,17 +311,14 @@ Result<void> LateMemory::install(Memory& memory, const PageRun& run, const std::
       pause_ns(kAgainNs);
       lock.lock();
     }
-    if (!memory.faults.empty()) {
-      const uint64_t one = 1;
-      (void)!::write(wake_.get(), &one, sizeof one);
-    }
+    if (!memory.faults.empty()) nudge();
   }
   return {};
 }
 
 // With mutex_. A memory ends with its last process; asked for an area that can't be registered, the kernel tells.
 bool LateMemory::is_gone(Memory& memory) {
-  uffdio_range range{kNobodys, kPage};
+  uffdio_range range{kNobodysPage, kPage};
   if (memory.registered.overlaps(range.start, range.start + range.len)) return false;
   if (::ioctl(memory.uffd.get(), UFFDIO_UNREGISTER, &range) == 0 || errno != ENOMEM) return false;
   memory.gone = true;
@@ -512,20 +327,34 @@ bool LateMemory::is_gone(Memory& memory) {
   return true;
 }
 
-bool LateMemory::misses_locked() {
-  return std::ranges::any_of(memories_, [&](const auto& m) {
-    return !m->gone && (!m->missing.empty() || !m->overtaken.empty()) && !is_gone(*m);
-  });
+// An empty book counts when nothing is under way: a fork that wasn't told yet is of a time when it wasn't empty.
+bool LateMemory::misses_locked(std::unique_lock<std::mutex>& lock) {
+  for (;;) {
+    bool quiet = true;
+    for (size_t i = 0; i < memories_.size() && !lost_; i++) {  // a fork adds one
+      Memory& m = *memories_[i];
+      if (m.gone || is_gone(m)) continue;
+      if (!m.missing.empty()) return true;
+      take_events(m);
+      if (!m.faults.empty()) nudge();
+      if (!m.missing.empty()) return true;
+      quiet = quiet && m.overtaken.empty() && is_quiet(m);
+    }
+    if (lost_ || quiet) return lost_;
+    lock.unlock();
+    pause_ns(kAgainNs);
+    lock.lock();
+  }
 }
 
 bool LateMemory::misses() {
-  const std::scoped_lock lock(mutex_);
-  return lost_ || misses_locked();
+  std::unique_lock lock(mutex_);
+  return misses_locked(lock);
 }
 
 void LateMemory::lose() {
-  const std::scoped_lock lock(mutex_);
-  if (!lost_ && misses_locked()) lose_locked({});
+  std::unique_lock lock(mutex_);
+  if (!lost_ && misses_locked(lock) && !lost_) lose_locked({});
 }
 
 void LateMemory::lose_locked(std::string why) {
@@ -560,8 +389,7 @@ Result<void> LateMemory::finish() {
   }
   stop_ = true;
   if (pager_.joinable()) {
-    const uint64_t one = 1;
-    (void)!::write(wake_.get(), &one, sizeof one);
+    nudge();
     pager_.join();
   }
   {

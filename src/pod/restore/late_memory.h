@@ -15,8 +15,7 @@
 //     with EAGAIN (mmap_changing, fs/userfaultfd.c). So what is installed is installed by a book that is up to date.
 //   * Reading events, keeping the book and installing are done under one mutex. Events that were read are all applied
 //     before any fault read with them is answered: read(2) gives faults first, which may be younger.
-//   * A child gets the parent's book at its fork event; until then the EAGAIN holds for the parent, so both miss the same.
-//     A move whose event comes later but was under way at the fork is the child's too, if the kernel says so.
+//   * Nothing is put into a child before its book is certain: see late_births.cc.
 //   * Two threads may change areas at once, and then their events come in any order. A move onto addresses that are, by
 //     the book, still registered has overtaken the event that frees them: it waits for that event, or until nothing is
 //     under way, and nothing is installed meanwhile. An unmapping of
@@ -40,6 +39,7 @@
 // Threads: write(), lose() and misses() any; the rest that of the engine.
 #pragma once
 
+#include <linux/userfaultfd.h>
 #include <sys/types.h>
 
 #include <atomic>
@@ -47,6 +47,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -58,12 +59,13 @@
 #include "engine/engine.h"
 #include "pod/restore/missing_pages.h"
 
-struct uffd_msg;
-
 namespace godwit::pod {
 
 using engine::PageRun;
 using engine::SpaceId;
+
+/// vm.mmap_min_addr: hardly ever a program's memory.
+inline constexpr uint64_t kNobodysPage = 0x10000;
 
 class LateMemory {
  public:
@@ -97,10 +99,27 @@ class LateMemory {
  private:
   struct Move {
     uint64_t from = 0, to = 0, length = 0;
+    uint64_t told = 0;  ///< the number of its event
     bool lifted = false;  ///< what was missing at `from` is in `parts`: a thread that goes on unmaps `from`
     std::vector<MissingPages::Part> parts;
   };
   using Range = std::pair<uint64_t, uint64_t>;
+  /// What was done to the areas since nothing was under way for the last time, in the order of the book.
+  struct Change {
+    enum Kind { kMove, kUnmap, kRemove } kind;
+    uint64_t told = 0;
+    uint64_t from = 0, to = 0, length = 0;  ///< `to`: of a move
+    std::vector<MissingPages::Part> parts = {};  ///< what isn't missing any more; of a move nothing: it is at `to`
+    std::vector<Range> areas = {};  ///< unmapped: those that were registered
+  };
+  enum class Area { kThere, kNone, kChanging, kUnknown };
+  /// A child whose fork was told and that has no book yet.
+  struct Birth {
+    Fd uffd;
+    uint64_t told = 0;
+    std::map<uint64_t, Area> seen = {};  ///< by page: what it was born with
+    std::vector<uffd_msg> own = {};  ///< what it has told itself since
+  };
   /// One process's memory, or that of a child that was forked meanwhile.
   struct Memory {
     SpaceId space = 0;
@@ -110,31 +129,43 @@ class LateMemory {
     RangeSet registered;
     std::vector<Move> overtaken;  ///< moves that wait for the event which frees their target
     std::vector<Range> moved_to;  ///< since nothing was under way for the last time
-    std::vector<Memory*> newborn;  ///< children, while take_events() goes on
+    uint64_t told = 0;  ///< events so far
+    std::vector<Change> changes;
+    std::vector<Birth> births;  ///< while take_events() goes on
     std::vector<Range> doubts;  ///< unmapped, perhaps before something was moved there
     std::vector<uint64_t> faults;  ///< addresses that threads wait for, not yet dealt with
     bool gone = false;
   };
   enum class Put { kDone, kPresent, kChanging, kNoArea, kGone };
-  enum class Area { kThere, kNone, kChanging };
 
   void run_pager();
+  void nudge() const;
+  // late_events.cc
   bool take_events(Memory& memory);
+  bool read_events(Memory& memory);
   void apply(Memory& memory, const uffd_msg& message);
   static void lift(Memory& memory, Move& move);
-  void apply_moves(Memory& memory, bool all = false);
-  void move_newborn(Memory& parent, const Move& move);
+  static void apply_moves(Memory& memory, bool all = false);
   static void removed(Memory& memory, uint64_t start, uint64_t end);
-  void unmapped(Memory& memory, uint64_t start, uint64_t end);
-  Area look(const Memory& memory, uint64_t address) const;
-  void settle(Memory& memory);
-  void fork(Memory& parent, Fd uffd);
+  static void unmapped(Memory& memory, uint64_t start, uint64_t end);
+  Area look(const Fd& uffd, uint64_t address) const;
+  bool is_quiet(const Memory& memory) const;
+  bool settle(Memory& memory) const;
+  bool settle_doubts(Memory& memory) const;
+  // late_births.cc
+  void deliver(Memory& parent);
+  void find_book(const Memory& parent, Birth& birth, Memory& child) const;
+  bool had(const Memory& parent, size_t which, Birth& birth) const;
+  Area born_with(Birth& birth, uint64_t start, uint64_t end) const;
+  void look_at_ends(Birth& birth, uint64_t from, uint64_t to, uint64_t length) const;
+  static void undo(Memory& child, const Change& change);
+
   bool answer_faults(Memory& memory, std::vector<PageRun>& wanted);
   Result<Put> put(Memory& memory, uint64_t address, const std::byte* data, uint64_t& length);
   Result<void> install(Memory& memory, const PageRun& run, const std::byte* data, std::unique_lock<std::mutex>& lock);
   void wake(Memory& memory, uint64_t address);
   bool is_gone(Memory& memory);
-  bool misses_locked();
+  bool misses_locked(std::unique_lock<std::mutex>& lock);
   void lose_locked(std::string why);
   void start_guard();
   void end_guard();

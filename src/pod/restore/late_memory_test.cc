@@ -9,13 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <cstring>
 #include <deque>
-#include <random>
 
 namespace godwit::pod {
 namespace {
@@ -170,113 +167,6 @@ TEST(LateMemory, a_child_misses_what_its_parent_missed) {
   EXPECT_TRUE(w.late->finish());
   ::close(ready[0]);
   ::close(ready[1]);
-}
-
-// Threads and children that do everything at once to memory while it arrives.
-struct Stress {
-  static constexpr uint64_t kBlock = 16;  // pages
-  struct Block {
-    std::byte* at;
-    uint64_t source;  // where its pages lay
-    std::array<bool, kBlock> dropped{};
-  };
-  static bool good(const Block& b, uint64_t p) {
-    return value_at(b.at + p * kPage) == (b.dropped[p] ? 0 : content_of(b.source + p * kPage));
-  }
-  static bool act(std::mt19937_64& random, std::vector<Block>& blocks, std::string& why) {
-    Block& b = blocks[random() % blocks.size()];
-    const uint64_t first = random() % kBlock, n = 1 + random() % (kBlock - first);
-    switch (random() % 6) {
-      case 0:
-      case 1: {
-        void* const moved = ::mremap(b.at, kBlock * kPage, 2 * kBlock * kPage, MREMAP_MAYMOVE);
-        if (moved == MAP_FAILED) return why = "mremap", false;
-        b.at = static_cast<std::byte*>(moved);
-        if (value_at(b.at + (kBlock + first) * kPage) != 0) return why = "grown", false;
-        if (::munmap(b.at + kBlock * kPage, kBlock * kPage) != 0) return why = "munmap", false;
-        break;
-      }
-      case 2: {
-        void* const to = ::mmap(nullptr, kBlock * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (::mremap(b.at, kBlock * kPage, kBlock * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
-          return why = "mremap fixed", false;
-        b.at = static_cast<std::byte*>(to);
-        break;
-      }
-      case 3:
-        ::madvise(b.at + first * kPage, n * kPage, MADV_DONTNEED);
-        for (uint64_t p = first; p < first + n; p++) b.dropped[p] = true;
-        break;
-      default: break;
-    }
-    if (good(b, first)) return true;
-    char text[160];
-    std::snprintf(text, sizeof text, "page %lu at %p of %lx holds %lx", first, static_cast<void*>(b.at + first * kPage),
-                  b.source + first * kPage, value_at(b.at + first * kPage));
-    return why = text, false;
-  }
-};
-
-// Disabled: fork(2) holds malloc's locks while it waits for the pager, which is a thread of the same process here.
-TEST(LateMemory, DISABLED_stays_right_while_threads_and_children_do_everything_at_once) {
-  const uint64_t seed = std::random_device{}();
-  const bool forks = std::getenv("NOFORK") == nullptr;
-  const unsigned kThreads = std::getenv("THREADS") ? atoi(std::getenv("THREADS")) : 3;
-  constexpr unsigned kEach = 20;
-  World w;
-  w.pages = kThreads * kEach * Stress::kBlock;
-  if (!w.begin(0)) GTEST_SKIP() << "needs a full userfaultfd (root)";
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  for (unsigned t = 0; t < kThreads; t++) {
-    threads.emplace_back([&, t] {
-      std::mt19937_64 random(seed + t);
-      std::vector<Stress::Block> blocks;
-      for (unsigned i = 0; i < kEach; i++) {
-        const uint64_t page = (t * kEach + i) * Stress::kBlock;
-        blocks.push_back({w.page(page), w.at(page)});
-      }
-      std::string why;
-      for (int n = 0; !stop; n++) {
-        if (!Stress::act(random, blocks, why)) {
-          ADD_FAILURE() << "seed " << seed << " thread " << t << ": " << why;
-          return;
-        }
-        if (forks && t == 0 && n % 20 == 0) {
-          const pid_t child = ::fork();
-          if (child == 0) {
-            for (int i = 0; i < 10; i++) {
-              if (!Stress::act(random, blocks, why)) {
-                std::fprintf(stderr, "child: %s\n", why.c_str());
-                ::_exit(1);
-              }
-            }
-            for (const auto& b : blocks) {
-              for (uint64_t p = 0; p < Stress::kBlock; p++) {
-                if (!Stress::good(b, p)) ::_exit(2);
-              }
-            }
-            ::_exit(0);
-          }
-          int status = 0;
-          ::waitpid(child, &status, 0);
-          EXPECT_EQ(status, 0) << "seed " << seed;
-        }
-      }
-      for (const auto& b : blocks) {
-        for (uint64_t p = 0; p < Stress::kBlock; p++) EXPECT_TRUE(Stress::good(b, p)) << "seed " << seed;
-      }
-    });
-  }
-  std::mt19937_64 random(seed);
-  for (uint64_t p = 0; p < w.pages; p += 8) {
-    w.push({kSpace, w.at(p), 8 * kPage});
-    ::usleep(static_cast<useconds_t>(random() % 300));
-  }
-  stop = true;
-  for (auto& t : threads) t.join();
-  EXPECT_FALSE(w.late->misses());
-  EXPECT_TRUE(w.late->finish());
 }
 
 TEST(LateMemory, a_loss_ends_the_unit_and_names_what_never_came) {

@@ -24,6 +24,18 @@ void RangeSet::erase(uint64_t start, uint64_t end) {
   }
 }
 
+std::vector<std::pair<uint64_t, uint64_t>> RangeSet::take(uint64_t start, uint64_t end) {
+  std::vector<std::pair<uint64_t, uint64_t>> taken;
+  auto it = ranges_.upper_bound(start);
+  if (it != ranges_.begin()) it = std::prev(it);
+  for (; it != ranges_.end() && it->first < end; ++it) {
+    const auto from = std::max(it->first, start), to = std::min(it->second, end);
+    if (from < to) taken.emplace_back(from, to);
+  }
+  erase(start, end);
+  return taken;
+}
+
 bool RangeSet::overlaps(uint64_t start, uint64_t end) const {
   const auto next = ranges_.upper_bound(start);
   if (next != ranges_.begin() && std::prev(next)->second > start) return true;

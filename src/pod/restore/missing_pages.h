@@ -17,6 +17,8 @@ class RangeSet {
  public:
   void add(uint64_t start, uint64_t end);
   void erase(uint64_t start, uint64_t end);
+  /// Erases them, and gives what there was.
+  std::vector<std::pair<uint64_t, uint64_t>> take(uint64_t start, uint64_t end);
   [[nodiscard]] bool overlaps(uint64_t start, uint64_t end) const;
 
  private:
