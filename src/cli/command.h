@@ -30,8 +30,8 @@ struct Argument {
   std::string_view help;
   Words words = Words::kNone;
   bool optional = false;
-  bool many = false;  ///< the last one: may be given more than once
   bool rest = false;  ///< takes all that follows, options of the program included
+  bool many = false;  ///< the last one: may be given more than once
 };
 
 /// The words of a command line, sorted.

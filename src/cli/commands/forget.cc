@@ -45,7 +45,7 @@ int run(Context& context, const Parsed& parsed) {
 const Command kForget = {.name = "forget",
                          .group = "moving",
                          .summary = "remove checkpoints from a unit's history",
-                         .arguments = {{"UNIT@N", "checkpoints; or the unit, with --keep", Words::kUnit, false, true}},
+                         .arguments = {{"UNIT@N", "checkpoints; or the unit, with --keep", Words::kUnit, false, false, true}},
                          .options = {{"--keep", "-k", "N", "all but the newest N"}},
                          .details =
                              "Every node that holds a copy removes it; what other checkpoints share with it stays. The "
