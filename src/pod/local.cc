@@ -162,6 +162,8 @@ Result<int> wait_for_unit(Sandbox* sandbox, pid_t root) {
 
 Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOptions& options) {
   Stopwatch total;
+  // Who was started with it ignored, which execve(2) keeps, has no children to wait for: the kernel reaps them.
+  if (!options.detach) ::signal(SIGCHLD, SIG_DFL);
   TRY(auto image, image::ImageReader::open(path));
   const auto& manifest = image->manifest();
   if (manifest.engine != "pod")

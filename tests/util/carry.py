@@ -317,7 +317,9 @@ class Restored:
         command = [run.godwit, "restore", image, "--pids", "keep", "--pidfile", self.pidfile]
         run.say(" ".join(map(str, command)))
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # As many a supervisor starts its children: that must not take the program's exit status from godwit.
+            ignored = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ignored)
 
     def pid(self):
         """Of the restored root process; None when it has ended already."""
