@@ -1,6 +1,8 @@
 #include "node/daemon.h"  // first, so that the header proves self-contained
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
 #include "base/base.h"
 #include "node/keeper_process.h"
@@ -14,6 +16,7 @@ namespace k = wire::keeper;
 
 constexpr milliseconds kRegisterAgain{200};
 constexpr milliseconds kDefaultHeartbeat{1000};
+constexpr milliseconds kAnswerPatience{200};
 // What a commit that was under way when the last daemon died may take to be known before this one says what it has.
 constexpr milliseconds kCommitGrace{3000};
 
@@ -94,18 +97,39 @@ void Daemon::settle_commits() {
   }
 }
 
+// A keeper that doesn't answer (it is stopped, or its machine is short of memory) must not make the whole node look gone: the
+// beat goes out with what was known of it.
+void Daemon::refresh_units() {
+  struct Asked {
+    std::mutex mutex;
+    std::condition_variable answered;
+    size_t open = 0;
+  };
+  const auto asked = std::make_shared<Asked>();
+  for (const auto& load : loads()) {
+    const auto unit = known(load.unit());
+    if (!unit) continue;
+    {
+      const std::lock_guard lock(asked->mutex);
+      asked->open++;
+    }
+    workers_.run([unit, asked] {
+      (void)unit->refresh();
+      const std::lock_guard lock(asked->mutex);
+      if (--asked->open == 0) asked->answered.notify_all();
+    });
+  }
+  std::unique_lock lock(asked->mutex);
+  asked->answered.wait_for(lock, kAnswerPatience, [&] { return asked->open == 0; });
+}
+
 void Daemon::keep_registered(const std::function<void()>& registered) {
   settle_commits();
   bool known_there = false, ever = false, told = false;
   milliseconds beat = kDefaultHeartbeat;
   do {
     std::vector<wire::Disown> disowned;
-    for (const auto& load : loads()) {
-      if (const auto unit = known(load.unit())) {
-        if (const auto keeper = unit->keeper()) (void)keeper->refresh();
-        unit->save();
-      }
-    }
+    refresh_units();
     if (!known_there) {
       wire::RegisterRequest request;
       *request.mutable_node() = info();

@@ -87,6 +87,7 @@ class Daemon {
   void settle_dead(const UnitPtr& unit);
   void forget_old_moves() const;
   void settle_commits();
+  void refresh_units();
   void add_receiving(google::protobuf::RepeatedPtrField<wire::ReleaseRequest>& rows) const;
 
   const Options options_;

@@ -134,6 +134,14 @@ void Unit::drop_keeper() {
   old.swap(keeper_);
 }
 
+bool Unit::refresh() {
+  if (refreshing_.exchange(true)) return false;
+  if (const auto asked = keeper()) (void)asked->refresh();
+  save();
+  refreshing_ = false;
+  return true;
+}
+
 void Unit::set_gone() {
   tell([](News& n) { n.gone = true; });
 }

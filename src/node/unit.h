@@ -6,6 +6,7 @@
 // Threads: all methods may be called from any.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -65,6 +66,9 @@ class Unit {
   void set_gone();
   bool gone() const;
 
+  /// Asks the keeper for its present state and writes the record. False, without a wait, while another asks.
+  bool refresh();
+
   /// What the controller and heartbeats are told; nothing while it isn't (yet) a unit here.
   std::optional<wire::UnitLoad> load() const;
 
@@ -95,6 +99,7 @@ class Unit {
   mutable std::condition_variable changed_;
   UnitRecord record_;
   bool unsaved_ = false;
+  std::atomic<bool> refreshing_ = false;
   std::shared_ptr<Keeper> keeper_;
   News news_;
   std::set<uint64_t> seen_;  ///< durable events of this connection: each is handled once

@@ -1,11 +1,15 @@
 // The daemons as a whole, with real keepers and units: they are killed, the units don't notice, nothing is lost.
+#include <signal.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include <set>
 #include <thread>
 
 #include "grid.h"
 #include "memory_group.h"
+#include "proc_table.h"
 
 namespace godwit::test {
 namespace {
@@ -126,6 +130,32 @@ INSTANTIATE_TEST_SUITE_P(Points, KilledDuringMove,
                                            std::pair("controller", "controller.planned"),
                                            std::pair("controller", "controller.commit"),
                                            std::pair("controller", "controller.committed")));
+
+TEST_F(DaemonTest, a_node_is_there_though_keepers_do_not_answer) {
+  std::vector<pid_t> keepers;
+  for (const char* name : {"hung-1", "hung-2", "hung-3"}) {
+    const std::string id = run(name, "node-3", 300);
+    keepers.push_back(ProcTable::read().first(grid().member("node-3").holder_pid, "godwit-keeper --unit " + id));
+    ASSERT_GT(keepers.back(), 0);
+  }
+  for (const pid_t pid : keepers) ::kill(pid, SIGSTOP);
+  // Heard of four times more, and never taken for gone in between.
+  std::set<int64_t> seen;
+  bool always = true;
+  EXPECT_TRUE(eventually(
+      [&] {
+        for (const auto& n : json::parse(grid().godwit({"nodes", "--json"}).out, nullptr, false)) {
+          if (n.value("name", "") != "node-3") continue;
+          always = always && n.value("state", "") == "ready";
+          seen.insert(n.value("seen_ms", int64_t{0}));
+        }
+        return seen.size() >= 5 || !always;
+      },
+      std::chrono::seconds(60)));
+  EXPECT_TRUE(always);
+  for (const pid_t pid : keepers) ::kill(pid, SIGCONT);
+  for (const char* name : {"hung-1", "hung-2", "hung-3"}) expect_whole(name, 300);
+}
 
 // A machine's memory is what its control groups leave of it: found before anything is touched.
 TEST_F(DaemonTest, a_unit_that_would_not_fit_the_destinations_memory_is_refused) {
