@@ -1,6 +1,7 @@
 // Areas of blank processes, shared objects, and the way of arriving pages into them. See restorer.h.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -327,6 +328,33 @@ Result<void> Restorer::map_held_files(Blank& blank, const pb::AddressSpace& spac
   return map_pieces(blank, std::move(late), {}, space);
 }
 
+// A page that arrived at once, or that founded a family, brings zeros all around it where the kernel makes a huge page of it;
+// and khugepaged fills up what it finds. A page that is there can't arrive any more, so these go first.
+Result<void> Restorer::empty_for_late(Blank& blank, SpaceId space, std::span<const Range> areas) {
+  // Until restore_process() sets what the program had: then everything is registered, and khugepaged leaves that alone.
+  TRY_DO(blank.remote->call(blank.leader(), SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
+  std::vector<PageRun> present;
+  TRY(const Fd pagemap, proc_.open(blank.host_pid, "pagemap", O_RDONLY));
+  for (const auto& [start, end] : areas) {
+    MapEntry area;
+    area.start = start;
+    area.end = end;
+    TRY_DO(scan_area(pagemap, space, area, false, present));
+  }
+  const auto later = late_->runs_of(space);
+  Batch batch;
+  auto run = later.begin();
+  for (const auto& there : present) {
+    const uint64_t end = there.address + there.length;
+    while (run != later.end() && run->address + run->length <= there.address) ++run;
+    for (auto r = run; r != later.end() && r->address < end; ++r) {
+      const uint64_t from = std::max(r->address, there.address), to = std::min(r->address + r->length, end);
+      batch.must("emptying memory that follows", SYS_madvise, from, to - from, MADV_DONTNEED);
+    }
+  }
+  return batch.empty() ? Result<void>() : blank.remote->run(blank.leader(), batch);
+}
+
 Result<void> Restorer::register_late(Blank& blank, const pb::AddressSpace& space) {
   if (!late_ || !late_->holds(space.id())) return {};
   std::vector<Range> areas;
@@ -335,6 +363,7 @@ Result<void> Restorer::register_late(Blank& blank, const pb::AddressSpace& space
     // As in capture/late.cc: nothing of these is missing, and they must not wait for anybody.
     if (may_follow && !has_flag(area, "lo") && !has_flag(area, "wf")) areas.emplace_back(area.start(), area.end());
   }
+  TRY_DO(empty_for_late(blank, space.id(), areas));
   TRY(const auto theirs, blank.remote->call(blank.leader(), SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
   TRY(const Fd pidfd, sys::pidfd_open(blank.host_pid));
   TRY(Fd uffd, sys::pidfd_getfd(pidfd, static_cast<int>(theirs)));

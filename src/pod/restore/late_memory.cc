@@ -295,6 +295,7 @@ Result<void> LateMemory::install(Memory& memory, const PageRun& run, const std::
             }
             [[fallthrough]];
           case Put::kPresent:
+            if (done == Put::kPresent) log::error("{}: {:x} was there before it arrived", memory.name, address);
             memory.missing.erase(address, address + kPage);
             wake(memory, address);
             at += kPage;

@@ -23,7 +23,8 @@
 //     tells): it is in doubt until nothing is under way, and then the kernel is asked whether an area is there.
 //   * MADV_WIPEONFORK, locked memory and what the kernel writes to at a thread's end (its ID, robust futexes) is never
 //     left for later: see late_capture.cc.
-// Nobody else installs pages there: khugepaged leaves registered areas alone.
+// Nobody else installs pages there: khugepaged leaves registered areas alone, and what a huge page around something that came
+// at once has put there before is dropped (Restorer::empty_for_late()).
 //
 // The descriptors' end. Closing a userfaultfd lets the waiting threads go on with zeros. So they are closed only when
 // nothing is missing, or when the unit is dead: lose() kills it first, and if this process dies itself, a *guard* (a

@@ -167,6 +167,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   void attach_segments(Batch& batch, std::span<const pb::Area> pieces) const;
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> register_late(Blank& blank, const pb::AddressSpace& space);
+  Result<void> empty_for_late(Blank& blank, SpaceId space, std::span<const std::pair<uint64_t, uint64_t>> areas);
   Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
   // families.cc
   static void found_families(Blank& blank, Batch& batch, std::span<const pb::Area> pieces,
