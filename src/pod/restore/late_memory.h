@@ -113,7 +113,7 @@ class LateMemory {
     std::vector<MissingPages::Part> parts = {};  ///< what isn't missing any more; of a move nothing: it is at `to`
     std::vector<Range> areas = {};  ///< unmapped: those that were registered
   };
-  enum class Area { kThere, kNone, kChanging, kUnknown };
+  enum class Area { kThere, kPerhaps, kNone, kChanging, kUnknown };  ///< perhaps: there, but may have grown since
   /// A child whose fork was told and that has no book yet.
   struct Birth {
     Fd uffd;
