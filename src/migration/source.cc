@@ -525,8 +525,8 @@ Result<void> Outgoing::Impl::discard() {
     outcome_.error.reset();  // what went wrong on the way did not matter
   } else {
     Error e = outcome_.error.value_or(Error{Code::kPeer, 0, "the link was lost"});
-    e.text =
-        "memory was still missing at " + plan_.peer + " after the commit: the unit has ended there (" + e.text + ")";
+    e.text = plan_.peer + " hasn't told that all memory arrived: if some was missing, the unit has ended there (" +
+             e.text + ")";
     outcome_.error = std::move(e);
   }
   const auto result = engine_.discard();
