@@ -149,9 +149,8 @@ class Body::Receiver : public engine::DestinationEngine {
   }
   Result<void> resume() override { return engine_->resume(); }
   Result<std::vector<engine::Blocker>> admit_late() override {
-    // The pod engine can (pod/restore/late_memory.h), but what a child misses that is forked while other threads move
-    // memory isn't told right in every case (late_births.cc): until then a lazy move is refused here, before anything is touched.
-    return engine::DestinationEngine::admit_late();
+    TRY(const auto gate, body_.gate());
+    return gate->admit_late();
   }
   Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {
     if (!engine_) return fail(Code::kPeer, "memory that follows without an outline");

@@ -31,17 +31,19 @@ void kill_keeper(Cell& c, const std::string& node) {
 }
 
 // A keeper takes the unit along that it holds. Until the destination has everything only the source's has it, and from the
-// commit on only the destination's.
+// commit on only the destination's; in a lazy move both hold it between the commit and the last page.
 bool dies_with_source(const std::string& point) {
-  static const std::set<std::string> lives = {"source.verdict", "source.discarded", "destination.committed",
-                                              "destination.running", "controller.committed"};
+  static const std::set<std::string> lives = {"source.verdict",      "source.discarded",     "destination.committed",
+                                              "destination.running", "destination.arriving", "controller.committed"};
   return !lives.contains(point);
 }
 bool dies_with_destination(const std::string& point) {
   return point.starts_with("controller.commit") || point.starts_with("destination.commit") ||
          point == "destination.running" || point == "source.transferred" || point == "source.verdict" ||
-         point == "source.discarded";
+         point == "source.discarded" || is_lazy(point);
 }
+// The link's loss takes a unit along whose memory is still at the source.
+bool dies_with_link(const std::string& point) { return point == "source.serving"; }
 
 // ---------------------------------------------------------------------------------------------------------------- links
 
@@ -52,7 +54,8 @@ void wait_without(Cell& c, const std::string& node) {
   const auto unit = c.record();
   EXPECT_LE(c.running_copies(), 1u);
   const std::string owner = unit.value("node", "");
-  const bool goes_on = owner == node || eventually([&] { return c.runs_on(owner); });
+  const auto ended = [&] { return dies_with_link(c.point()) && c.record().value("state", "") == "ended"; };
+  const bool goes_on = owner == node || eventually([&] { return c.runs_on(owner) || ended(); });
   EXPECT_TRUE(goes_on) << unit.dump();
 }
 
@@ -139,7 +142,8 @@ const std::vector<Accident>& accidents() {
              EXPECT_TRUE(eventually([&] { return c.went_on() || c.move_ended(); }));
              c.grid().mend(destination(c));
            },
-       .lanes = kLinkLanes},
+       .lanes = kLinkLanes,
+       .may_die = dies_with_link},
       {.name = "source_cut_off",
        .strike = [](Cell& c) { c.grid().cut(source(c)); },
        .mend =
@@ -148,7 +152,8 @@ const std::vector<Accident>& accidents() {
              c.grid().mend(source(c));
            },
        .answer_counts = false,
-       .lanes = kLinkLanes},
+       .lanes = kLinkLanes,
+       .may_die = dies_with_link},
       {.name = "destination_cut_off",
        .strike = [](Cell& c) { c.grid().cut(destination(c)); },
        .mend =
@@ -157,7 +162,8 @@ const std::vector<Accident>& accidents() {
              c.grid().mend(destination(c));
            },
        .answer_counts = false,
-       .lanes = kLinkLanes},
+       .lanes = kLinkLanes,
+       .may_die = dies_with_link},
       {.name = "link_between_frozen",
        .strike = [](Cell& c) { drop_between(c, true); },
        .mend =
@@ -166,6 +172,7 @@ const std::vector<Accident>& accidents() {
              drop_between(c, false);
            },
        .lanes = kLinkLanes,
+       .may_die = dies_with_link,
        .missing = missing_nft},
       {.name = "destination_disk_full",
        .strike = [](Cell& c) { fill(c, destination(c)); },

@@ -21,6 +21,9 @@
 
 namespace godwit::test {
 
+/// A point that only a lazy move passes.
+bool is_lazy(const std::string& point);
+
 struct Lane {
   std::string source, destination;
 };

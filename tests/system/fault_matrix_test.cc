@@ -88,7 +88,6 @@ std::vector<std::string> points_for(const Accident& accident) {
   for (const auto& p : fault::points()) {
     const std::string name(p.name);
     if (name.starts_with("checkpoint.") || name.starts_with("restore.")) continue;  // not of a move
-    if (p.where.starts_with("lazy:")) continue;  // such moves are refused (docs/limits.md)
     if (wanted != nullptr && name.find(wanted) == std::string::npos) continue;
     if (accident.applies == nullptr || accident.applies(name)) out.push_back(name);
   }

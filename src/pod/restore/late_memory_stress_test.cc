@@ -317,8 +317,7 @@ TEST(LateMemoryStress, stays_right_while_threads_do_everything_at_once) {
   stress(false);
 }
 
-// Disabled: about one run in a hundred, a forked child that grows an area finds there what its parent had missed.
-TEST(LateMemoryStress, DISABLED_stays_right_while_children_are_forked_meanwhile) {
+TEST(LateMemoryStress, stays_right_while_children_are_forked_meanwhile) {
   if (!LateMemory::probe()) GTEST_SKIP() << "needs a full userfaultfd (root)";
   stress(true);
 }
