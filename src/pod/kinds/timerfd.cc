@@ -21,6 +21,7 @@ namespace {
 using namespace kinds;
 
 constexpr unsigned long kSetTicks = _IOW('T', 0, uint64_t);  // TFD_IOC_SET_TICKS
+constexpr int kLooks = 20;
 constexpr int64_t kSecond = 1'000'000'000;
 
 bool matches(const OpenFileView& view) { return view.link == "anon_inode:[timerfd]"; }
@@ -30,10 +31,20 @@ timespec to_timespec(int64_t ns) { return {ns / kSecond, ns % kSecond}; }
 
 Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out) {
   if (ctx.inspecting()) return {};
-  // Asking also counts what an interval timer missed since it first expired: before it, ticks and value don't fit.
+  // Two questions, and the timer runs on: one that goes off in between is in the count and still to come in the value, and
+  // would go off twice. So the count is taken before and after, until nothing happened. Asking for the value also counts
+  // what an interval timer missed since it first expired: before it, ticks and value don't fit.
   itimerspec value{};
-  if (::timerfd_gettime(view.ours.get(), &value) != 0) return fail_errno(errno, view.object + ": timerfd_gettime");
-  TRY(const std::string info, io::read_file_at(ctx.proc_dir(), "self/fdinfo/" + std::to_string(view.ours.get())));
+  std::string info;
+  const std::string path = "self/fdinfo/" + std::to_string(view.ours.get());
+  uint64_t before = 0;
+  for (int tries = 0; tries < kLooks; tries++) {  // one that goes off each microsecond is never caught at rest
+    if (::timerfd_gettime(view.ours.get(), &value) != 0) return fail_errno(errno, view.object + ": timerfd_gettime");
+    TRY(info, io::read_file_at(ctx.proc_dir(), path));
+    TRY(const uint64_t now, fdinfo_number(info, "ticks", 10));
+    if (now == before) break;
+    before = now;
+  }
   TRY(const uint64_t clock, fdinfo_number(info, "clockid", 10));
   TRY(const uint64_t flags, fdinfo_number(info, "settime flags", 8));
   TRY(const uint64_t ticks, fdinfo_number(info, "ticks", 10));
