@@ -45,7 +45,9 @@ const Command kMove = {
         "Interrupting this command doesn't interrupt the move. "
         "With --lazy the unit depends on both nodes until all its memory has arrived: if one of them or their link "
         "fails "
-        "before that, the unit ends.",
+        "before that, the unit ends. Not for a program that forks while other threads move or unmap its memory, and "
+        "whose "
+        "children grow theirs with mremap(2): the kernel doesn't tell all of that.",
     .examples = "  godwit move sim --to node-2\n  godwit move sim --to node-3 --stop --json",
     .json = true,
     .run = run};
