@@ -42,16 +42,17 @@ int run(Context& context, const Parsed& parsed) {
 
 }  // namespace
 
-const Command kForget = {.name = "forget",
-                         .group = "moving",
-                         .summary = "remove checkpoints from a unit's history",
-                         .arguments = {{"UNIT@N", "checkpoints; or the unit, with --keep", Words::kUnit, false, false, true}},
-                         .options = {{"--keep", "-k", "N", "all but the newest N"}},
-                         .details =
-                             "Every node that holds a copy removes it; what other checkpoints share with it stays. The "
-                             "newest checkpoint of a unit that has not ended is never removed.",
-                         .examples = "  godwit forget sim@1 sim@2\n  godwit forget sim --keep 5",
-                         .json = true,
-                         .run = run};
+const Command kForget = {
+    .name = "forget",
+    .group = "moving",
+    .summary = "remove checkpoints from a unit's history",
+    .arguments = {{"UNIT@N", "checkpoints; or the unit, with --keep", Words::kUnit, false, false, true}},
+    .options = {{"--keep", "-k", "N", "all but the newest N"}},
+    .details =
+        "Every node that holds a copy removes it; what other checkpoints share with it stays. The "
+        "newest checkpoint of a unit that has not ended is never removed.",
+    .examples = "  godwit forget sim@1 sim@2\n  godwit forget sim --keep 5",
+    .json = true,
+    .run = run};
 
 }  // namespace godwit::cli
