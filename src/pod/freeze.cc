@@ -215,7 +215,12 @@ Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::v
       for (const pid_t child : children) todo.emplace_back(child, pid);
     }
   }
-  std::erase_if(processes_, [](const FrozenProcess& p) { return p.threads.empty() && !p.zombie; });
+  // All that lives stands now. A zombie that was found before its parent stood may have been reaped since.
+  std::erase_if(processes_, [&](const FrozenProcess& p) {
+    if (!p.zombie) return p.threads.empty();
+    const auto stat = proc_->stat(p.host_pid);
+    return !stat || stat->state != 'Z';
+  });
   if (processes_.empty() || processes_.front().host_pid != root || processes_.front().zombie) return ended();
   for (auto& process : processes_) TRY_DO(finish_process(process));
   return {};
