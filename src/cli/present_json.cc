@@ -183,11 +183,9 @@ std::string checkpoint_json(const wire::Checkpoint& checkpoint, const std::strin
 }
 
 std::string forget_json(const wire::ForgetReply& reply, const std::string& name) {
-  Json out;
-  for (const char* part : {"forgotten", "left"}) {
-    auto& list = out[part] = Json::array();
-    for (const auto& c : *part == 'f' ? reply.forgotten() : reply.left()) list.push_back(json_of(c, name));
-  }
+  Json out = {{"forgotten", Json::array()}, {"left", Json::array()}};
+  for (const auto& c : reply.forgotten()) out["forgotten"].push_back(json_of(c, name));
+  for (const auto& c : reply.left()) out["left"].push_back(json_of(c, name));
   return text(out);
 }
 

@@ -114,7 +114,7 @@ void Daemon::refresh_units() {
       asked->open++;
     }
     workers_.run([unit, asked] {
-      (void)unit->refresh();
+      unit->refresh();
       const std::lock_guard lock(asked->mutex);
       if (--asked->open == 0) asked->answered.notify_all();
     });

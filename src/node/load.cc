@@ -4,7 +4,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -53,7 +52,7 @@ wire::NodeLoad measure_load(const std::string& state_dir) {
   load.set_cpus(static_cast<uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN)));
   if (const auto memory = io::read_file("/proc/meminfo", 1u << 16)) {
     load.set_memory_bytes(kib_after(*memory, "MemTotal:"));
-    load.set_memory_free_bytes(std::min(kib_after(*memory, "MemAvailable:"), memory_room()));
+    load.set_memory_free_bytes(memory_room());
   }
   struct statvfs disk;
   if (::statvfs(state_dir.c_str(), &disk) == 0) load.set_disk_free_bytes(disk.f_bavail * disk.f_frsize);

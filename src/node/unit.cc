@@ -134,12 +134,11 @@ void Unit::drop_keeper() {
   old.swap(keeper_);
 }
 
-bool Unit::refresh() {
-  if (refreshing_.exchange(true)) return false;
+void Unit::refresh() {
+  if (refreshing_.exchange(true)) return;
   if (const auto asked = keeper()) (void)asked->refresh();
   save();
   refreshing_ = false;
-  return true;
 }
 
 void Unit::set_gone() {

@@ -66,8 +66,8 @@ class Unit {
   void set_gone();
   bool gone() const;
 
-  /// Asks the keeper for its present state and writes the record. False, without a wait, while another asks.
-  bool refresh();
+  /// Asks the keeper for its present state and writes the record; nothing while another thread does.
+  void refresh();
 
   /// What the controller and heartbeats are told; nothing while it isn't (yet) a unit here.
   std::optional<wire::UnitLoad> load() const;

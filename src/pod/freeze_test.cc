@@ -65,6 +65,15 @@ TEST(EndedTree, is_said_to_have_ended) {
   EXPECT_FALSE(proc.has_ended(::getpid()));
 }
 
+// Three, beside the caller.
+void start_waiting_threads() {
+  const auto wait = [](void*) -> void* {
+    for (;;) ::pause();
+  };
+  pthread_t thread;
+  for (int i = 0; i < 3; i++) ::pthread_create(&thread, nullptr, wait, nullptr);
+}
+
 // Whoever ends while the tree is stopped takes its threads along, also those that stand already; it isn't part of the tree, or
 // a zombie in it, which its parent waits for.
 TEST(Freeze, holds_a_tree_whose_processes_keep_ending) {
@@ -72,11 +81,7 @@ TEST(Freeze, holds_a_tree_whose_processes_keep_ending) {
     for (;;) {
       const pid_t some = ::fork();
       if (some == 0) {
-        const auto wait = [](void*) -> void* {
-          for (;;) ::pause();
-        };
-        pthread_t thread;
-        for (int i = 0; i < 3; i++) ::pthread_create(&thread, nullptr, wait, nullptr);
+        start_waiting_threads();
         ::_exit(7);  // not exit(3): the leak checker of a build with sanitizers would trace it
       }
       int status = 0;
@@ -107,11 +112,7 @@ TEST(Freeze, hides_nobodys_end_from_its_parent) {
   const Child child([&] {
     const pid_t some = ::fork();
     if (some == 0) {
-      const auto wait = [](void*) -> void* {
-        for (;;) ::pause();
-      };
-      pthread_t thread;
-      for (int i = 0; i < 3; i++) ::pthread_create(&thread, nullptr, wait, nullptr);
+      start_waiting_threads();
       (void)::write(ready[1], &some, 1);
       for (;;) ::pause();
     }

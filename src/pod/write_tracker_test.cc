@@ -88,6 +88,13 @@ class Tracked {
   /// Can this kernel, and this user, do it?
   bool works() const { return tracker_.has_value(); }
 
+  /// So many looks, each with the child's step after it.
+  void pass(int looks) {
+    for (int i = 0; i < looks; i++) {
+      scan();
+      next();
+    }
+  }
   /// The child's next step.
   void next() {
     ASSERT_GT(left_--, 0u);
@@ -215,10 +222,7 @@ TEST(WriteTracker, a_block_that_came_back_hides_nothing_at_the_end_either) {
   const ReturnedNeighbour blocks;
   const Room& room = blocks.room;
   TRACK(child, blocks.begin, blocks.go, blocks.come_back_and_write);
-  child.scan();
-  child.next();
-  child.scan();
-  child.next();
+  child.pass(2);
   const auto last = child.last_scan();
   EXPECT_TRUE(std::ranges::includes(last.pages, pages(8, 16)));
   EXPECT_TRUE(last.pages.contains(17));
@@ -229,10 +233,7 @@ TEST(WriteTracker, a_forgotten_neighbour_is_sent_where_it_moves_to) {
   const ReturnedNeighbour blocks;
   const Room& room = blocks.room;
   TRACK(child, blocks.begin, blocks.go, blocks.come_back_and_write, [&] { room.move(16, 8, 60); });
-  child.scan();
-  child.next();
-  child.scan();
-  child.next();
+  child.pass(2);
   child.next();
   EXPECT_TRUE(std::ranges::includes(child.scan(), pages(60, 68)));
 }
@@ -242,10 +243,7 @@ TEST(WriteTracker, the_first_scan_finds_all_whatever_was_tracked_before) {
   const ReturnedNeighbour blocks;
   const Room& room = blocks.room;
   TRACK(child, blocks.begin, blocks.go, blocks.come_back_and_write);
-  child.scan();
-  child.next();
-  child.scan();
-  child.next();
+  child.pass(2);
   child.start();
   EXPECT_EQ(child.scan(), pages(8, 24));
 }
