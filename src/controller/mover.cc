@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/base.h"
 #include "controller/token.h"
 
@@ -17,6 +19,7 @@ constexpr milliseconds kPause{250};
 constexpr milliseconds kPrepareLimit{20'000};
 // After the commit the source only has its report to give; the user needn't wait long for a table.
 constexpr milliseconds kReportLimit{5'000};
+constexpr milliseconds kStatusLimit{1'000};
 
 bool is_lost(const rpc::Failure& f) { return f.error.code == Code::kPeer || f.error.code == Code::kGone; }
 
@@ -144,6 +147,30 @@ bool Mover::has_ended(const std::string& unit) const {
   });
 }
 
+/// A lazy move's source can't always know whether the last page arrived; the destination does. False when the unit ended for
+/// want of memory, or nothing is heard of it for too long.
+bool Mover::arrived_whole(const wire::Migration& m) const {
+  const auto stopping = [this] { return stopping_.load(); };
+  const Stopwatch silence;
+  while (!stopping() && silence.elapsed_ms() < static_cast<double>(kReportLimit.count())) {
+    const auto unit = ledger_.read([&](const State& s, const Now&) { return find_unit(s, m.unit()); });
+    if (!unit || unit->epoch() != m.epoch() + 1) return false;  // something else has happened to it since
+    if (unit->state() == wire::EXITED) return unit->exit().reason().empty();  // by itself, or for want of memory
+    if (const auto node = peers_.node(m.to())) {
+      grpc::ClientContext context;
+      limit(context, kStatusLimit);
+      wire::StatusReply reply;
+      const bool told = (*node)->Status(&context, {}, &reply).ok();
+      const bool whole = std::ranges::any_of(reply.units(), [&](const wire::UnitLoad& u) {
+        return u.unit() == m.unit() && u.epoch() == unit->epoch() && u.state() == wire::RUNNING && !u.arriving();
+      });
+      if (told && whole) return true;
+    }
+    (void)ledger_.wait([&](const State&, const Now&) { return false; }, kPause, stopping);
+  }
+  return false;
+}
+
 void Mover::drive(Move& move) {
   auto result = run(move);
   if (result) {
@@ -164,7 +191,10 @@ void Mover::drive(Move& move) {
       }
       return changes;
     });
-    if (m.options().mode() == wire::LAZY && (!report.lost().empty() || report.total_ms() == 0)) {
+    const bool without_end = m.options().mode() == wire::LAZY && (!report.lost().empty() || report.total_ms() == 0);
+    if (without_end && arrived_whole(m)) {
+      report.clear_lost();
+    } else if (without_end) {
       log::warn("move without an end migration={} unit={}: {}", m.id(), m.unit(), report.lost());
       return move.end(failure(Code::kFailed, report.lost().empty()
                                                  ? "the unit was moved, but node " + m.from() +

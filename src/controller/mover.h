@@ -79,6 +79,7 @@ class Mover {
   void release(const wire::Migration& migration);
   wire::MigrationState state_of(const std::string& migration) const;
   bool has_ended(const std::string& unit) const;
+  bool arrived_whole(const wire::Migration& migration) const;
 
   struct Runner {
     std::shared_ptr<Move> move;

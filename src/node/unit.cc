@@ -181,6 +181,7 @@ std::optional<wire::UnitLoad> Unit::load() const {
   out.set_processes(s.processes());
   out.set_init_pid(s.init_pid());
   out.set_frozen(s.frozen());
+  out.set_arriving(s.phase() == k::RECEIVING || s.phase() == k::ARRIVING);
   return out;
 }
 

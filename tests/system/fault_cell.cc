@@ -194,8 +194,6 @@ void Cell::expect_sane_answer(const json& record, bool died) const {
     return;
   }
   if (!moved && answer.status == 3) return;  // found before anything was touched
-  // Whether the last page arrived may be known at the destination alone: then the answer leaves it open.
-  if (moved && is_lazy(point_) && answer.status == 4 && answer.err.find(": if ") != std::string::npos) return;
   EXPECT_EQ(answer.status, moved ? 0 : 4) << name_ << ": it is on " << record.value("node", "") << "\n" << answer.err;
   const bool says_so = moved || answer.err.find("rolled back") != std::string::npos;
   EXPECT_TRUE(says_so) << name_ << ": " << answer.err;
