@@ -46,35 +46,45 @@ grpc::Status NodeService::Prepare(Context* context, const wire::PrepareRequest* 
   return grpc::Status::OK;
 }
 
+namespace {
+
+/// Hands progress on until the move out is over; why it can't be told, otherwise.
+std::expected<k::MoveEnded, grpc::Status> follow_move(const Unit& unit, const std::string& migration,
+                                                      const grpc::ServerContext& context,
+                                                      grpc::ServerWriter<wire::MoveEvent>& writer) {
+  for (uint64_t seen = unit.news().progress_count;;) {
+    (void)unit.wait(kLook, [&](const Unit::News& n) {
+      return n.progress_count != seen || n.moves.contains(migration) || n.gone || n.keeper_lost;
+    });
+    if (context.IsCancelled()) return std::unexpected(grpc::Status(grpc::StatusCode::CANCELLED, "the caller left"));
+    const auto news = unit.news();
+    if (const auto it = news.moves.find(migration); it != news.moves.end()) return it->second;
+    // Not final: whether the unit has ended with it is being settled, and whoever asks again is told.
+    if (news.gone || news.keeper_lost)
+      return std::unexpected(rpc::to_status(Error{Code::kGone, 0, "the unit's keeper died during the move"}));
+    if (news.progress_count == seen) continue;
+    seen = news.progress_count;
+    wire::MoveEvent event;
+    *event.mutable_progress() = news.progress;
+    (void)writer.Write(event);
+  }
+}
+
+}  // namespace
+
 grpc::Status NodeService::Migrate(Context* context, const wire::MigrateRequest* request,
                                   Writer<wire::MoveEvent>* writer) {
   if (auto no = authorize(*context); !no.ok()) return no;
   const std::string& id = request->migration();
   auto ended = daemon_.finished_move(id);
   if (!ended) {
-    auto unit = daemon_.migrate(*request);
-    if (!unit) {
-      // It may have ended between the two looks.
-      ended = daemon_.finished_move(id);
+    if (const auto unit = daemon_.migrate(*request)) {
+      auto followed = follow_move(**unit, id, *context, *writer);
+      if (!followed) return followed.error();
+      ended = std::move(*followed);
+    } else {
+      ended = daemon_.finished_move(id);  // it may have ended, and the unit be gone, between the two looks
       if (!ended) return rpc::to_status(unit.error());
-    }
-    for (uint64_t seen = (*unit)->news().progress_count; !ended;) {
-      (void)(*unit)->wait(kLook, [&](const Unit::News& n) {
-        return n.progress_count != seen || n.moves.contains(id) || n.gone || n.keeper_lost;
-      });
-      if (context->IsCancelled()) return {grpc::StatusCode::CANCELLED, "the caller left"};
-      const auto news = (*unit)->news();
-      if (const auto it = news.moves.find(id); it != news.moves.end()) {
-        ended = it->second;
-      } else if (news.gone || news.keeper_lost) {
-        // Not final: whether the unit has ended with it is being settled, and whoever asks again is told.
-        return rpc::to_status(Error{Code::kGone, 0, "the unit's keeper died during the move"});
-      } else if (news.progress_count != seen) {
-        seen = news.progress_count;
-        wire::MoveEvent event;
-        *event.mutable_progress() = news.progress;
-        (void)writer->Write(event);
-      }
     }
   }
   if (!ended->committed()) return rpc::to_status(failure_of(ended->failure()));
