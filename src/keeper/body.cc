@@ -57,6 +57,7 @@ Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOf
   options.hostname = hostname;
   options.time = time;
   options.build_view = [this] { return build_view(); };
+  TRY(options.proc, sys::dup(proc_.get()));
   keep_state_visible();
   TRY(sandbox_, pod::Sandbox::enter(std::move(options)));
   return {};
@@ -125,6 +126,10 @@ Result<std::unique_ptr<engine::SourceEngine>> Body::source(bool close_connection
   options.root = init_;
   options.own_pid_namespace = true;
   options.main_pid = sandbox_ ? sandbox_->main_pid() : 0;
+  options.main_status = [this]() -> std::optional<int> {
+    if (auto r = sandbox_->read_exits(); !r) log::warn("what the unit's init tells: {}", r.error().message());
+    return sandbox_->main_status();
+  };
   options.close_connections = close_connections;
   TRY(options.proc, sys::dup(proc_.get()));
   return pod::make_source(std::move(options));
@@ -185,6 +190,7 @@ class Body::Receiver : public engine::DestinationEngine {
       body_.init_ = init;
       return init;
     };
+    options.main_ended = [this](int status) { body_.sandbox_->set_main_status(status); };
     TRY(options.proc, sys::dup(body_.proc_.get()));
     TRY(engine_, pod::make_destination(std::move(options)));
     return {};

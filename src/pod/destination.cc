@@ -21,6 +21,7 @@ class PodDestinationImpl final : public PodDestination {
   PodDestinationImpl(ProcFs proc, DestinationOptions options)
       : proc_(std::move(proc)),
         own_namespace_(static_cast<bool>(options.start_init)),
+        main_ended_(std::move(options.main_ended)),
         restorer_(proc_, restore_options(options)) {
     if (options.start_init) restorer_.set_init_starter(std::move(options.start_init));
   }
@@ -38,6 +39,7 @@ class PodDestinationImpl final : public PodDestination {
     Stopwatch watch;
     TRY(const auto state, parse_state(text));
     auto done = restorer_.restore(state);
+    if (done && state.has_main_status() && main_ended_) main_ended_(state.main_status());
     timings_.push_back({"restore", watch.lap_ms()});
     return done;
   }
@@ -84,6 +86,7 @@ class PodDestinationImpl final : public PodDestination {
   }
   ProcFs proc_;
   bool own_namespace_;
+  std::function<void(int)> main_ended_;
   Restorer restorer_;
   std::vector<engine::Timing> timings_;
 };

@@ -37,6 +37,8 @@ struct SourceOptions {
   pid_t root = 0;  ///< root of the tree, as this process sees it
   bool own_pid_namespace = false;  ///< the tree is a unit with namespaces of its own; `root` is its init
   pid_t main_pid = 0;  ///< a unit's main process, in the tree's own view
+  /// Its wait status, once init has told that it ended. Asked when it isn't in the tree any more.
+  std::function<std::optional<int>()> main_status;
   bool close_connections = false;  ///< established TCP connections are carried as closed ones instead of refused
   bool inherit_stdio = false;  ///< standard streams that lead out of the tree are replaced by the restorer's own
   Fd proc;  ///< a /proc that shows this process; invalid: "/proc"
@@ -50,6 +52,8 @@ struct DestinationOptions {
   /// Starts the unit's init when the first process is to be made; must keep descriptor `keep_fd` open. Null: no PID
   /// namespace of its own, PIDs are those of the caller's namespace.
   std::function<Result<pid_t>(int keep_fd)> start_init;
+  /// Told at the end of restore() that the unit's main process had ended at the source, with which wait status.
+  std::function<void(int status)> main_ended;
   /// Offsets of the unit's time namespace against this process's clocks.
   Nanos monotonic_offset{0};
   Nanos boottime_offset{0};
@@ -77,6 +81,7 @@ struct SandboxOptions {
   bool new_pid = true, new_ipc = true, new_uts = true, new_mount = true;
   std::optional<ClockOffsets> time;  ///< a time namespace with these offsets; none when equal to the host's
   std::string hostname;  ///< empty: the host's
+  Fd proc;  ///< a /proc that shows init; invalid: "/proc"
   std::function<Result<void>()> build_view;  ///< called inside the new mount namespace, before init mounts /proc
 };
 class Sandbox {
@@ -113,6 +118,8 @@ class Sandbox {
   /// Takes what init reported: the main process's wait status once it ended.
   Result<void> read_exits();
   std::optional<int> main_status() const { return main_status_; }
+  /// The main process ended before the unit came to be here.
+  void set_main_status(int status) { main_status_ = status; }
   bool ended() const { return ended_; }
   /// Kills everything in the unit and waits for it.
   void kill();
@@ -120,6 +127,7 @@ class Sandbox {
  private:
   Sandbox() = default;
   Result<pid_t> fork_init(const Program* program, int keep_fd);
+  bool nobody_left() const;
   SandboxOptions options_;
   pid_t init_ = 0;
   pid_t main_pid_ = 0;

@@ -66,6 +66,8 @@ constexpr Refusal kTable[] = {
      "a node that runs as root, or a move without --lazy"},
     {"lease", "a file lease that is being broken", "the one who breaks it waits on this machine",
      "trying again a little later", true},
+    {"main-ending", "a unit whose program ends at this moment", "its status isn't told yet",
+     "trying again a moment later", true},
     {"memfd-seal", "a memfd with a seal that this version doesn't know", "it can't be put on the copy for certain",
      "a newer Godwit"},
     {"memory", "a destination with too little memory", "the unit would not fit",

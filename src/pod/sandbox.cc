@@ -265,6 +265,13 @@ Result<pid_t> Sandbox::launch(const Program& program) {
   return fork_init(&program, -1);
 }
 
+bool Sandbox::nobody_left() const {
+  const std::string init = std::to_string(init_);
+  const std::string name = init + "/task/" + init + "/children";
+  const auto children = options_.proc.valid() ? io::read_file_at(options_.proc, name) : io::read_file("/proc/" + name);
+  return !children || children->empty();
+}
+
 Result<void> Sandbox::read_exits() {
   for (;;) {
     ExitRecord record{};
@@ -276,7 +283,8 @@ Result<void> Sandbox::read_exits() {
       return {};
     }
     if (record.pid == main_pid_ && main_pid_ != 0) main_status_ = record.status;
-    if (record.pid == 0 && main_status_) ended_ = true;
+    // What init told of may have been before a restore: who is there counts.
+    if (record.pid == 0 && main_status_ && nobody_left()) ended_ = true;
   }
 }
 

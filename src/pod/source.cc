@@ -48,7 +48,8 @@ class PodSource final : public engine::SourceEngine {
   std::vector<PageRun> all_memory();
   Result<void> find_pages(SpaceSource& source, ScanResult& found);
   void note_spaces(const pb::PodState& state);
-  Result<void> require_main(std::span<const FrozenProcess> processes) const;
+  Result<bool> has_main(std::span<const FrozenProcess> processes) const;
+  void capture_main_status();
   void time(const char* step) { timings_.push_back({step, watch_.lap_ms()}); }
 
   ProcFs proc_;
@@ -73,7 +74,6 @@ CaptureOptions PodSource::capture_options(bool inspecting) const {
   o.inspecting = inspecting;
   o.own_pid_namespace = options_.own_pid_namespace;
   o.init_host_pid = options_.own_pid_namespace ? options_.root : 0;
-  o.main_pid = options_.main_pid;
   o.close_connections = options_.close_connections;
   o.inherit_stdio = options_.inherit_stdio;
   o.known_spaces = &spaces_;
@@ -103,12 +103,14 @@ void PodSource::note_spaces(const pb::PodState& state) {
   }
 }
 
-// A unit's end is its first program's, whose status only this keeper has once it was reaped: the rest of the tree, if any
-// is left, would wait elsewhere for an end that never comes.
-Result<void> PodSource::require_main(std::span<const FrozenProcess> processes) const {
-  if (!options_.own_pid_namespace || options_.main_pid == 0) return {};
-  if (std::ranges::find(processes, options_.main_pid, &FrozenProcess::pid) != processes.end()) return {};
-  return fail(Code::kGone, "the unit's program has ended");
+// A unit's status is its first program's, which is told to nobody but this keeper once init has reaped it: what lives on
+// without it (a daemon that went into the background) takes it along.
+Result<bool> PodSource::has_main(std::span<const FrozenProcess> processes) const {
+  if (!options_.own_pid_namespace || options_.main_pid == 0) return true;
+  if (std::ranges::find(processes, options_.main_pid, &FrozenProcess::pid) != processes.end()) return true;
+  const auto lives_on = [&](const FrozenProcess& p) { return !p.zombie && p.host_pid != options_.root; };
+  if (!std::ranges::any_of(processes, lives_on)) return fail(Code::kGone, "the unit has ended");
+  return false;
 }
 
 // Whatever was missed on the way, a tree whose root isn't there any more has ended.
@@ -123,7 +125,7 @@ Result<engine::Inspection> PodSource::inspect() { return unless_ended(look()); }
 
 Result<engine::Inspection> PodSource::look() {
   TRY(auto processes, look_at_tree(proc_, options_.root));
-  TRY_DO(require_main(processes));
+  TRY_DO(has_main(processes));
   announced_.clear();
   for (const auto& p : processes) {
     if (p.zombie || (options_.own_pid_namespace && p.host_pid == options_.root)) continue;
@@ -282,14 +284,23 @@ Result<void> PodSource::stop_and_look() {
   }
   frozen_.emplace(std::move(*frozen));
   time("stop");
-  TRY_DO(require_main(frozen_->processes()));
+  TRY(const bool main_lives, has_main(frozen_->processes()));
   const PinnedThread here(frozen_->cpu());
   capture_ = std::make_unique<Capture>(proc_, frozen_->processes(), &*frozen_, capture_options(false));
   TRY_DO(capture_->run());
+  if (!main_lives) capture_main_status();
   time("state");
   if (!capture_->blockers().empty())
     return fail(Code::kRefused, listed("the unit can't be moved", capture_->blockers()));
   return {};
+}
+
+// Init may stand between reaping it and telling of it.
+void PodSource::capture_main_status() {
+  if (const auto status = options_.main_status ? options_.main_status() : std::nullopt)
+    capture_->state().set_main_status(*status);
+  else
+    capture_->refuse("main-ending", "the unit's program", {});
 }
 
 Result<void> PodSource::find_pages(SpaceSource& source, ScanResult& found) {

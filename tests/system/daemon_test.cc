@@ -101,6 +101,29 @@ TEST_F(DaemonTest, moves_around_the_grid_keep_the_output_whole) {
   expect_whole("round", 300);
 }
 
+// A daemon that goes into the background: the unit's status is its first program's, wherever the rest of it ends.
+TEST_F(DaemonTest, a_unit_whose_program_has_ended_moves_and_is_restored_with_its_status) {
+  const std::string program =
+      "import os,sys,time\n"
+      "if os.fork(): sys.exit(7)\n"
+      "os.setsid()\n"
+      "while os.getppid() != 1: time.sleep(0.001)\n"
+      "for i in range(200):\n  print(i,flush=True)\n  time.sleep(0.01)\nsys.exit(3)";
+  const auto ran = grid().godwit({"run", "--name", "daemon", "--node", "node-1", "--", "/usr/bin/python3", "-c", program});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  ASSERT_TRUE(eventually([] { return !logs("daemon").empty(); }));
+  const auto moved = grid().godwit({"move", "daemon", "--to", "node-2"});
+  EXPECT_EQ(moved.status, 0) << moved.err;
+  const auto kept = grid().godwit({"checkpoint", "daemon"});
+  EXPECT_EQ(kept.status, 0) << kept.err;
+  const auto branch = grid().godwit({"restore", "daemon", "--branch", "--name", "branch", "--node", "node-3"});
+  EXPECT_EQ(branch.status, 0) << branch.err;
+  for (const char* unit : {"daemon", "branch"}) {
+    expect_whole(unit, 200);
+    EXPECT_EQ(show(unit)["exit"].value("status", -1), 7) << show(unit).dump();
+  }
+}
+
 // Kills `who` at `point` of a move from node-1 to node-2, starts it again, and proves that the unit ran exactly once.
 void kill_at(Grid& grid, const std::string& who, const std::string& point) {
   grid.kill(who);

@@ -44,7 +44,6 @@ struct CaptureOptions {
   bool close_connections = false;
   bool inherit_stdio = false;    ///< standard streams that lead out of the tree are replaced at the restore
   pid_t init_host_pid = 0;        ///< the unit's init, which is rebuilt and not restored; 0 if there is none
-  pid_t main_pid = 0;             ///< in the tree's view: whose exit status is the unit's
   /// Space numbers given before (live moves keep them), by host pid.
   const std::map<pid_t, SpaceId>* known_spaces = nullptr;
   KnownShared* known_shared = nullptr;

@@ -327,7 +327,6 @@ void Capture::find_shared(const FrozenProcess& process, pb::Process& out) {
 Result<void> Capture::capture_tree() {
   state_.set_version(1);
   state_.set_own_pid_namespace(options_.own_pid_namespace);
-  state_.set_foreground_pid(options_.main_pid);
   if (options_.known_spaces != nullptr) {
     for (const auto& [pid, id] : *options_.known_spaces) next_space_ = std::max(next_space_, id + 1);
   }
