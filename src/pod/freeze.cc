@@ -29,6 +29,10 @@ void pause_ms(long ms) {
   ::nanosleep(&t, nullptr);
 }
 
+std::unexpected<Error> has_ended(pid_t pid) {
+  return fail(Code::kGone, "process " + std::to_string(pid) + " has ended");
+}
+
 std::string describe(pid_t pid, const std::string& comm) { return "pid " + std::to_string(pid) + " (" + comm + ")"; }
 
 }  // namespace
@@ -39,8 +43,8 @@ Result<Frozen> Frozen::freeze(const ProcFs& proc, pid_t root, const FreezeOption
   std::string blocked_by;
   int times = 0;  // in a row
   for (int attempt = 0;; attempt++) {
-    Frozen frozen(proc);
-    auto done = frozen.try_freeze(root, options, blockers);
+    Frozen frozen(proc, options);
+    auto done = frozen.try_freeze(root, blockers);
     if (done) return frozen;
     TRY_DO(frozen.thaw());
     const Error& why = done.error();
@@ -72,8 +76,7 @@ FrozenProcess* Frozen::find(pid_t host_pid) {
   return it == processes_.end() ? nullptr : &*it;
 }
 
-Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
-                                   std::vector<engine::Blocker>& blockers) {
+Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers) {
   FrozenProcess* process = find(pid);
   if (process != nullptr && !process->threads.empty()) {  // it stands still since an earlier pass
     process->host_parent = parent;
@@ -97,7 +100,7 @@ Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, const FreezeOptions&
   bool found = false;
   // Once all that were found stand still, nobody is left who could make another thread: the count tells.
   for (bool more = true; more;) {
-    TRY(const bool some, seize_threads(*process, options, blockers));
+    TRY(const bool some, seize_threads(*process, blockers));
     found = found || some;
     stat = proc_->stat(pid);
     if (!stat) return stat.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(stat.error());
@@ -127,12 +130,13 @@ Result<void> Frozen::check_dead_leader(const FrozenProcess& process, std::vector
   return fail(Code::kRefused, "its first thread has ended");
 }
 
+unsigned long Frozen::ptrace_options() const {
+  return PTRACE_O_TRACESYSGOOD | (options_.kill_with_tracer ? PTRACE_O_EXITKILL : 0);
+}
+
 // Those that aren't seized yet; true if there were some.
-Result<bool> Frozen::seize_threads(FrozenProcess& process, const FreezeOptions& options,
-                                   std::vector<engine::Blocker>& blockers) {
+Result<bool> Frozen::seize_threads(FrozenProcess& process, std::vector<engine::Blocker>& blockers) {
   const pid_t pid = process.host_pid;
-  unsigned long ptrace_options = PTRACE_O_TRACESYSGOOD;
-  if (options.kill_with_tracer) ptrace_options |= PTRACE_O_EXITKILL;
   Result<std::vector<pid_t>> tids = std::vector{pid};
   if (process.stat->threads > 1 || !process.threads.empty()) tids = proc_->threads(pid);
   if (!tids) return tids.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(tids.error());
@@ -141,7 +145,7 @@ Result<bool> Frozen::seize_threads(FrozenProcess& process, const FreezeOptions& 
   for (const pid_t tid : *tids) {
     if (std::ranges::any_of(process.threads, [&](const Tracee& t) { return t.tid() == tid; })) continue;
     Tracee thread(tid);
-    if (auto r = thread.seize(ptrace_options); !r) {
+    if (auto r = thread.seize(ptrace_options()); !r) {
       if (r.error().code == Code::kGone) continue;
       auto status = proc_->status(pid, tid);
       if (!status || status->state == 'Z' || status->state == 'X') continue;
@@ -190,18 +194,42 @@ Result<void> Frozen::finish_process(FrozenProcess& process) {
   return {};
 }
 
-Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers) {
+Result<void> Frozen::try_freeze(pid_t root, std::vector<engine::Blocker>& blockers) {
   cpu_ = ::sched_getcpu();
-  const auto ended = [&] { return fail(Code::kGone, "process " + std::to_string(root) + " has ended"); };
+  TRY_DO(stop_tree(root, blockers));
+  // All that lives stands now. A zombie that was found before its parent stood may have been reaped since.
+  std::erase_if(processes_, [&](const FrozenProcess& p) {
+    if (!p.zombie) return p.threads.empty();
+    const auto stat = proc_->stat(p.host_pid);
+    return !stat || stat->state != 'Z';
+  });
+  if (processes_.empty() || processes_.front().host_pid != root || processes_.front().zombie) return has_ended(root);
+  if (options_.looks) begin_looks();
+  for (auto& process : processes_) TRY_DO(finish_process(process));
+  return {};
+}
+
+void Frozen::begin_looks() {
+  std::vector<pid_t> pids;
+  for (const auto& p : processes_) pids.push_back(p.zombie ? 0 : p.host_pid);
+  looks_ = std::make_unique<Looks>(*proc_, std::move(pids));
+}
+
+const Look& Frozen::look(const FrozenProcess& process) {
+  if (!looks_) begin_looks();
+  return looks_->of(static_cast<size_t>(&process - processes_.data()));
+}
+
+Result<void> Frozen::stop_tree(pid_t root, std::vector<engine::Blocker>& blockers) {
   const auto root_stat = proc_->stat(root);
-  if (!root_stat) return root_stat.error().code == Code::kGone ? ended() : std::unexpected(root_stat.error());
+  if (!root_stat) return root_stat.error().code == Code::kGone ? has_ended(root) : std::unexpected(root_stat.error());
   for (bool again = true; again;) {
     again = false;
     std::vector<std::pair<pid_t, pid_t>> todo = {{root, root_stat->ppid}};
     while (!todo.empty()) {
       const auto [pid, parent] = todo.back();
       todo.pop_back();
-      TRY(const bool found, seize_process(pid, parent, options, blockers));
+      TRY(const bool found, seize_process(pid, parent, blockers));
       again = again || found;
       const FrozenProcess* process = find(pid);
       if (process == nullptr) continue;
@@ -215,34 +243,24 @@ Result<void> Frozen::try_freeze(pid_t root, const FreezeOptions& options, std::v
       for (const pid_t child : children) todo.emplace_back(child, pid);
     }
   }
-  // All that lives stands now. A zombie that was found before its parent stood may have been reaped since.
-  std::erase_if(processes_, [&](const FrozenProcess& p) {
-    if (!p.zombie) return p.threads.empty();
-    const auto stat = proc_->stat(p.host_pid);
-    return !stat || stat->state != 'Z';
-  });
-  if (processes_.empty() || processes_.front().host_pid != root || processes_.front().zombie) return ended();
-  for (auto& process : processes_) TRY_DO(finish_process(process));
   return {};
 }
 
 Result<Remote*> Frozen::remote(FrozenProcess& process) {
   if (!process.remote) {
-    if (process.maps.empty()) {
-      TRY(process.maps, proc_->maps(process.host_pid));
-    }
+    TRY(const auto& maps, look(process).maps);
     auto& leader = process.leader();
     // A thread in the vDSO's code must leave it: at the destination that code may be another kernel's.
-    const auto vdso = std::ranges::find(process.maps, "[vdso]", &MapEntry::name);
-    if (vdso != process.maps.end()) {
+    const auto vdso = std::ranges::find(maps, "[vdso]", &MapEntry::name);
+    if (vdso != maps.end()) {
       for (auto& thread : process.threads) TRY_DO(thread.step_out_of(vdso->start, vdso->end));
     }
     // A filter of the unit's own must not judge our calls (Linux 4.3; needs CAP_SYS_ADMIN; harmless to fail without one).
     for (const auto& thread : process.threads) {
       ::ptrace(PTRACE_SETOPTIONS, thread.tid(), nullptr,
-               reinterpret_cast<void*>(PTRACE_O_TRACESYSGOOD | abi::kPtraceOSuspendSeccomp));
+               reinterpret_cast<void*>(ptrace_options() | abi::kPtraceOSuspendSeccomp));
     }
-    auto remote = Remote::install(*proc_, leader, process.maps);
+    auto remote = Remote::install(*proc_, leader, maps);
     if (!remote) return std::unexpected(remote.error().in(process.name()));
     process.remote = std::make_unique<Remote>(std::move(*remote));
   }
@@ -300,7 +318,7 @@ Result<void> Frozen::hold_memory(pid_t except) {
     if (process.zombie || process.host_pid == except) continue;
     for (const auto& thread : process.threads) {
       ::ptrace(PTRACE_SETOPTIONS, thread.tid(), nullptr,
-               reinterpret_cast<void*>(PTRACE_O_TRACESYSGOOD | abi::kPtraceOSuspendSeccomp | PTRACE_O_EXITKILL));
+               reinterpret_cast<void*>(ptrace_options() | abi::kPtraceOSuspendSeccomp | PTRACE_O_EXITKILL));
     }
     auto done = [&]() -> Result<void> {
       TRY(Remote * remote, this->remote(process));

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "pod/looks.h"
 #include "pod/proc.h"
 #include "pod/remote.h"
 #include "pod/tracee.h"
@@ -33,7 +34,6 @@ struct FrozenProcess {
   /// Read when all had stopped, so right until they are let go; none of a process that was only looked at.
   std::optional<ProcStat> stat;
   std::vector<ProcStatus> statuses;  ///< one a thread; of a zombie its own
-  std::vector<MapEntry> maps;  ///< read when the trampoline was installed
   std::unique_ptr<Remote> remote;  ///< once installed
 
   Tracee& leader() { return threads.front(); }
@@ -43,8 +43,10 @@ struct FrozenProcess {
 };
 
 struct FreezeOptions {
-  int patience_ms = 2000;  ///< how long a thread may take to stop
+  /// Of a unit, which ends with its keeper anyway: else what was frozen would run on from wherever the keeper's own calls
+  /// left it, until it is killed.
   bool kill_with_tracer = false;
+  bool looks = false;  ///< look() will be asked for of every process: begin
 };
 
 class Frozen {
@@ -62,6 +64,8 @@ class Frozen {
   const std::vector<FrozenProcess>& processes() const { return processes_; }
   FrozenProcess* find(pid_t host_pid);
 
+  /// One of processes(), as it was before anything was done in it.
+  const Look& look(const FrozenProcess& process);
   /// The trampoline of a process, installed when first asked for.
   Result<Remote*> remote(FrozenProcess& process);
   /// Lets every thread go on, trampolines removed. What was killed meanwhile is waited for, so that its parent hears of it.
@@ -74,18 +78,21 @@ class Frozen {
   Result<void> kill_all();
 
  private:
-  explicit Frozen(const ProcFs& proc) : proc_(&proc) {}
-  Result<void> try_freeze(pid_t root, const FreezeOptions& options, std::vector<engine::Blocker>& blockers);
-  Result<bool> seize_process(pid_t pid, pid_t parent, const FreezeOptions& options,
-                             std::vector<engine::Blocker>& blockers);
+  Frozen(const ProcFs& proc, const FreezeOptions& options) : proc_(&proc), options_(options) {}
+  Result<void> try_freeze(pid_t root, std::vector<engine::Blocker>& blockers);
+  Result<void> stop_tree(pid_t root, std::vector<engine::Blocker>& blockers);
+  Result<bool> seize_process(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers);
   Result<void> check_dead_leader(const FrozenProcess& process, std::vector<engine::Blocker>& blockers) const;
-  Result<bool> seize_threads(FrozenProcess& process, const FreezeOptions& options,
-                             std::vector<engine::Blocker>& blockers);
+  Result<bool> seize_threads(FrozenProcess& process, std::vector<engine::Blocker>& blockers);
+  unsigned long ptrace_options() const;
+  void begin_looks();
   Result<void> stop_new_threads(FrozenProcess& process, size_t first_new);
   Result<void> finish_process(FrozenProcess& process);
   Result<void> settle(const FrozenProcess& process, Tracee& thread);
   const ProcFs* proc_;
+  FreezeOptions options_;
   std::vector<FrozenProcess> processes_;
+  std::unique_ptr<Looks> looks_;
   bool released_ = false;
   int cpu_ = -1;  ///< where all of them are pinned, and this thread while it makes calls in them
 };

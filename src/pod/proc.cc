@@ -312,11 +312,4 @@ Result<std::vector<pid_t>> ProcFs::children(pid_t pid, pid_t tid) const {
   return list;
 }
 
-Result<std::vector<uint64_t>> ProcFs::auxv(pid_t pid) const {
-  TRY(const auto text, read(pid, "auxv"));
-  std::vector<uint64_t> words(text.size() / sizeof(uint64_t));
-  std::memcpy(words.data(), text.data(), words.size() * sizeof(uint64_t));
-  return words;
-}
-
 }  // namespace godwit::pod

@@ -90,7 +90,6 @@ class ProcFs {
   Result<std::vector<pid_t>> children(pid_t pid) const;
   /// Of one thread.
   Result<std::vector<pid_t>> children(pid_t pid, pid_t tid) const;
-  Result<std::vector<uint64_t>> auxv(pid_t pid) const;
 
  private:
   Fd dir_;

@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "base/io.h"
 #include "base/sys.h"
+#include "pod/vdso.h"
 
 namespace godwit::pod {
 namespace {
@@ -74,6 +76,20 @@ void set_arguments(user_regs_struct& r, long number, std::span<const uint64_t> a
   r.r10 = at(3);
   r.r8 = at(4);
   r.r9 = at(5);
+}
+
+constexpr std::array kSyscall = {std::byte{0x0f}, std::byte{0x05}};  // the instruction
+
+std::optional<uint64_t> find_syscall_in(std::span<const std::byte> code) {
+  const auto found = std::ranges::search(code, kSyscall);
+  if (found.empty()) return std::nullopt;
+  return static_cast<uint64_t>(found.begin() - code.begin());
+}
+
+// Where this kernel's vDSO has one: nearly every process has the same vDSO.
+const std::optional<uint64_t>& syscall_in_vdso() {
+  static const auto at = find_syscall_in(own_vdso());
+  return at;
 }
 
 Result<void> expect_trap(const Tracee& thread, int status) {
@@ -151,11 +167,14 @@ Result<RemoteAddress> Remote::find_syscall(pid_t pid, std::span<const MapEntry> 
   for (const bool vdso : {true, false}) {
     for (const auto& m : maps) {
       if ((m.name == "[vdso]") != vdso || (m.prot & PROT_EXEC) == 0 || m.name == "[vsyscall]") continue;
+      if (vdso && syscall_in_vdso()) {
+        const RemoteAddress at{m.start + *syscall_in_vdso()};
+        std::array<std::byte, kSyscall.size()> there{};
+        if (read_memory(pid, raw(at), there) && there == kSyscall) return at;
+      }
       std::vector<std::byte> code(std::min<uint64_t>(m.end - m.start, 1u << 20));
       if (!read_memory(pid, m.start, code)) continue;
-      for (size_t i = 0; i + 1 < code.size(); i++) {
-        if (code[i] == std::byte{0x0f} && code[i + 1] == std::byte{0x05}) return RemoteAddress{m.start + i};
-      }
+      if (const auto at = find_syscall_in(code)) return RemoteAddress{m.start + *at};
     }
   }
   return fail(Code::kRefused, pid_name(pid) + " has no syscall instruction in its code");

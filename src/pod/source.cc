@@ -159,7 +159,7 @@ Result<engine::Inspection> PodSource::look() {
 Result<void> PodSource::start_precopy() {
   if (end_tracking_.joinable()) end_tracking_.join();  // memory has one userfaultfd at a time
   std::vector<engine::Blocker> blockers;
-  TRY(auto frozen, Frozen::freeze(proc_, options_.root, {}, blockers));
+  TRY(auto frozen, Frozen::freeze(proc_, options_.root, {.kill_with_tracer = options_.own_pid_namespace}, blockers));
   const PinnedThread here(frozen.cpu());
   for (auto& process : frozen.processes()) {
     const auto space = spaces_.find(process.host_pid);
@@ -276,7 +276,8 @@ Result<void> PodSource::stop_and_look() {
     for (const auto& b : list) text += "\n  " + b.object + ": " + b.reason;
     return text;
   };
-  auto frozen = Frozen::freeze(proc_, options_.root, {}, blockers);
+  const FreezeOptions how{.kill_with_tracer = options_.own_pid_namespace, .looks = true};
+  auto frozen = Frozen::freeze(proc_, options_.root, how, blockers);
   if (!frozen) {
     Error e = frozen.error();
     e.text = listed(e.text, blockers);

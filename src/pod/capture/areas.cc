@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "base/sys.h"
 #include "pod/capture/capture.h"
@@ -73,16 +74,13 @@ Result<std::vector<MapEntry>> Capture::areas_of(FrozenProcess& process) {
   if (options_.earlier_areas != nullptr) {
     const auto it = options_.earlier_areas->find(process.host_pid);
     if (it != options_.earlier_areas->end()) {
-      TRY(auto now, proc_.maps(process.host_pid));
-      if (process.maps.empty()) process.maps = now;
-      if (process.remote) process.remote->cut_out(now);
+      TRY(const auto& now, look(process).maps);
       const bool same =
           std::ranges::equal(now, it->second, [](const MapEntry& a, const MapEntry& b) { return a.same_place(b); });
       if (same) return it->second;
     }
   }
   TRY(auto areas, proc_.smaps(process.host_pid));
-  if (process.maps.empty()) process.maps = areas;
   if (process.remote) process.remote->cut_out(areas);
   return areas;
 }
@@ -108,11 +106,15 @@ Result<void> Capture::capture_space(FrozenProcess& process, pb::AddressSpace& ou
   f->set_arg_end(stat.arg_end);
   f->set_env_start(stat.env_start);
   f->set_env_end(stat.env_end);
-  TRY(const auto words, proc_.auxv(process.host_pid));
-  for (const uint64_t word : words) out.add_auxv(word);
-  TRY(auto exe, proc_.link(process.host_pid, "exe"));
+  TRY(const auto& auxv, look(process).auxv);
+  for (size_t at = 0; at + sizeof(uint64_t) <= auxv.size(); at += sizeof(uint64_t)) {
+    uint64_t word = 0;
+    std::memcpy(&word, auxv.data() + at, sizeof word);
+    out.add_auxv(word);
+  }
+  TRY(const auto& exe, look(process).exe);
   demand_file(exe, pb::FileDemand::EXECUTABLE, 0, process.name());
-  out.set_exe(std::move(exe));
+  out.set_exe(exe);
   return {};
 }
 

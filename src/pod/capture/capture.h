@@ -106,7 +106,8 @@ class Capture final : public DumpContext {
   void find_shared(const FrozenProcess& process, pb::Process& out);
   bool is_memory_shared(const FrozenProcess& a, const FrozenProcess& b) const;
   void check_process(const FrozenProcess& process, const ProcStatus& status);
-  Result<void> check_namespaces();
+  Result<void> check_caller();
+  void check_namespaces(const FrozenProcess& process);
   // threads.cc
   Result<void> capture_thread(FrozenProcess& process, size_t index, pb::Process& out);
   Result<void> capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out);
@@ -123,6 +124,7 @@ class Capture final : public DumpContext {
   /// As read at the freeze, or read now when the process is only looked at.
   Result<ProcStat> stat_of(const FrozenProcess& process) const;
   Result<ProcStatus> status_of(const FrozenProcess& process, size_t thread = 0) const;
+  const Look& look(const FrozenProcess& process);
   FrozenProcess* process_of(pid_t host_pid);
   /// Of processes that are only looked at: one that ended, or a descriptor that was closed, before all was read of it.
   bool has_vanished(const Error& error) const;
@@ -135,6 +137,7 @@ class Capture final : public DumpContext {
   CaptureOptions options_;
   pb::PodState state_;
   FileTable files_;
+  std::map<pid_t, Look> looks_;  // of processes that run
   KcmpGroups memories_{KCMP_VM}, tables_{KCMP_FILES}, directories_{KCMP_FS};
   size_t files_dumped_ = 0;
   std::vector<engine::Blocker> blockers_;

@@ -32,6 +32,13 @@ Result<ProcStatus> Capture::status_of(const FrozenProcess& process, size_t threa
   return proc_.status(process.host_pid);
 }
 
+const Look& Capture::look(const FrozenProcess& process) {
+  if (frozen_ != nullptr) return frozen_->look(process);
+  const auto [it, is_new] = looks_.try_emplace(process.host_pid);
+  if (is_new) it->second = look_at(proc_, process.host_pid);
+  return it->second;
+}
+
 Result<pid_t> Capture::pid_in_tree(pid_t host_pid) {
   // Threads too: F_SETOWN_EX and timers may name one.
   for (const auto& process : processes_) {

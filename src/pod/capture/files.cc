@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 
 #include "base/io.h"
 #include "base/sys.h"
@@ -26,14 +25,7 @@ Result<void> Capture::capture_descriptors() {
 }
 
 Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process& out) {
-  TRY(const auto names, proc_.list(process.host_pid, "fd"));
-  std::vector<int> numbers;
-  for (const auto& name : names) {
-    int n = 0;
-    std::from_chars(name.data(), name.data() + name.size(), n);
-    numbers.push_back(n);
-  }
-  std::ranges::sort(numbers);
+  TRY(const auto& numbers, look(process).descriptors);
   TRY(const Fd pidfd, sys::pidfd_open(process.host_pid));
   for (const int fd : numbers) {
     auto ours = sys::pidfd_getfd(pidfd, fd);

@@ -193,6 +193,7 @@ pb::Process* Capture::captured(pid_t pid) {
 }
 
 Result<void> Capture::run() {
+  TRY_DO(check_caller());
   TRY_DO(capture_tree());
   TRY_DO(capture_descriptors());
   for (auto& process : processes_) {
@@ -263,25 +264,29 @@ void Capture::check_process(const FrozenProcess& process, const ProcStatus& stat
   if (inspecting() && status.tracer != 0) refuse("ptraced", process.name(), "by pid " + std::to_string(status.tracer));
 }
 
-// Everybody must live in the root's namespaces; a tree that isn't a unit in the caller's own.
-Result<void> Capture::check_namespaces() {
-  constexpr std::string_view kKinds[] = {"pid", "mnt", "ipc", "uts", "net", "user", "cgroup", "time"};
-  const pid_t reference = processes_.front().host_pid;
-  if (processes_.front().zombie) return {};
-  for (const auto kind : kKinds) {
-    const std::string name = "ns/" + std::string(kind);
-    TRY(const auto wanted, proc_.link(reference, name));
-    for (const auto& process : processes_) {
-      if (process.zombie || process.host_pid == reference) continue;
-      auto have = proc_.link(process.host_pid, name);
-      if (have && *have != wanted) refuse("nested-namespace", process.name(), std::string(kind) + " namespace");
-    }
-    if (options_.own_pid_namespace) continue;
-    TRY(const auto own, proc_.link(::getpid(), name));
-    if (own != wanted && kind != "cgroup")
-      refuse("foreign-namespace", processes_.front().name(), std::string(kind) + " namespace");
+// A tree that isn't a unit must live in the caller's namespaces.
+Result<void> Capture::check_caller() {
+  const FrozenProcess& root = processes_.front();
+  if (options_.own_pid_namespace || root.zombie) return {};
+  for (size_t i = 0; i < kNamespaces.size(); i++) {
+    TRY(const auto own, proc_.link(::getpid(), "ns/" + std::string(kNamespaces[i])));
+    TRY(const auto& wanted, look(root).namespaces[i]);
+    if (own != wanted && kNamespaces[i] != "cgroup")
+      refuse("foreign-namespace", root.name(), std::string(kNamespaces[i]) + " namespace");
   }
   return {};
+}
+
+// Everybody must live in the root's.
+void Capture::check_namespaces(const FrozenProcess& process) {
+  const FrozenProcess& root = processes_.front();
+  if (root.zombie || process.host_pid == root.host_pid) return;
+  for (size_t i = 0; i < kNamespaces.size(); i++) {
+    const auto& have = look(process).namespaces[i];
+    const auto& wanted = look(root).namespaces[i];
+    if (have && wanted && *have != *wanted)
+      refuse("nested-namespace", process.name(), std::string(kNamespaces[i]) + " namespace");
+  }
 }
 
 // Terminals must be known before processes are made: only a fork hands a controlling terminal on.
@@ -336,7 +341,6 @@ Result<void> Capture::capture_tree() {
   }
   // The clocks: of a process of the tree that isn't its init (init may have been made before the time namespace counted).
   TRY(*state_.mutable_host(), host_facts(proc_, processes_.back().host_pid));
-  TRY_DO(check_namespaces());
   for (const auto& process : processes_) {
     if (process.zombie) continue;
     for (auto* groups : {&memories_, &tables_, &directories_}) groups->add(process.host_pid);
@@ -391,6 +395,7 @@ Result<void> Capture::capture_tree() {
 
 Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) {
   if (process.zombie) return {};
+  check_namespaces(process);
   auto& space = *state_.add_spaces();
   TRY_DO(capture_space(process, space));
   out.set_space(space.id());
@@ -398,12 +403,12 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   out.set_umask(status.umask);
   space.set_thp_disable(!status.thp_enabled);
   out.set_thp_disable(!status.thp_enabled);
-  TRY(const auto cwd, proc_.link(process.host_pid, "cwd"));
+  TRY(const auto& cwd, look(process).cwd);
   out.set_cwd(cwd);
-  TRY(const auto root, proc_.link(process.host_pid, "root"));
+  TRY(const auto& root, look(process).root);
   out.set_root(root);
   demand_file(cwd, pb::FileDemand::DIRECTORY, 0, "working directory of " + process.name());
-  TRY(const auto oom, proc_.read(process.host_pid, "oom_score_adj"));
+  TRY(const auto& oom, look(process).oom_score_adj);
   out.set_oom_score_adj(std::atoi(oom.c_str()));
   if (inspecting()) return {};
   TRY_DO(capture_process_remotely(process, out, space));
@@ -417,7 +422,7 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
 Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space) {
   TRY(Remote * remote, frozen_->remote(process));
   const uint64_t scratch = raw(remote->scratch());
-  auto timers = parse_timers(proc_.read(process.host_pid, "timers").value_or(""));
+  auto timers = parse_timers(look(process).timers.value_or(""));
   if (timers.size() > kMaxTimers) return fail(Code::kRefused, "more than 256 POSIX timers");
   Batch batch;
   for (int s = 1; s <= kSignals; s++) {

@@ -203,8 +203,15 @@ Result<void> Restorer::map_vdso(Blank& blank, const pb::AddressSpace& space) {
 
 // Sends descriptors to a blank process, where they get the lowest free numbers in this order.
 Result<void> Restorer::deliver(Blank& blank, std::span<const int> fds) {
-  constexpr size_t kPerMessage = 253;
+  Plan plan(*blank.remote, blank.leader());
+  TRY_DO(deliver(plan, fds));
+  return plan.run();
+}
+
+Result<void> Restorer::deliver(Plan& plan, std::span<const int> fds) {
+  constexpr size_t kPerMessage = 253;  // SCM_MAX_FD
   for (size_t i = 0; i < fds.size(); i += kPerMessage) {
+    if (i > 0) TRY_DO(plan.run());  // the socket holds few messages (unix(7), max_dgram_qlen)
     const auto some = fds.subspan(i, std::min(kPerMessage, fds.size() - i));
     TRY_DO(io::send_with_fds(channel_ours_.get(), "f", some));
     struct Message {
@@ -214,14 +221,14 @@ Result<void> Restorer::deliver(Blank& blank, std::span<const int> fds) {
       char control[CMSG_SPACE(kPerMessage * sizeof(int))];
     };
     Message m{};
-    const uint64_t base = raw(blank.remote->scratch());
+    const uint64_t base = plan.place();
     m.header.msg_iov = reinterpret_cast<iovec*>(base + offsetof(Message, part));
     m.header.msg_iovlen = 1;
     m.header.msg_control = reinterpret_cast<void*>(base + offsetof(Message, control));
     m.header.msg_controllen = sizeof m.control;
     m.part = {reinterpret_cast<void*>(base + offsetof(Message, byte)), 1};
-    TRY_DO(blank.remote->write_scratch(0, std::as_bytes(std::span(&m, 1))));
-    TRY_DO(blank.remote->call(blank.leader(), SYS_recvmsg, channel_number_, base, 0));
+    plan.put(m);
+    plan.must("taking descriptors", SYS_recvmsg, channel_number_, base, 0);
   }
   return {};
 }
@@ -375,25 +382,23 @@ Result<void> Restorer::register_late(Blank& blank, const pb::AddressSpace& space
 }
 
 // What must come after all memory is in place.
-Result<void> Restorer::finish_areas(Blank& blank, const pb::AddressSpace& space) {
-  Batch batch;
-  std::vector<std::string> names;
+Result<void> Restorer::finish_areas(Plan& plan, const pb::AddressSpace& space) {
+  constexpr size_t kNameSize = 80;  // ANON_VMA_NAME_MAX_LEN of the kernel
   for (const auto& area : space.areas()) {
     const uint64_t length = area.end() - area.start();
-    if (keeps_account(area)) batch.must("protecting", SYS_mprotect, area.start(), length, area.prot());
+    if (keeps_account(area)) plan.must("protecting", SYS_mprotect, area.start(), length, area.prot());
     if (has_flag(area, "lo"))
-      batch.add(SYS_mlock2, area.start(), length, has_flag(area, "lf") ? 1 /* MLOCK_ONFAULT */ : 0);
+      plan.add(SYS_mlock2, area.start(), length, has_flag(area, "lf") ? 1 /* MLOCK_ONFAULT */ : 0);
     for (const auto& guard : area.guards())
-      batch.must("guard pages", SYS_madvise, guard.start(), guard.end() - guard.start(), abi::kMadvGuardInstall);
-    if (has_flag(area, "sl")) batch.add(462 /* mseal, Linux 6.10 */, area.start(), length, 0);
-    if (!area.name().empty() && names.size() < 100) names.push_back(area.name());
+      plan.must("guard pages", SYS_madvise, guard.start(), guard.end() - guard.start(), abi::kMadvGuardInstall);
+    if (!area.name().empty() && area.name().size() < kNameSize) {
+      if (plan.room() < kNameSize) TRY_DO(plan.run());
+      plan.add(SYS_prctl, abi::kPrSetVma, 0 /* PR_SET_VMA_ANON_NAME */, area.start(), length,
+               plan.put_text(area.name()));
+    }
   }
-  if (!batch.empty()) TRY_DO(blank.remote->run(blank.leader(), batch));
   for (const auto& area : space.areas()) {
-    if (area.name().empty() || area.name().size() > 79) continue;
-    TRY_DO(blank.remote->write_scratch(0, std::as_bytes(std::span(area.name().c_str(), area.name().size() + 1))));
-    (void)blank.remote->call(blank.leader(), SYS_prctl, abi::kPrSetVma, 0 /* PR_SET_VMA_ANON_NAME */, area.start(),
-                             area.end() - area.start(), raw(blank.remote->scratch()));
+    if (has_flag(area, "sl")) plan.add(462 /* mseal, Linux 6.10 */, area.start(), area.end() - area.start(), 0);
   }
   return {};
 }

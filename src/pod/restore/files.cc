@@ -62,21 +62,21 @@ Result<void> Restorer::install_descriptors(Blank& blank, const pb::Process& proc
     TRY(const Fd* ours, file(d->file()));
     fds.push_back(ours->get());
   }
-  TRY_DO(deliver(blank, fds));
-  Batch batch;
+  Plan plan(*blank.remote, blank.leader());
+  TRY_DO(deliver(plan, fds));
   for (size_t i = sorted.size(); i-- > 0;) {
     const int from = static_cast<int>(i);
     const int to = sorted[i]->fd();
     if (from == to) {
-      batch.must("FD_CLOEXEC", SYS_fcntl, to, F_SETFD, sorted[i]->close_on_exec() ? FD_CLOEXEC : 0);
+      plan.must("FD_CLOEXEC", SYS_fcntl, to, F_SETFD, sorted[i]->close_on_exec() ? FD_CLOEXEC : 0);
     } else {
-      batch.must("dup3", SYS_dup3, from, to, sorted[i]->close_on_exec() ? O_CLOEXEC : 0);
-      batch.must("close", SYS_close, from);
+      plan.must("dup3", SYS_dup3, from, to, sorted[i]->close_on_exec() ? O_CLOEXEC : 0);
+      plan.must("close", SYS_close, from);
     }
   }
   // Nothing is handed over any more; the program must not find it.
-  batch.must("closing the channel", SYS_close, channel_number_);
-  return blank.remote->run(blank.leader(), batch);
+  plan.must("closing the channel", SYS_close, channel_number_);
+  return plan.run();
 }
 
 Result<void> Restorer::connect_files() {

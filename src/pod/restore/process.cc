@@ -44,15 +44,14 @@ const pb::AddressSpace* Restorer::space_of(pid_t pid) const {
   return it == state_.spaces().end() ? nullptr : &*it;
 }
 
-Result<void> Restorer::set_memory_fields(Blank& blank, const pb::AddressSpace& space) {
+Result<void> Restorer::set_memory_fields(Plan& plan, const pb::AddressSpace& space) {
   if (space.auxv_size() > 200)
     return fail(Code::kCorrupt, "an auxiliary vector of " + std::to_string(space.auxv_size()) + " words");
   TRY(const Fd exe, sys::open(space.exe(), O_RDONLY));
   const int number[] = {exe.get()};
-  TRY_DO(deliver(blank, number));
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
-  for (int i = 0; i < space.auxv_size(); i++) put(scratch + 1024 + i * 8, static_cast<uint64_t>(space.auxv(i)));
+  TRY_DO(deliver(plan, number));
+  const std::vector<uint64_t> auxv(space.auxv().begin(), space.auxv().end());
+  const uint64_t auxv_at = plan.put(std::as_bytes(std::span(auxv)));
   const auto& f = space.fields();
   const MmMap map{f.start_code(),
                   f.end_code(),
@@ -65,60 +64,50 @@ Result<void> Restorer::set_memory_fields(Blank& blank, const pb::AddressSpace& s
                   f.arg_end(),
                   f.env_start(),
                   f.env_end(),
-                  base + 1024,
-                  static_cast<uint32_t>(space.auxv_size() * 8),
+                  auxv_at,
+                  static_cast<uint32_t>(auxv.size() * sizeof(uint64_t)),
                   0};
-  put(scratch, map);
-  Batch batch;
-  batch.must("PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, base, sizeof map, 0);
-  batch.must("close", SYS_close, 0);
-  return blank.remote->run(blank.leader(), batch);
+  plan.must("PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, plan.put(map), sizeof map, 0);
+  plan.must("close", SYS_close, 0);
+  return {};
 }
 
-Result<void> Restorer::set_actions(Blank& blank, const pb::Process& process) {
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
+Result<void> Restorer::set_actions(Plan& plan, const pb::Process& process) {
   abi::KernelSigaction actions[65]{};
   for (const auto& a : process.actions()) {
     if (a.signal() < 1 || a.signal() > 64) return fail(Code::kCorrupt, "signal number " + std::to_string(a.signal()));
     actions[a.signal()] = {a.handler(), a.flags(), a.restorer(), a.mask()};
   }
-  put(scratch, actions);
-  Batch batch;
+  const uint64_t base = plan.put(actions);
   for (int s = 1; s <= 64; s++) {
     if (s == SIGKILL || s == SIGSTOP) continue;
-    batch.must("rt_sigaction", SYS_rt_sigaction, s, base + static_cast<size_t>(s) * sizeof actions[0], 0, 8);
-  }
-  return blank.remote->run(blank.leader(), batch);
-}
-
-Result<void> Restorer::set_limits(Blank& blank, const pb::Process& process) {
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
-  Batch batch;
-  std::vector<std::pair<size_t, int>> calls;
-  for (int i = 0; i < process.rlimits_size() && i < 64; i++) {
-    const auto& l = process.rlimits(i);
-    put(scratch + i * sizeof(rlimit), rlimit{l.soft(), l.hard()});
-    calls.emplace_back(batch.add(SYS_prlimit64, 0, l.resource(), base + static_cast<size_t>(i) * sizeof(rlimit), 0), i);
-  }
-  TRY_DO(blank.remote->run(blank.leader(), batch));
-  for (const auto& [call, i] : calls) {
-    if (batch.result(call) == 0) continue;
-    // Raising a hard limit needs CAP_SYS_RESOURCE here; the soft one is given as far as it may go.
-    const auto& l = process.rlimits(i);
-    rlimit have{};
-    if (::getrlimit(static_cast<__rlimit_resource>(l.resource()), &have) < 0) continue;
-    have.rlim_cur = std::min<rlim_t>(l.soft(), have.rlim_max);
-    put(scratch, have);
-    (void)blank.remote->call(blank.leader(), SYS_prlimit64, 0, l.resource(), base, 0);
-    log::warn("pid {}: resource limit {} can't be raised to {} here: {}", process.pid(), l.resource(), l.hard(),
-              have.rlim_max);
+    plan.must("rt_sigaction", SYS_rt_sigaction, s, base + static_cast<size_t>(s) * sizeof actions[0], 0, 8);
   }
   return {};
 }
 
-Result<void> Restorer::set_timers(Blank& blank, const pb::Process& process) {
+void Restorer::set_limits(Plan& plan, Blank& blank, const pb::Process& process) {
+  for (int i = 0; i < process.rlimits_size() && i < 64; i++) {
+    const auto& l = process.rlimits(i);
+    const auto call = plan.add(SYS_prlimit64, 0, l.resource(), plan.put(rlimit{l.soft(), l.hard()}), 0);
+    plan.then([this, call, &l, &blank, &process](const Batch& batch) -> Result<void> {
+      if (batch.result(call) == 0) return {};
+      // Raising a hard limit needs CAP_SYS_RESOURCE here; the soft one is given as far as it may go.
+      rlimit have{};
+      if (::getrlimit(static_cast<__rlimit_resource>(l.resource()), &have) < 0) return {};
+      have.rlim_cur = std::min<rlim_t>(l.soft(), have.rlim_max);
+      Plan again(*blank.remote, blank.leader());
+      again.add(SYS_prlimit64, 0, l.resource(), again.put(have), 0);
+      log::warn("pid {}: resource limit {} can't be raised to {} here: {}", process.pid(), l.resource(), l.hard(),
+                have.rlim_max);
+      return again.run();
+    });
+  }
+}
+
+Result<void> Restorer::set_timers(Plan& plan, Blank& blank, const pb::Process& process) {
+  if (process.itimers().empty() && process.timers().empty()) return {};
+  TRY_DO(plan.run());
   std::byte* scratch = blank.remote->local_scratch();
   const uint64_t base = raw(blank.remote->scratch());
   Batch batch;
@@ -169,26 +158,23 @@ Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process)
   TRY_DO(join_families(blank, *space));
   TRY_DO(map_held_files(blank, *space));
   TRY_DO(register_late(blank, *space));  // from here on nothing can touch a missing page without waiting for it
-  TRY_DO(set_memory_fields(blank, *space));
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
+  Plan plan(*blank.remote, blank.leader());
+  TRY_DO(set_memory_fields(plan, *space));
   if (process.cwd().size() > 4095 || process.root().size() > 4095)
     return fail(Code::kCorrupt, "a path longer than PATH_MAX");
-  std::memcpy(scratch, process.cwd().c_str(), process.cwd().size() + 1);
-  std::memcpy(scratch + 4096, process.root().c_str(), process.root().size() + 1);
-  Batch batch;
-  if (process.root() != "/") batch.must("chroot", SYS_chroot, base + 4096);
-  batch.must("chdir to the working directory", SYS_chdir, base);
-  batch.must("umask", SYS_umask, process.umask());
-  batch.must("personality", SYS_personality, process.personality());
-  batch.add(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disable() ? 1 : 0, 0, 0, 0);
-  batch.must("child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper() ? 1 : 0, 0, 0, 0);
-  if (process.tsc_mode() != 0) batch.add(SYS_prctl, PR_SET_TSC, process.tsc_mode(), 0, 0, 0);
+  if (process.root() != "/") plan.must("chroot", SYS_chroot, plan.put_text(process.root()));
+  plan.must("chdir to the working directory", SYS_chdir, plan.put_text(process.cwd()));
+  plan.must("umask", SYS_umask, process.umask());
+  plan.must("personality", SYS_personality, process.personality());
+  plan.add(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disable() ? 1 : 0, 0, 0, 0);
+  plan.must("child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper() ? 1 : 0, 0, 0, 0);
+  if (process.tsc_mode() != 0) plan.add(SYS_prctl, PR_SET_TSC, process.tsc_mode(), 0, 0, 0);
   // Bits 0 and 1 (x87, SSE) and 2 (AVX) are always there; AMX tile data is bit 18 and must be asked for before any thread.
   if ((process.xcomp_perm() & (1ull << 18)) != 0)
-    batch.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
-  TRY_DO(blank.remote->run(blank.leader(), batch));
+    plan.must("AMX permission", SYS_arch_prctl, abi::kArchReqXcompPerm, 18);
+  TRY_DO(plan.run());
   // Lowering it below where it was needs CAP_SYS_RESOURCE (proc_pid_oom_score_adj(5)).
+  if (process.oom_score_adj() == oom_score_adj_) return {};
   if (auto oom = io::write_file_at(proc_.dir(), std::to_string(blank.host_pid) + "/oom_score_adj",
                                    std::to_string(process.oom_score_adj()));
       !oom) {
@@ -207,6 +193,7 @@ Result<void> Restorer::join_groups() {
     Blank* blank = find(p.pid());
     if (blank == nullptr || blank->is_init) return {};
     if (blank->session == blank->pid && p.sid() == p.pid()) return {};  // a session's leader leads its group already
+    if (const pid_t leader = host_pid_of(group); leader > 0 && ::getpgid(blank->host_pid) == leader) return {};
     auto r = blank->remote->call(blank->leader(), SYS_setpgid, 0, group);
     if (!r)
       return std::unexpected(
@@ -285,20 +272,23 @@ Result<void> Restorer::end_zombies() {
 }
 
 // Building the tree made signals (SIGCHLD of helpers and zombies) that the unit never had: taken out before its own go in.
-Result<void> Restorer::drain_signals(Blank& blank) {
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
-  put(scratch, ~0ull);
-  put(scratch + 8, timespec{0, 0});
-  for (int i = 0; i < 1000; i++) {
-    auto r = blank.remote->call(blank.leader(), SYS_rt_sigtimedwait, base, 0, base + 8, 8);
-    if (!r) break;
-  }
-  return {};
+void Restorer::drain_signals(Plan& plan, Blank& blank) {
+  const uint64_t all = plan.put(~0ull), no_time = plan.put(timespec{0, 0});
+  const auto taken = plan.add(SYS_rt_sigtimedwait, all, 0, no_time, 8);
+  plan.then([this, taken, &blank](const Batch& batch) -> Result<void> {
+    if (batch.result(taken) <= 0) return {};
+    Plan again(*blank.remote, blank.leader());
+    drain_signals(again, blank);  // there are 64 at most but for queued ones, and nobody queued any
+    return again.run();
+  });
 }
 
-Result<void> Restorer::queue_signals(Blank& blank, const pb::Process& process) {
-  TRY_DO(drain_signals(blank));
+Result<void> Restorer::queue_signals(Plan& plan, Blank& blank, const pb::Process& process) {
+  drain_signals(plan, blank);
+  const bool none = process.pending().empty() &&
+                    std::ranges::all_of(process.threads(), [](const pb::Thread& t) { return t.pending().empty(); });
+  if (none) return {};
+  TRY_DO(plan.run());
   std::byte* scratch = blank.remote->local_scratch();
   const uint64_t base = raw(blank.remote->scratch());
   // A process may queue any siginfo to itself (rt_sigqueueinfo(2)), so its own calls do it.

@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "pod/kernel_abi.h"
 #include "pod/pinning.h"
 
 namespace godwit::pod {
@@ -44,7 +45,9 @@ pb::Outline outline_of(const pb::PodState& state) {
   return outline;
 }
 
-Restorer::Restorer(const ProcFs& proc, RestoreOptions options) : proc_(proc), options_(std::move(options)) {}
+Restorer::Restorer(const ProcFs& proc, RestoreOptions options) : proc_(proc), options_(std::move(options)) {
+  if (const auto own = proc_.read(::getpid(), "oom_score_adj")) oom_score_adj_ = std::atoi(own->c_str());
+}
 
 Restorer::~Restorer() { (void)discard(); }
 
@@ -102,28 +105,34 @@ Result<void> Restorer::restore(const pb::PodState& state) {
   TRY_DO(each([&](Blank& b, const pb::Process& p) { return clone_threads(b, p); }));
   TRY_DO(set_owners());
   TRY_DO(end_zombies());
-  TRY_DO(each([&](Blank& b, const pb::Process& p) -> Result<void> {
-    TRY_DO(finish_areas(b, *space_of(p.pid())));
-    TRY_DO(set_actions(b, p));
-    TRY_DO(set_limits(b, p));
-    TRY_DO(queue_signals(b, p));
-    TRY_DO(set_timers(b, p));
-    for (int i = 0; i < p.threads_size(); i++)
-      TRY_DO(restore_thread(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
+  TRY_DO(each([&](Blank& b, const pb::Process& p) { return restore_rest(b, p); }));
+  return late_ ? late_->guarded() : Result<void>();
+}
+
+// The leader last in each step, as what its process has as a whole is set through it.
+Result<void> Restorer::restore_rest(Blank& blank, const pb::Process& process) {
+  Plan plan(*blank.remote, blank.leader());
+  TRY_DO(finish_areas(plan, *space_of(process.pid())));
+  TRY_DO(set_actions(plan, process));
+  set_limits(plan, blank, process);
+  TRY_DO(queue_signals(plan, blank, process));
+  TRY_DO(set_timers(plan, blank, process));
+  const auto each_thread = [&](auto step) -> Result<void> {
+    for (int i = process.threads_size(); i-- > 0;) {
+      Tracee& tracee = blank.threads[static_cast<size_t>(i)];
+      TRY_DO(plan.go_on_in(tracee));
+      TRY_DO(step(tracee, process.threads(i)));
+    }
     return {};
-  }));
-  if (late_) TRY_DO(late_->guarded());
-  return each([&](Blank& b, const pb::Process& p) -> Result<void> {
-    // Filters before credentials: one that was installed by root without no_new_privs can only be installed by root. They
-    // don't judge our own calls (PTRACE_O_SUSPEND_SECCOMP).
-    for (int i = p.threads_size(); i-- > 0;) TRY_DO(set_seccomp(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
-    for (int i = p.threads_size(); i-- > 0;)
-      TRY_DO(set_credentials(b, b.threads[static_cast<size_t>(i)], p.threads(i)));
-    Batch batch;
-    batch.add(SYS_prctl, 4 /* PR_SET_DUMPABLE */, p.dumpable() == 1 ? 1 : 0, 0, 0, 0);
-    if (p.mdwe() != 0) batch.add(SYS_prctl, 65 /* PR_SET_MDWE */, p.mdwe(), 0, 0, 0);
-    return b.remote->run(b.leader(), batch);
-  });
+  };
+  TRY_DO(each_thread([&](Tracee& tracee, const pb::Thread& t) { return restore_thread(plan, blank, tracee, t); }));
+  // Filters before credentials: one that was installed by root without no_new_privs can only be installed by root. They
+  // don't judge our own calls (PTRACE_O_SUSPEND_SECCOMP).
+  TRY_DO(each_thread([&](Tracee&, const pb::Thread& t) { return set_seccomp(plan, t); }));
+  TRY_DO(each_thread([&](Tracee&, const pb::Thread& t) { return set_credentials(plan, t); }));
+  plan.add(SYS_prctl, PR_SET_DUMPABLE, process.dumpable() == 1 ? 1 : 0, 0, 0, 0);
+  if (process.mdwe() != 0) plan.add(SYS_prctl, abi::kPrSetMdwe, process.mdwe(), 0, 0, 0);
+  return plan.run();
 }
 
 // The unit's clock may not go back: offsets between two machines are a little short.
@@ -176,7 +185,7 @@ Result<void> Restorer::finish_process(Blank& blank, const pb::Process& process) 
   for (int i = process.threads_size(); i-- > 0;) {
     TRY_DO(finish_thread(blank, blank.threads[static_cast<size_t>(i)], process.threads(i)));
   }
-  TRY_DO(drop_trampoline(blank));
+  TRY_DO(drop_trampoline(blank, *space_of(process.pid())));
   for (int i = 0; i < process.threads_size(); i++)
     allow_cpus(blank.threads[static_cast<size_t>(i)].tid(), process.threads(i).schedule().affinity());
   ::ptrace(PTRACE_SETOPTIONS, blank.host_pid, nullptr, nullptr);

@@ -46,6 +46,7 @@
 #include "pod/proc.h"
 #include "pod/remote.h"
 #include "pod/restore/late_memory.h"
+#include "pod/restore/plan.h"
 #include "pod/tracee.h"
 
 namespace godwit::pod {
@@ -168,7 +169,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> register_late(Blank& blank, const pb::AddressSpace& space);
   Result<void> empty_for_late(Blank& blank, SpaceId space, std::span<const std::pair<uint64_t, uint64_t>> areas);
-  Result<void> finish_areas(Blank& blank, const pb::AddressSpace& space);
+  static Result<void> finish_areas(Plan& plan, const pb::AddressSpace& space);
   // families.cc
   static void found_families(Blank& blank, Batch& batch, std::span<const pb::Area> pieces,
                              std::span<const std::pair<uint64_t, uint64_t>> unmapped);
@@ -178,30 +179,32 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> restore_files();
   Result<void> restore_file(const pb::OpenFile& file);
   Result<void> deliver(Blank& blank, std::span<const int> fds);
+  Result<void> deliver(Plan& plan, std::span<const int> fds);
   Result<void> install_descriptors(Blank& blank, const pb::Process& process);
   Result<void> connect_files();
   Result<void> set_owners();
   // process.cc
   Result<void> restore_process(Blank& blank, const pb::Process& process);
-  Result<void> set_memory_fields(Blank& blank, const pb::AddressSpace& space);
-  Result<void> set_actions(Blank& blank, const pb::Process& process);
-  Result<void> set_limits(Blank& blank, const pb::Process& process);
-  Result<void> set_timers(Blank& blank, const pb::Process& process);
+  Result<void> set_memory_fields(Plan& plan, const pb::AddressSpace& space);
+  static Result<void> set_actions(Plan& plan, const pb::Process& process);
+  void set_limits(Plan& plan, Blank& blank, const pb::Process& process);
+  Result<void> set_timers(Plan& plan, Blank& blank, const pb::Process& process);
   Result<void> join_groups();
   Result<void> end_zombies();
-  Result<void> queue_signals(Blank& blank, const pb::Process& process);
-  Result<void> drain_signals(Blank& blank);
+  Result<void> queue_signals(Plan& plan, Blank& blank, const pb::Process& process);
+  void drain_signals(Plan& plan, Blank& blank);
   // threads.cc
   Result<void> clone_threads(Blank& blank, const pb::Process& process);
-  Result<void> restore_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);
-  Result<void> set_xstate(Blank& blank, Tracee& tracee, const pb::Thread& thread);
-  Result<void> set_credentials(Blank& blank, Tracee& tracee, const pb::Thread& thread);
-  Result<void> set_seccomp(Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> restore_thread(Plan& plan, Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  Result<void> set_xstate(Plan& plan, Blank& blank, Tracee& tracee, const pb::Thread& thread);
+  static Result<void> set_credentials(Plan& plan, const pb::Thread& thread);
+  static Result<void> set_seccomp(Plan& plan, const pb::Thread& thread);
   Result<void> arm_restart(Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> finish_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);
-  Result<void> drop_trampoline(Blank& blank);
+  Result<void> drop_trampoline(Blank& blank, const pb::AddressSpace& space);
 
   // restorer.cc
+  Result<void> restore_rest(Blank& blank, const pb::Process& process);
   Result<void> finish_process(Blank& blank, const pb::Process& process);
   void wait_for_clock();
   Result<void> stop_again(Blank& blank, const pb::Process& process);
@@ -223,6 +226,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   pb::Outline outline_;
   pb::HostFacts host_;  ///< the source's
   bool released_ = false;
+  std::optional<int> oom_score_adj_;  ///< of this process, and so of every blank
   size_t xstate_size_ = 0;  ///< of a thread here, by PTRACE_GETREGSET
   int cpu_ = -1;  ///< where init, all that descends from it, and this thread stay while calls are made
 

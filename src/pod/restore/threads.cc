@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -63,42 +64,38 @@ Result<void> Restorer::clone_threads(Blank& blank, const pb::Process& process) {
   return {};
 }
 
-Result<void> Restorer::restore_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
+Result<void> Restorer::restore_thread(Plan& plan, Blank& blank, Tracee& tracee, const pb::Thread& thread) {
   TRY(auto altstack, object_of<stack_t>(thread.altstack(), "an alternative signal stack"));
   altstack.ss_flags &= ~SS_ONSTACK;
-  put(scratch, altstack);
-  char comm[16]{};
-  std::memcpy(comm, thread.comm().data(), std::min<size_t>(thread.comm().size(), 15));
-  put(scratch + 64, comm);
-  const auto& s = thread.schedule();
-  put(scratch + 128, SchedAttr{sizeof(SchedAttr), s.policy(), s.flags(), s.nice(), s.priority(), s.runtime(),
-                               s.deadline(), s.period()});
-  Batch batch;
-  batch.must("sigaltstack", SYS_sigaltstack, base, 0);
+  plan.must("sigaltstack", SYS_sigaltstack, plan.put(altstack), 0);
   if (thread.robust_list() != 0)
-    batch.must("set_robust_list", SYS_set_robust_list, thread.robust_list(), thread.robust_list_size());
-  batch.add(SYS_set_tid_address, thread.tid_address());
-  batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, base + 64, 0, 0, 0);
-  batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns(), 0, 0, 0);
-  const auto sched = batch.add(SYS_sched_setattr, 0, base + 128, 0);
-  if (s.policy() == SCHED_IDLE) batch.add(SYS_setpriority, PRIO_PROCESS, 0, s.nice());  // sched_setattr leaves it alone
-  if (s.io_priority() != 0) batch.add(SYS_ioprio_set, kIoprioWhoProcess, 0, s.io_priority());
+    plan.must("set_robust_list", SYS_set_robust_list, thread.robust_list(), thread.robust_list_size());
+  plan.add(SYS_set_tid_address, thread.tid_address());
+  plan.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, plan.put_text(thread.comm().substr(0, 15)), 0, 0, 0);
+  plan.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns(), 0, 0, 0);
+  const auto& s = thread.schedule();
+  const SchedAttr attributes{sizeof(SchedAttr), s.policy(),  s.flags(),    s.nice(),
+                             s.priority(),      s.runtime(), s.deadline(), s.period()};
+  const auto sched = plan.add(SYS_sched_setattr, 0, plan.put(attributes), 0);
+  plan.then([sched, &thread](const Batch& batch) -> Result<void> {
+    const auto policy = thread.schedule().policy();
+    if (batch.result(sched) < 0 && policy != 0)
+      log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), policy, batch.result(sched));
+    return {};
+  });
+  if (s.policy() == SCHED_IDLE) plan.add(SYS_setpriority, PRIO_PROCESS, 0, s.nice());  // sched_setattr leaves it alone
+  if (s.io_priority() != 0) plan.add(SYS_ioprio_set, kIoprioWhoProcess, 0, s.io_priority());
   for (const auto& spec : thread.speculation())
-    batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
+    plan.add(SYS_prctl, PR_SET_SPECULATION_CTRL, spec.which(), spec.value(), 0, 0);
   // The kernel takes a deadline only with all CPUs; else the mask comes last (finish_process), for until then it is pinned.
   if (s.policy() == kSchedDeadline) allow_cpus(tracee.tid(), s.affinity());
-  TRY_DO(blank.remote->run(tracee, batch));
-  if (batch.result(sched) < 0 && s.policy() != 0)
-    log::warn("tid {}: scheduling policy {} refused here: {}", thread.tid(), s.policy(), batch.result(sched));
-  return set_xstate(blank, tracee, thread);
+  return set_xstate(plan, blank, tracee, thread);
 }
 
 // Before the commit, so that a state which this CPU or kernel doesn't take is found in time; system calls leave it alone. The
 // kernel makes room for a thread's AMX tiles only when it uses them the first time (XFD, arch/x86/kernel/fpu/xstate.c), and
 // PTRACE_SETREGSET doesn't count as a use.
-Result<void> Restorer::set_xstate(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+Result<void> Restorer::set_xstate(Plan& plan, Blank& blank, Tracee& tracee, const pb::Thread& thread) {
   constexpr size_t kHeader = 512;  // XSAVE header: XSTATE_BV, Intel SDM vol. 1, 13.4.2
   constexpr uint64_t kTileData = 1ull << 18;
   // The kernel takes a whole one only, as long as this machine's; what was zero at its end was left out (capture_thread).
@@ -112,70 +109,68 @@ Result<void> Restorer::set_xstate(Blank& blank, Tracee& tracee, const pb::Thread
   std::memcpy(xstate.data(), used.data(), used.size());
   uint64_t present = 0;
   if (xstate.size() >= kHeader + sizeof present) std::memcpy(&present, xstate.data() + kHeader, sizeof present);
-  if ((present & kTileData) != 0) TRY_IN("AMX tiles", blank.remote->use_tiles(tracee));
+  if ((present & kTileData) != 0) {
+    TRY_DO(plan.run());
+    TRY_IN("AMX tiles", blank.remote->use_tiles(tracee));
+  }
   return tracee.set_xstate(xstate);
 }
 
 // credentials(7), capabilities(7). User ids are changed with SECBIT_NO_SETUID_FIXUP, so that capabilities stay until they
 // are set by hand; the real securebits come when PR_SET_SECUREBITS is still allowed, just before capset().
-Result<void> Restorer::set_credentials(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
+Result<void> Restorer::set_credentials(Plan& plan, const pb::Thread& thread) {
   const auto& c = thread.creds();
   if (c.uids_size() != 4 || c.gids_size() != 4 || c.groups_size() > 4096)
     return fail(Code::kCorrupt, "credentials that can't be");
-  std::byte* scratch = blank.remote->local_scratch();
-  const uint64_t base = raw(blank.remote->scratch());
-  for (int i = 0; i < c.groups_size(); i++) put(scratch + 4096 + i * 4, c.groups(i));
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const std::vector<uint32_t> list(c.groups().begin(), c.groups().end());
   __user_cap_data_struct data[2]{};
   for (size_t half = 0; half < 2; half++) {
     data[half] = {static_cast<uint32_t>(c.cap_effective() >> (32 * half)),
                   static_cast<uint32_t>(c.cap_permitted() >> (32 * half)),
                   static_cast<uint32_t>(c.cap_inheritable() >> (32 * half))};
   }
-  put(scratch, header);
-  put(scratch + 64, data);
-  Batch batch;
+  const uint64_t header_at = plan.put(__user_cap_header_struct{_LINUX_CAPABILITY_VERSION_3, 0});
+  const uint64_t data_at = plan.put(data);
   // One map of ids only, as an ordinary user's namespace has, forbids setgroups (user_namespaces(7)); a failure is told below.
-  const auto groups = batch.add(SYS_setgroups, c.groups_size(), base + 4096);
-  batch.must("setresgid", SYS_setresgid, c.gids(0), c.gids(1), c.gids(2));
-  batch.add(SYS_setfsgid, c.gids(3));
-  batch.add(SYS_prctl, PR_SET_SECUREBITS, kSecbitNoSetuidFixup, 0, 0, 0);
-  batch.must("setresuid", SYS_setresuid, c.uids(0), c.uids(1), c.uids(2));
-  batch.add(SYS_setfsuid, c.uids(3));
+  const auto groups = plan.add(SYS_setgroups, list.size(), plan.put(std::as_bytes(std::span(list))));
+  plan.must("setresgid", SYS_setresgid, c.gids(0), c.gids(1), c.gids(2));
+  plan.add(SYS_setfsgid, c.gids(3));
+  plan.add(SYS_prctl, PR_SET_SECUREBITS, kSecbitNoSetuidFixup, 0, 0, 0);
+  plan.must("setresuid", SYS_setresuid, c.uids(0), c.uids(1), c.uids(2));
+  plan.add(SYS_setfsuid, c.uids(3));
   for (int cap = 0; cap < 64; cap++) {
-    if ((c.cap_bounding() >> cap & 1) == 0) batch.add(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
+    if ((c.cap_bounding() >> cap & 1) == 0) plan.add(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
   }
-  batch.add(SYS_prctl, PR_SET_SECUREBITS, c.securebits(), 0, 0, 0);
-  const auto caps = batch.add(SYS_capset, base, base + 64);
-  batch.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  plan.add(SYS_prctl, PR_SET_SECUREBITS, c.securebits(), 0, 0, 0);
+  const auto caps = plan.add(SYS_capset, header_at, data_at);
+  plan.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   for (int cap = 0; cap < 64; cap++) {
-    if ((c.cap_ambient() >> cap & 1) != 0) batch.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+    if ((c.cap_ambient() >> cap & 1) != 0) plan.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
   }
-  batch.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.pdeath_signal(), 0, 0, 0);
-  if (c.no_new_privs()) batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  TRY_DO(blank.remote->run(tracee, batch));
-  if (batch.result(groups) < 0 && c.groups_size() > 0)
-    log::warn("tid {}: supplementary groups can't be set here", thread.tid());
-  if (batch.result(caps) < 0) return fail_errno(static_cast<int>(-batch.result(caps)), "capset");
+  plan.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.pdeath_signal(), 0, 0, 0);
+  if (c.no_new_privs()) plan.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  plan.then([groups, caps, &thread](const Batch& batch) -> Result<void> {
+    if (batch.result(groups) < 0 && thread.creds().groups_size() > 0)
+      log::warn("tid {}: supplementary groups can't be set here", thread.tid());
+    if (batch.result(caps) < 0) return fail_errno(static_cast<int>(-batch.result(caps)), "capset");
+    return {};
+  });
   return {};
 }
 
-Result<void> Restorer::set_seccomp(Blank& blank, Tracee& tracee, const pb::Thread& thread) {
-  if (thread.seccomp_mode() == 1) {
-    TRY_DO(blank.remote->call(tracee, SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, 0));
-    return {};
-  }
+Result<void> Restorer::set_seccomp(Plan& plan, const pb::Thread& thread) {
+  if (thread.seccomp_mode() == 1) plan.must("seccomp", SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, 0);
+  if (thread.seccomp_mode() == 1) return {};
   for (const auto& filter : thread.seccomp()) {
     const size_t size = filter.program().size();
     if (size % sizeof(sock_filter) != 0 || size > kScratchSize - 64)
       return fail(Code::kCorrupt, "a seccomp filter of " + std::to_string(size) + " bytes");
-    std::byte* scratch = blank.remote->local_scratch();
-    const uint64_t base = raw(blank.remote->scratch());
-    std::memcpy(scratch + 64, filter.program().data(), size);
-    put(scratch,
-        sock_fprog{static_cast<unsigned short>(size / sizeof(sock_filter)), reinterpret_cast<sock_filter*>(base + 64)});
-    TRY_DO(blank.remote->call(tracee, SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                              filter.flags() & ~static_cast<uint64_t>(SECCOMP_FILTER_FLAG_TSYNC), base));
+    if (plan.room() < size + 64) TRY_DO(plan.run());
+    const uint64_t program = plan.put(std::as_bytes(std::span(filter.program())));
+    const uint64_t filter_at = plan.put(
+        sock_fprog{static_cast<unsigned short>(size / sizeof(sock_filter)), reinterpret_cast<sock_filter*>(program)});
+    plan.must("seccomp filter", SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+              filter.flags() & ~static_cast<uint64_t>(SECCOMP_FILTER_FLAG_TSYNC), filter_at);
   }
   return {};
 }
@@ -229,11 +224,21 @@ Result<void> Restorer::finish_thread(Blank& blank, Tracee& tracee, const pb::Thr
   return {};
 }
 
-Result<void> Restorer::drop_trampoline(Blank& blank) {
-  TRY(const auto maps, proc_.maps(blank.host_pid));
-  TRY(const auto at, Remote::find_syscall(blank.host_pid, maps));
+Result<void> Restorer::drop_trampoline(Blank& blank, const pb::AddressSpace& space) {
+  // To read all areas only for the vDSO, which we put where it is, would be most of a resume.
+  std::vector<MapEntry> maps(1);
+  const auto vdso = std::ranges::find(space.areas(), pb::Area::VDSO, &pb::Area::backing);
+  if (vdso != space.areas().end()) {
+    maps[0] = {.start = vdso->start(), .end = vdso->end(), .prot = PROT_READ | PROT_EXEC, .name = "[vdso]"};
+  }
+  auto at = Remote::find_syscall(blank.host_pid, maps);
+  if (!at) {
+    TRY(maps, proc_.maps(blank.host_pid));
+    at = Remote::find_syscall(blank.host_pid, maps);
+  }
+  if (!at) return std::unexpected(at.error());
   const uint64_t arguments[] = {raw(blank.remote->base()), kTrampolineSize};
-  TRY_DO(Remote::step_call(blank.leader(), at, SYS_munmap, arguments));
+  TRY_DO(Remote::step_call(blank.leader(), *at, SYS_munmap, arguments));
   return {};
 }
 
