@@ -21,13 +21,16 @@ namespace {
 constexpr pid_t kMainPid = 2;
 constexpr size_t kMaxProcesses = 100000;
 
+// Of all its threads: the kernel lists a child with the thread that made it.
 std::vector<pid_t> children_of(const Fd& proc, pid_t pid) {
-  const std::string p = std::to_string(pid);
+  const std::string tasks = std::to_string(pid) + "/task";
   std::vector<pid_t> out;
-  const auto text = io::read_file_at(proc, p + "/task/" + p + "/children");
-  if (!text) return out;
-  std::istringstream in(*text);
-  for (pid_t child = 0; in >> child;) out.push_back(child);
+  for (const auto& tid : sys::list_dir_at(proc, tasks).value_or(std::vector<std::string>{})) {
+    const auto text = io::read_file_at(proc, tasks + "/" + tid + "/children");
+    if (!text) continue;
+    std::istringstream in(*text);
+    for (pid_t child = 0; in >> child;) out.push_back(child);
+  }
   return out;
 }
 
@@ -267,20 +270,20 @@ std::vector<pid_t> Body::processes() const {
   return found;
 }
 
+// The unit stands still meanwhile: of a line that isn't of such a mapping only its flags are looked at.
 std::set<files::FileKey> Body::shared_mappings() const {
   std::set<files::FileKey> keys;
   for (const pid_t pid : processes()) {
     const auto text = io::read_file_at(proc_, std::to_string(pid) + "/maps");
     if (!text) continue;
-    std::istringstream in(*text);
-    for (std::string line; std::getline(in, line);) {
-      // proc_pid_maps(5): address perms offset dev inode path
-      std::istringstream fields(line);
-      std::string address, perms, offset, device;
-      uint64_t inode = 0;
-      if (!(fields >> address >> perms >> offset >> device >> inode) || inode == 0) continue;
-      if (perms.size() < 4 || perms[1] != 'w' || perms[3] != 's') continue;
-      const auto st = sys::stat_at(proc_, std::to_string(pid) + "/map_files/" + address);
+    for (size_t at = 0; at < text->size();) {
+      const size_t end = std::min(text->find('\n', at), text->size());
+      const std::string_view line = std::string_view(*text).substr(at, end - at);
+      at = end + 1;
+      // proc_pid_maps(5): address perms offset dev inode path; perms are "rwxs"
+      const size_t perms = line.find(' ') + 1;
+      if (perms == 0 || perms + 4 > line.size() || line[perms + 1] != 'w' || line[perms + 3] != 's') continue;
+      const auto st = sys::stat_at(proc_, std::to_string(pid) + "/map_files/" + std::string(line.substr(0, perms - 1)));
       if (st) keys.insert(files::FileKey{st->st_dev, st->st_ino});
     }
   }

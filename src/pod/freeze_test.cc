@@ -106,6 +106,34 @@ TEST(Freeze, holds_a_tree_whose_processes_keep_ending) {
 }
 
 // Its tracer hears of the end first, and its parent only when the tracer let go of it.
+// Else they would run on from wherever the tracer's own calls left them.
+TEST(Freeze, takes_a_units_processes_along_when_the_tracer_dies) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) ::pause();
+  }
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const Child tracer([&] {
+    const ProcFs proc = *ProcFs::open();
+    std::vector<engine::Blocker> blockers;
+    auto frozen = Frozen::freeze(proc, pid, {.kill_with_tracer = true}, blockers);
+    const bool done = frozen && frozen->remote(frozen->processes().front());
+    (void)!::write(ready[1], done ? "y" : "n", 1);
+    ::pause();
+  });
+  char answer = 0;
+  ASSERT_EQ(::read(ready[0], &answer, 1), 1);
+  EXPECT_EQ(answer, 'y');
+  ::kill(tracer.pid(), SIGKILL);
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
 TEST(Freeze, hides_nobodys_end_from_its_parent) {
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);

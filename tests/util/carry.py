@@ -287,10 +287,16 @@ def tree_is_gone(run):
     run.wait_for("the tree's end", lambda: not others_alive())
 
 
+def has_ended(done):
+    """Whether it failed because the program was quicker."""
+    return done.returncode != 0 and any(end in said(done) for end in ("has ended", "at its end"))
+
+
 def refused_as_wanted(run, done):
-    """Compares with what the header asks for; raises Refused or Failure, or returns when no refusal is wanted."""
+    """Compares with what the header asks for; raises Refused or Failure, or returns when no refusal is wanted (or none could
+    come, since the program has ended)."""
     wanted = run.subject.refused.get(run.options.mode)
-    if not wanted:
+    if not wanted or has_ended(done):
         return
     if done.returncode == 3 and wanted in said(done):
         raise Refused()
@@ -300,7 +306,7 @@ def refused_as_wanted(run, done):
 def checkpoint(run, pid, image, leave=False):
     done = run.call("checkpoint", "--pid", pid, "-o", image, *(["--leave-running"] if leave else []), ok=range(0, 256))
     refused_as_wanted(run, done)
-    if done.returncode == 4 and "has ended" in said(done):
+    if has_ended(done):
         raise Ended()
     if done.returncode != 0:
         raise Failure(f"checkpoint: exit {done.returncode}\n{said(done)}")
@@ -537,7 +543,7 @@ def run_and_move(run, mode, share):
             if done.returncode == 0:
                 run.downtimes.append(json.loads(done.stdout)["downtime_ms"])
             else:
-                if any(end in said(done) for end in ("has ended", "at its end")) or unit_ended(on_grid, unit):
+                if has_ended(done) or unit_ended(on_grid, unit):
                     run.say("ended before the move")
                     break
                 raise Failure(f"move {' -> '.join(places)}: exit {done.returncode}\n{said(done)}\noutput:\n{output()[-2000:].decode()}")

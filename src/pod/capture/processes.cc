@@ -412,6 +412,7 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   out.set_oom_score_adj(std::atoi(oom.c_str()));
   if (inspecting()) return {};
   TRY_DO(capture_process_remotely(process, out, space));
+  TRY_DO(capture_continued(process));
   for (size_t i = 0; i < process.threads.size(); i++) TRY_DO(capture_thread(process, i, out));
   TRY(const auto pending, process.leader().pending(true));
   for (const auto& info : pending) out.add_pending(siginfo_bytes(info));

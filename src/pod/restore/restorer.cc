@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <ranges>
 
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -157,13 +158,15 @@ Result<void> Restorer::resume() {
         TRY_IN(section.kind(), kind->activate(*this, section.state()));
     }
   }
-  // Stopped processes first: their parents, still in our hands, must not hear of the stop again.
-  for (const bool stopped : {true, false}) {
-    for (const auto& process : state_.processes()) {
+  // Those that are stopped here first, and children before their parents: while the parent is in our hands, it can be kept
+  // from hearing of the stop again.
+  for (const bool first : {true, false}) {
+    for (const auto& process : state_.processes() | std::views::reverse) {
       Blank* blank = find(process.pid());
-      if (blank == nullptr || process.is_init() || (process.state() == pb::STOPPED) != stopped) continue;
+      const bool is_stopped = process.state() == pb::STOPPED || process.continued();
+      if (blank == nullptr || process.is_init() || is_stopped != first) continue;
       TRY_IN("pid " + std::to_string(process.pid()), finish_process(*blank, process));
-      if (stopped) TRY_IN("pid " + std::to_string(process.pid()), stop_again(*blank, process));
+      if (is_stopped) TRY_IN("pid " + std::to_string(process.pid()), stop_again(*blank, process));
     }
   }
   released_ = true;
@@ -200,7 +203,8 @@ Result<void> Restorer::stop_again(Blank& blank, const pb::Process& process) {
     TRY(const auto stat, proc_.stat(blank.host_pid));
     if (stat.state == 'T') break;
   }
-  if (!process.stop_reported()) return {};
+  if (process.continued()) ::kill(blank.host_pid, SIGCONT);
+  if (!process.stop_reported() && !process.continued()) return {};
   Blank* parent = find(process.ppid());
   if (parent == nullptr || parent->is_init) return {};
   std::byte* scratch = parent->remote->local_scratch();
@@ -210,7 +214,7 @@ Result<void> Restorer::stop_again(Blank& blank, const pb::Process& process) {
   std::memcpy(scratch, &child_signal, sizeof child_signal);
   std::memcpy(scratch + 8, &none, sizeof none);
   Batch batch;
-  batch.add(SYS_wait4, process.pid(), 0, WUNTRACED | WNOHANG, 0);
+  if (process.stop_reported()) batch.add(SYS_wait4, process.pid(), 0, WUNTRACED | WNOHANG, 0);
   const auto parent_state =
       std::ranges::find_if(state_.processes(), [&](const auto& p) { return p.pid() == process.ppid(); });
   const bool had_signal = std::ranges::any_of(parent_state->pending(), [](const std::string& info) {
