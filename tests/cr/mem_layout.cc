@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <string>
 
 #include "util/step.h"
@@ -43,7 +44,12 @@ int main() {
   for (int i = 0; i < steps(); i++) {
     step();
     std::string found = layout();
-    if (found != wanted) wrong(__FILE__, __LINE__, "areas were\n%s\nand are\n%s", wanted.c_str(), found.c_str());
+    if (found != wanted) {
+      const size_t differs = static_cast<size_t>(std::ranges::mismatch(found, wanted).in1 - found.begin());
+      const size_t line = found.rfind('\n', differs) + 1;
+      wrong(__FILE__, __LINE__, "areas were from there on\n%.350s\nand are\n%.350s", wanted.c_str() + line,
+            found.c_str() + line);
+    }
     timespec now;
     CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);  // through the vDSO
     CHECK(getauxval(AT_SYSINFO_EHDR) != 0);

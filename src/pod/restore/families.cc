@@ -9,7 +9,8 @@
 //
 // Idea. Each piece gets its anon_vma when it is mapped, from the lowest address to the highest, by a write to one of its pages which
 // is dropped again. So it is known here which pieces have the same: a *family*. A family is lost only where a new piece comes
-// between two old ones; such chains of areas, when they are small, are made again as one at the end, with their content.
+// between two old ones; such chains of areas, when they are small, are made again as one with their content, as soon as an
+// outline breaks them: during pre-copy, while the unit still runs, and only for the last change in the freeze.
 //
 // Limit. A chain with more content than kMostContent is left as it is: copying it would cost more of the freeze than a program
 // that re-protects and then moves a block of that size, mapped just while its move began, is worth.

@@ -155,7 +155,6 @@ Result<void> Restorer::set_timers(Plan& plan, Blank& blank, const pb::Process& p
 Result<void> Restorer::restore_process(Blank& blank, const pb::Process& process) {
   const auto* space = space_of(process.pid());
   if (space == nullptr) return fail(Code::kCorrupt, "a process without memory");
-  TRY_DO(join_families(blank, *space));
   TRY_DO(map_held_files(blank, *space));
   TRY_DO(register_late(blank, *space));  // from here on nothing can touch a missing page without waiting for it
   Plan plan(*blank.remote, blank.leader());

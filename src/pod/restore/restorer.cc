@@ -62,7 +62,11 @@ Result<void> Restorer::prepare(const pb::Outline& outline) {
   for (const auto& space : outline.spaces()) {
     Blank* blank = find(space.pid());
     if (blank == nullptr || blank->zombie) continue;
-    TRY_IN("memory of pid " + std::to_string(space.pid()), build_space(*blank, space));
+    const auto built = [&]() -> Result<void> {
+      TRY_DO(build_space(*blank, space));
+      return join_families(*blank, space);
+    };
+    TRY_IN("memory of pid " + std::to_string(space.pid()), built());
   }
   refresh_targets();
   outline_ = outline;
