@@ -23,7 +23,7 @@ Result<std::vector<DepartureSpec::Directory>> layer_directories(const ViewPlan& 
   return directories;
 }
 
-Result<std::string> Departure::offer() {
+Result<std::string> Departure::offer(const std::set<FileKey>& mapped) {
   Offer offer;
   DescribeOptions describing;
   for (const auto& directory : spec_.directories)
@@ -41,6 +41,7 @@ Result<std::string> Departure::offer() {
   sources_.push_back(std::make_unique<FileChunks>(std::move(chunks)));
   for (const auto& directory : spec_.directories) {
     SnapshotOptions options;
+    options.always_read = mapped;
     options.layer = directory.role == TravellingTree::Role::kLayer;
     options.progress = spec_.progress;
     auto snapshot = take(directory.fd, options);
@@ -108,7 +109,7 @@ Result<bool> Departure::read(const ChunkId& id, std::span<std::byte> out) {
   return false;
 }
 
-Result<Departure::Final> Departure::last(const std::set<FileKey>& always_read) {
+Result<Departure::Final> Departure::last(const std::set<FileKey>& mapped) {
   if (snapshots_.size() != spec_.directories.size()) return fail(Code::kUsage, "last() before offer()");
   Final final_one;
   Last message;
@@ -118,7 +119,7 @@ Result<Departure::Final> Departure::last(const std::set<FileKey>& always_read) {
     const auto& directory = spec_.directories[i];
     SnapshotOptions options;
     options.previous = &snapshots_[i];
-    options.always_read = always_read;
+    options.always_read = mapped;
     options.layer = directory.role == TravellingTree::Role::kLayer;
     auto now = take(directory.fd, options);
     if (!now) return std::unexpected(std::move(now).error().in(directory.path));

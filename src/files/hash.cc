@@ -80,9 +80,10 @@ struct Task {
   size_t count = 0;
 };
 
-bool on_network(const Fd& file) {
+// Whether the file system's times tell of every write that no mapping of now explains.
+bool times_tell(const Fd& file) {
   struct statfs fs{};
-  if (::fstatfs(file.get(), &fs) < 0) return true;
+  if (::fstatfs(file.get(), &fs) < 0) return false;
   switch (static_cast<unsigned long>(fs.f_type)) {
     case NFS_SUPER_MAGIC:
     case SMB_SUPER_MAGIC:
@@ -93,8 +94,10 @@ bool on_network(const Fd& file) {
     case FUSE_SUPER_MAGIC:
     case CODA_SUPER_MAGIC:
     case AFS_FS_MAGIC:
-    case OCFS2_SUPER_MAGIC: return true;
-    default: return false;
+    case OCFS2_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC: return false;
+    default: return true;
   }
 }
 
@@ -195,7 +198,7 @@ class Hashing {
     Hashed& result = job.result;
     result.stamp = Stamp::of(st);
     result.content.size = result.stamp.size;
-    result.settled = result.stamp.ctime_ns + kClockSlack_ns < now && !on_network(file);
+    result.settled = result.stamp.ctime_ns + kClockSlack_ns < now && times_tell(file);
     if (cache_ != nullptr && result.settled && !job.with_fingerprints && cache_->find(result.stamp, result.content))
       return {};
     TRY(work.slots, find_slots(file, st));

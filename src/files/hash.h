@@ -4,11 +4,11 @@
 // content, but for three cases, each dealt with:
 //   * it was written within one tick of the file system's clock after the hash began: such a stamp isn't `settled` and
 //     is never believed again (git's "racily clean" entries are the same thing);
-//   * it is on a network file system, whose clock and caching are another machine's: never settled;
+//   * it is on a network file system, whose clock and caching are another machine's, or on a tmpfs, where a write
+//     through a mapping changes no time at all, and the mapping may be gone when somebody looks: never settled;
 //   * it is mapped MAP_SHARED and written through the mapping: the kernel updates mtime only at the first write to a
-//   page
-//     after it was written back (page_mkwrite), on tmpfs not at all. Who knows of such mappings names those files
-//     (SnapshotOptions::always_read); they are read each time.
+//     page after it was written back (page_mkwrite). Who knows of such mappings names those files
+//     (SnapshotOptions::always_read); they are read each time, and not settled for the next.
 // A file that must be read again needn't be SHA-256'ed again: beside each chunk's name we keep a *fingerprint*, its
 // GMAC under a key that lives only as long as this process. It runs at memory speed (about eight times as fast as
 // SHA-256 with SHA-NI), and as nobody ever sees the key or a tag, not even a hostile program can make two contents

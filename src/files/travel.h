@@ -51,8 +51,9 @@ class Departure {
  public:
   explicit Departure(DepartureSpec spec) : spec_(std::move(spec)) {}
 
-  /// While the unit runs. What can't be read is in blockers().
-  Result<std::string> offer();
+  /// While the unit runs. What can't be read is in blockers(). `mapped`: files that it has mapped shared and writable
+  /// now: what is written through such a mapping before it goes away shows in no file's times (hash.h).
+  Result<std::string> offer(const std::set<FileKey>& mapped = {});
   [[nodiscard]] const std::vector<engine::Blocker>& blockers() const { return blockers_; }
   /// What the destination answered; files that turn out not to be shared are in blockers(). Gives the wanted chunks.
   Result<std::vector<ChunkWant>> asked(std::string_view answer);
@@ -64,8 +65,8 @@ class Departure {
     std::string message;
     std::vector<ChunkWant> chunks;  ///< to be sent before the message
   };
-  /// While the unit stands still. `always_read`: files that it has mapped shared and writable (hash.h).
-  Result<Final> last(const std::set<FileKey>& always_read);
+  /// While the unit stands still. `mapped`: as for offer().
+  Result<Final> last(const std::set<FileKey>& mapped);
   /// Names in the travelling directories that don't travel (sockets, devices, mounts), as of the last look.
   [[nodiscard]] std::vector<std::string> left_out() const;
 

@@ -69,7 +69,8 @@ struct Snapshot {
 
 struct SnapshotOptions {
   const Snapshot* previous = nullptr;
-  std::set<FileKey> always_read;  ///< files that are mapped shared and writable: their times don't tell (hash.h)
+  /// Files that are mapped shared and writable: their times don't tell (hash.h), now and at the next look.
+  std::set<FileKey> always_read;
   bool layer = false;  ///< an overlay's upper layer: whiteouts are entries, not devices that are left out
   std::string only;  ///< if not empty: look at this one name in the directory, and at nothing else
   Progress progress;

@@ -136,7 +136,7 @@ class Taking {
         entry->content = old->content;
         seen = *old;
       } else {
-        to_read_.push_back({out_.tree.entries.size(), old});
+        to_read_.push_back({out_.tree.entries.size(), old, options_.always_read.contains(key)});
       }
     }
     out_.known.emplace(found.path, std::move(seen));
@@ -203,6 +203,7 @@ class Taking {
       if (!job.stable) out_.unstable.push_back(entry.path);
       entry.content = job.result.content;
       entry.mtime_ns = job.result.stamp.mtime_ns;
+      if (to_read_[i].mapped) job.result.settled = false;
       out_.known[entry.path] = std::move(job.result);
       ++out_.files_read;
     }
@@ -224,6 +225,7 @@ class Taking {
   struct ToRead {
     size_t entry;
     const Hashed* old;
+    bool mapped;
   };
   const Fd& root_;
   const SnapshotOptions& options_;

@@ -130,7 +130,7 @@ TEST(Tree, sends_only_the_changed_chunks_of_a_large_file) {
 }
 
 TEST(Tree, reads_no_file_again_whose_stamp_is_settled) {
-  TemporaryDir dir;
+  TemporaryDir dir("/var/tmp");  // on a tmpfs, as /tmp may be, no stamp ever is
   for (int i = 0; i < 20; ++i) write_at(dir / ("f" + std::to_string(i)), std::to_string(i));
   testing::wait_until_settled(dir / "f19");
   const Fd fd = dir.fd();
@@ -143,6 +143,21 @@ TEST(Tree, reads_no_file_again_whose_stamp_is_settled) {
   const auto st = good(sys::stat(dir / "f3"));
   again.always_read.insert({st.st_dev, st.st_ino});
   EXPECT_EQ(good(take(fd, again)).files_read, 2u);
+}
+
+// Who had a page mapped writable when we looked may write to it after, and unmap it, and no time tells.
+TEST(Tree, reads_a_file_again_that_was_mapped_at_the_last_look) {
+  TemporaryDir dir("/var/tmp");
+  for (const char* name : {"mapped", "plain"}) write_at(dir / name, "x");
+  testing::wait_until_settled(dir / "plain");
+  const Fd fd = dir.fd();
+  SnapshotOptions options;
+  const auto st = good(sys::stat(dir / "mapped"));
+  options.always_read.insert({st.st_dev, st.st_ino});
+  const Snapshot first = good(take(fd, options));
+  SnapshotOptions again;
+  again.previous = &first;
+  EXPECT_EQ(good(take(fd, again)).files_read, 1u);
 }
 
 TEST(Tree, notices_a_change_that_keeps_size_and_mtime) {

@@ -108,7 +108,7 @@ Result<void> Taking::look(std::vector<engine::Blocker>& blockers) {
 Result<void> Taking::keep_files(std::vector<engine::Blocker>& blockers) {
   say("files", 0, 0);
   TRY(departure_, departure_of(body_, subject_.launch.spec(), stores_, found_.demands));
-  TRY(const std::string offered, departure_->offer());
+  TRY(const std::string offered, departure_->offer(body_.shared_mappings()));
   blockers = departure_->blockers();
   if (!blockers.empty()) return fail(Code::kRefused, "it can't be checkpointed: " + blockers.front().reason);
   TRY(offer_, files::decode_offer(offered));

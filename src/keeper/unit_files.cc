@@ -68,7 +68,7 @@ Result<std::unique_ptr<files::Departure>> departure_of(const Body& body, const w
 Result<std::string> UnitFilesSource::offer(const std::string& demands) {
   TRY(departure_, departure_of(body_, spec_, stores_, demands));
   TRY(const std::string head, output_.offer(demands));
-  TRY(const std::string rest, departure_->offer());
+  TRY(const std::string rest, departure_->offer(body_.shared_mappings()));
   return head + rest;
 }
 
