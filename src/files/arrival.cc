@@ -7,6 +7,7 @@
 
 #include "base/sys.h"
 #include "files/beneath.h"
+#include "files/mounts.h"
 #include "files/own_directories.h"
 #include "files/refusals.h"
 #include "files/travel.h"
@@ -53,7 +54,7 @@ Result<Arrival::Considered> Arrival::consider(std::string_view bytes) {
     if (tree.role == TravellingTree::Role::kWork && ++works > 1)
       return fail(Code::kCorrupt, "an offer with two work directories");
     if (tree.role == TravellingTree::Role::kOwn &&
-        (std::ranges::find(kOwnDirectories, tree.path) == std::end(kOwnDirectories) || !own.insert(tree.path).second))
+        (find_own_directory(tree.path) == nullptr || !own.insert(tree.path).second))
       return fail(Code::kCorrupt, "a unit has no " + tree.path.substr(0, 200) + " of its own");
     place.tree = std::move(tree);
     places_.push_back(std::move(place));
@@ -100,7 +101,8 @@ Result<void> Arrival::plan() {
   for (Place& place : places_) {
     if (place.tree.role == TravellingTree::Role::kLayer) continue;
     const bool own = place.tree.role == TravellingTree::Role::kOwn;
-    place.directory = spec_.unit_directory + (own ? "/own" + place.tree.path : "/dir");
+    const bool in_memory = own && find_own_directory(place.tree.path)->in_memory && !spec_.user_namespace;
+    if (!in_memory) place.directory = spec_.unit_directory + (own ? "/own" + place.tree.path : "/dir");
     needs.binds.push_back({place.directory, place.tree.path, own});
   }
   for (const Place& place : places_)
@@ -115,8 +117,7 @@ Result<void> Arrival::plan() {
         continue;
       }
     }
-    TRY_DO(sys::make_dirs(place.directory));
-    TRY(place.fd, sys::open(place.directory, O_RDONLY | O_DIRECTORY));
+    TRY_DO(make_place(place));
     SnapshotOptions options;
     options.layer = place.tree.role == TravellingTree::Role::kLayer;
     TRY(place.present, take(place.fd, options));
@@ -124,6 +125,18 @@ Result<void> Arrival::plan() {
   if (!blockers_.empty()) return {};
   TRY(auto unmountable, check_view(plan_));
   blockers_.insert(blockers_.end(), unmountable.begin(), unmountable.end());
+  return {};
+}
+
+Result<void> Arrival::make_place(Place& place) {
+  if (place.directory.empty()) {
+    TRY(auto mount, memory_mount());
+    TRY(place.fd, sys::open_at(mount, ".", O_RDONLY | O_DIRECTORY));
+    memory_[place.tree.path] = std::move(mount);
+    return {};
+  }
+  TRY_DO(sys::make_dirs(place.directory));
+  TRY(place.fd, sys::open(place.directory, O_RDONLY | O_DIRECTORY));
   return {};
 }
 
@@ -163,6 +176,7 @@ Result<void> Arrival::last(std::string_view bytes) {
 
 void Arrival::discard() {
   places_.clear();
+  memory_.clear();
   (void)remove_layers(spec_.unit_directory);
   if (auto dir = sys::open(spec_.unit_directory, O_RDONLY | O_DIRECTORY)) {
     (void)remove_beneath(*dir, "dir");

@@ -109,6 +109,17 @@ Result<Fd> clone_mounts(const std::string& path) {
   return Fd(static_cast<int>(fd));
 }
 
+Result<Fd> memory_mount() {
+  const Fd context(static_cast<int>(::syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC)));
+  if (!context.valid()) return fail_errno(errno, "fsopen of tmpfs");
+  if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, "mode", "1777", 0) < 0 ||
+      ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) < 0)
+    return fail_errno(errno, "fsconfig of tmpfs");
+  const long fd = ::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (fd < 0) return fail_errno(errno, "fsmount of tmpfs");
+  return Fd(static_cast<int>(fd));
+}
+
 Result<void> attach_mounts(const Fd& tree, const std::string& path) {
   if (::syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) < 0)
     return fail_errno(errno, "move_mount to " + path);

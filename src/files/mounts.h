@@ -29,7 +29,10 @@ std::vector<std::string> visible_children(const std::vector<Mount>& mounts, uint
 
 /// A copy of what is at `path` and of all that is mounted below it, attached nowhere (open_tree(2), Linux 5.2).
 Result<Fd> clone_mounts(const std::string& path);
-/// Attaches such a copy.
+/// A new, empty file system in memory (tmpfs, made as /dev/shm is), attached nowhere: no mount table shows it, and it is
+/// gone when nobody holds it any more (fsmount(2), Linux 5.2).
+Result<Fd> memory_mount();
+/// Attaches either.
 Result<void> attach_mounts(const Fd& tree, const std::string& path);
 
 }  // namespace godwit::files

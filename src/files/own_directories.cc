@@ -33,11 +33,11 @@ bool wants_the_nodes(std::string_view dir, const StartsWith& unit) {
 
 }  // namespace
 
-std::vector<std::string> own_directories_of(const StartsWith& unit) {
-  std::vector<std::string> own;
-  for (const std::string_view dir : kOwnDirectories) {
-    const auto st = sys::stat(std::string(dir));
-    if (st && S_ISDIR(st->st_mode) && !wants_the_nodes(dir, unit)) own.emplace_back(dir);
+std::vector<OwnDirectory> own_directories_of(const StartsWith& unit) {
+  std::vector<OwnDirectory> own;
+  for (const OwnDirectory& dir : kOwnDirectories) {
+    const auto st = sys::stat(std::string(dir.path));
+    if (st && S_ISDIR(st->st_mode) && !wants_the_nodes(dir.path, unit)) own.push_back(dir);
   }
   return own;
 }

@@ -53,11 +53,12 @@ inline std::string slurp(const std::string& path) { return good(io::read_file(pa
 
 /// Makes a file look as if it had been written long ago is impossible (ctime); so tests of settled stamps wait for the
 /// file system's clock to pass the slack instead.
-inline void wait_until_settled(const std::string& path) {
-  const auto st = good(sys::lstat(path));
+inline void wait_until_settled(const struct stat& st) {
   const int64_t ctime = st.st_ctim.tv_sec * 1'000'000'000 + st.st_ctim.tv_nsec;
   while (clock_now(CLOCK_REALTIME).count() <= ctime + 101'000'000) ::usleep(1000);
 }
+inline void wait_until_settled(const std::string& path) { wait_until_settled(good(sys::lstat(path))); }
+inline void wait_until_settled(const Fd& file) { wait_until_settled(good(sys::stat(file))); }
 
 /// Random data; the seed is printed, and GODWIT_SEED repeats a run.
 class Random {

@@ -86,7 +86,7 @@ class Departure {
 
 struct ArrivalSpec {
   std::string unit_directory;  ///< absolute; `dir/` (work), `own/`, `layer/`, `view/` are made in it
-  bool user_namespace = false;
+  bool user_namespace = false;  ///< as in ViewPlan; then nothing can be mounted yet, and /dev/shm lies on disk, too
   bool keep_owner = true;
   const ChunkSource* store = nullptr;  ///< where put() chunks can be read again, and older ones may be
   ChunkSink* sink = nullptr;
@@ -109,6 +109,8 @@ class Arrival {
   Result<void> put(const ChunkId& id, std::span<const std::byte> data) { return spec_.sink->put(id, data); }
   /// All that was wanted is here (or was left out by the source). Gives the view to build.
   Result<ViewPlan> arrived();
+  /// The file systems in memory that the plan wants (build_view()), filled up to here. Once, after arrived().
+  MemoryMounts take_memory() { return std::move(memory_); }
   /// The frozen unit's files. After it the directories are exactly as they were at the source.
   Result<void> last(std::string_view message);
   /// Removes what was made in the unit's directory. Idempotent.
@@ -117,11 +119,12 @@ class Arrival {
  private:
   struct Place {
     TravellingTree tree;
-    std::string directory;
+    std::string directory;  // empty: in memory
     Fd fd;
     Snapshot present;
   };
   Result<void> plan();
+  Result<void> make_place(Place& place);
   Result<void> check_room(uint64_t bytes_wanted);
   Result<std::vector<ShareAnswer>> answer_all(const std::vector<ShareQuestion>& questions);
   Result<void> apply_to(Place& place, const Tree& tree) const;
@@ -131,6 +134,7 @@ class Arrival {
   std::vector<Demand> demands_;
   std::unique_ptr<Verdict> verdict_;
   std::vector<Place> places_;
+  MemoryMounts memory_;
   ViewPlan plan_;
 };
 

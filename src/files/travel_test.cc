@@ -1,11 +1,13 @@
 #include "files/travel.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 
+#include "files/mounts.h"
 #include "files/testing.h"
 
 namespace godwit::files {
@@ -117,6 +119,80 @@ TEST(Travel, brings_a_directory_of_the_units_own_with_what_is_open_in_it) {
   EXPECT_EQ(slurp(m.unit / "own/tmp/open"), "writtenmore");
   to.discard();
   EXPECT_TRUE(good(sys::list_dir(m.unit.path())).empty());
+}
+
+// What a process does with an object of shm_open(3): maps it, writes, unmaps.
+void write_mapped(const Fd& dir, const char* name, std::string_view text, uint64_t offset = 0) {
+  const Fd file = good(sys::open_at(dir, name, O_RDWR));
+  void* at = ::mmap(nullptr, 2 * kChunkSize, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  ASSERT_NE(at, MAP_FAILED);
+  std::memcpy(static_cast<char*>(at) + offset, text.data(), text.size());
+  ::munmap(at, 2 * kChunkSize);
+}
+
+TEST(Travel, brings_shared_memory_in_memory_with_what_was_written_through_a_mapping_that_is_gone) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root: mounts";
+  Move m;
+  const auto mounts_before = good(read_mounts()).size();
+  const Fd source = good(memory_mount());
+  const Fd shm = good(sys::open_at(source, ".", O_RDONLY | O_DIRECTORY));
+  const Fd object = good(sys::open_at(shm, "object", O_RDWR | O_CREAT, 0600));
+  ASSERT_EQ(::ftruncate(object.get(), 2 * kChunkSize), 0);
+  write_mapped(shm, "object", "before", kChunkSize);
+  testing::wait_until_settled(object);
+  DepartureSpec spec;
+  spec.root = m.source.fd();
+  spec.needed = {{"/dev/shm/object", Use::kOpenWrite, "mapped by pid 9 (prog)"}};
+  spec.directories.push_back({TravellingTree::Role::kOwn, "/dev/shm", good(sys::dup(shm.get()))});
+  Departure from(std::move(spec));
+  Arrival to = m.arrival();
+  const auto considered = good(to.consider(good(from.offer())));
+  ASSERT_TRUE(from.blockers().empty());
+  ASSERT_TRUE(to.blockers().empty());
+  EXPECT_EQ(considered.wanted_bytes, kChunkSize);  // and nothing of the hole
+  Move::carry(from, to, good(from.asked(considered.answer)));
+  const auto plan = good(to.arrived());
+  ASSERT_EQ(plan.binds.size(), 1u);
+  EXPECT_EQ(plan.binds[0], (ViewPlan::Bind{"", "/dev/shm", true}));
+  const MemoryMounts memory = to.take_memory();
+  ASSERT_TRUE(memory.contains("/dev/shm"));
+
+  write_mapped(shm, "object", "after!", kChunkSize);
+  const auto final_one = good(from.last({}));
+  Move::carry(from, to, final_one.chunks);
+  good(to.last(final_one.message));
+  const Fd arrived = good(sys::open_at(memory.at("/dev/shm"), "object", O_RDONLY));
+  std::string found(6, '\0');
+  good(io::pread_full(arrived.get(), std::as_writable_bytes(std::span(found)), kChunkSize));
+  EXPECT_EQ(found, "after!");
+  struct stat st = good(sys::stat(arrived));
+  EXPECT_EQ(st.st_size, static_cast<off_t>(2 * kChunkSize));
+  EXPECT_LE(st.st_blocks * 512, static_cast<blkcnt_t>(kChunkSize));
+  EXPECT_EQ(good(sys::stat(memory.at("/dev/shm"))).st_mode & 07777u, 01777u);
+  EXPECT_TRUE(good(sys::list_dir(m.unit.path())).empty());
+  EXPECT_EQ(good(read_mounts()).size(), mounts_before);
+}
+
+TEST(Travel, puts_shared_memory_on_disk_where_nothing_can_be_mounted_yet) {
+  Move m;
+  TemporaryDir shm;
+  write_at(shm / "object", "x");
+  DepartureSpec spec;
+  spec.root = m.source.fd();
+  spec.directories.push_back({TravellingTree::Role::kOwn, "/dev/shm", shm.fd()});
+  Departure from(std::move(spec));
+  ArrivalSpec there;
+  there.unit_directory = m.unit.path();
+  there.user_namespace = true;
+  there.store = &m.store;
+  there.sink = &m.store;
+  Arrival to(std::move(there));
+  Move::carry(from, to, good(from.asked(good(to.consider(good(from.offer()))).answer)));
+  const auto plan = good(to.arrived());
+  ASSERT_EQ(plan.binds.size(), 1u);
+  EXPECT_EQ(plan.binds[0].from, m.unit / "own/dev/shm");
+  EXPECT_EQ(slurp(m.unit / "own/dev/shm/object"), "x");
+  EXPECT_TRUE(to.take_memory().empty());
 }
 
 TEST(Travel, takes_no_other_directory_for_the_units_own) {

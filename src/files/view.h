@@ -32,6 +32,7 @@
 // that can't be an upper layer (view-layer), a host root that already is an overlay of an overlay (view-stack).
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -54,7 +55,9 @@ struct ViewPlan {
     bool operator==(const Layer&) const = default;
   };
   struct Bind {
-    std::string from;  ///< a directory of the unit's, on the host: its work directory, its own /tmp
+    /// A directory of the unit's, on the host: its work directory, its own /tmp. Empty: a file system in memory, which
+    /// can't be named and is handed to build_view() beside the plan.
+    std::string from;
     std::string to;  ///< its path as the unit knows it
     bool own = false;  ///< one of kOwnDirectories: what else is bound in it may need a mount point made there
     bool operator==(const Bind&) const = default;
@@ -90,9 +93,12 @@ Result<std::vector<engine::Blocker>> check_view(const ViewPlan& plan);
 Result<void> place_files(const ViewPlan& plan, std::span<const Demand> demands, std::span<const Presence> presence,
                          const ChunkSource& chunks, bool keep_owner, const Progress& progress);
 
+/// What is bound that has no `from`, by the path that the unit sees (memory_mount(), mounts.h).
+using MemoryMounts = std::map<std::string, Fd>;
+
 /// Builds the view. The caller has entered the unit's (user and) mount namespace, which must be its own: all mounts in
 /// it become private here, and its root changes if the plan has a layer for "/".
-Result<void> build_view(const ViewPlan& plan);
+Result<void> build_view(const ViewPlan& plan, const MemoryMounts& memory = {});
 
 /// Removes `layer/` and `view/`, also when an overlay left directories in it that their owner may not read.
 Result<void> remove_layers(const std::string& unit_directory);

@@ -49,7 +49,7 @@ Result<void> mount_overlay(const ViewPlan& plan, const ViewPlan::Layer& layer, c
 
 class Building {
  public:
-  explicit Building(const ViewPlan& plan) : plan_(plan) {
+  Building(const ViewPlan& plan, const MemoryMounts& memory) : plan_(plan), memory_(memory) {
     const auto is_root = [](const std::string& path) { return path == "/"; };
     if (std::ranges::any_of(plan.layers, is_root, &ViewPlan::Layer::mountpoint) ||
         std::ranges::any_of(plan.mirrors, is_root))
@@ -61,7 +61,7 @@ class Building {
     // Cloned before anything is mounted over what leads there; the outer ones first.
     std::vector<Clone> binds;
     for (const ViewPlan::Bind& bind : plan_.binds) {
-      TRY(auto tree, clone_mounts(bind.from));
+      TRY(auto tree, bind.from.empty() ? in_memory(bind.to) : clone_mounts(bind.from));
       binds.push_back({bind.to, std::move(tree), bind.own});
     }
     std::ranges::sort(binds, {}, &Clone::path);
@@ -111,6 +111,12 @@ class Building {
     TRY_DO(mounted(target));
     for (const Clone& clone : clones) TRY_DO(attach_mounts(clone.tree, (at == "/" ? prefix_ : "") + clone.path));
     return {};
+  }
+
+  Result<Fd> in_memory(const std::string& path) const {
+    const auto mount = memory_.find(path);
+    if (mount == memory_.end()) return fail(Code::kUsage, "a view without its file system in memory for " + path);
+    return sys::dup(mount->second.get());
   }
 
   bool is_fresh(const std::string& path) const {
@@ -224,6 +230,7 @@ class Building {
   }
 
   const ViewPlan& plan_;
+  const MemoryMounts& memory_;
   std::string prefix_;
   std::vector<uint64_t> own_;  // ids of the mounts that were made here
 };
@@ -285,7 +292,7 @@ Result<std::pair<int, int>> try_layers(const ViewPlan& plan) {
 
 }  // namespace
 
-Result<void> build_view(const ViewPlan& plan) { return Building(plan).run(); }
+Result<void> build_view(const ViewPlan& plan, const MemoryMounts& memory) { return Building(plan, memory).run(); }
 
 Result<std::vector<engine::Blocker>> check_view(const ViewPlan& plan) {
   std::vector<engine::Blocker> blockers;

@@ -100,7 +100,7 @@ class Planning {
     }
     for (const ViewPlan::Bind& bind : needs_.binds) {
       TRY_DO(check_absolute(bind.to));
-      TRY_DO(check_absolute(bind.from));
+      if (!bind.from.empty()) TRY_DO(check_absolute(bind.from));
       struct stat st{};
       if (lies_in_own(bind.to)) continue;  // its mount point is made there
       if (::stat(bind.to.c_str(), &st) < 0 || !S_ISDIR(st.st_mode))

@@ -268,6 +268,37 @@ TEST_F(View, can_be_built_by_an_ordinary_user_in_a_user_namespace) {
   EXPECT_EQ(cleaned, "");
 }
 
+TEST_F(View, attaches_a_file_system_in_memory_that_only_it_shows) {
+  TemporaryDir unit;
+  for (const bool layered : {false, true}) {
+    const std::string name = "/dev/shm/godwit-view-test-" + std::to_string(::getpid());
+    write_at(name, "the node's");
+    const auto mounts_before = good(read_mounts()).size();
+    const std::string text = in_child([&]() -> Result<std::string> {
+      TRY_DO(own_mounts());
+      Carried carried(unit);
+      if (layered) carried.file("/godwit-view-test-prog", "carried");
+      TRY(const auto plan, carried.plan({unit.path(), {{"", "/dev/shm", true}}, false}));
+      TRY(const auto blockers, check_view(plan));
+      if (!blockers.empty()) return blockers[0].code + " " + blockers[0].reason;
+      EXPECT_HERE(!build_view(plan));  // nothing to attach was given
+      MemoryMounts memory;
+      TRY(memory["/dev/shm"], memory_mount());
+      TRY(const Fd made, sys::open_at(memory["/dev/shm"], "object", O_WRONLY | O_CREAT, 0600));
+      TRY_DO(build_view(plan, memory));
+      EXPECT_HERE(there("/dev/shm/object"));
+      EXPECT_HERE(!there(name));
+      write_at(name, "the unit's");
+      return std::string();
+    });
+    EXPECT_EQ(text, "") << layered;
+    EXPECT_EQ(slurp(name), "the node's");
+    EXPECT_EQ(good(read_mounts()).size(), mounts_before);
+    ASSERT_EQ(::unlink(name.c_str()), 0);
+    good(remove_layers(unit.path()));
+  }
+}
+
 TEST_F(View, works_on_a_root_that_is_an_overlay_and_refuses_one_that_is_two) {
   TemporaryDir outer;
   TemporaryDir middle;

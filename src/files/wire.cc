@@ -236,7 +236,7 @@ Result<ViewPlan> decode_view_plan(std::string_view bytes) {
     to.layers.push_back({layer.mountpoint(), layer.directory(), layer.fresh()});
   }
   for (const auto& bind : from.binds()) {
-    TRY_DO(check_absolute(bind.from()));
+    if (!bind.from().empty()) TRY_DO(check_absolute(bind.from()));
     TRY_DO(check_absolute(bind.to()));
     to.binds.push_back({bind.from(), bind.to(), bind.own()});
   }

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "base/base.h"
+#include "files/mounts.h"
 #include "files/own_directories.h"
 #include "keeper/output_file.h"
 #include "keeper/streams.h"
@@ -76,11 +77,13 @@ Result<void> Body::build_view() {
   for (auto& layer : layers) layers_.push_back({layer.path, std::move(layer.fd)});
   for (const auto& bind : view_.binds) {
     if (!bind.own) continue;
-    TRY(auto directory, sys::open(bind.from, O_RDONLY | O_DIRECTORY));
+    TRY(auto directory, bind.from.empty() ? sys::open_at(memory_.at(bind.to), ".", O_RDONLY | O_DIRECTORY)
+                                          : sys::open(bind.from, O_RDONLY | O_DIRECTORY));
     own_[bind.to] = std::move(directory);
   }
   if (view_.layers.empty() && view_.binds.empty()) return {};
-  return files::build_view(view_);
+  const files::MemoryMounts memory = std::move(memory_);
+  return files::build_view(view_, memory);
 }
 
 // A unit that starts here: what lies in those directories is made by it.
@@ -89,10 +92,15 @@ Result<void> Body::plan_own_directories(const wire::UnitSpec& spec) {
   unit.words.insert(unit.words.end(), spec.with().begin(), spec.with().end());
   for (const std::string& variable : spec.env())
     if (variable.starts_with("TMPDIR=")) unit.words.push_back(variable);
-  for (const std::string& path : files::own_directories_of(unit)) {
-    const std::string directory = unit_dir_ + "/own" + path;
-    TRY_DO(sys::make_dirs(directory, 0700));
-    if (::chmod(directory.c_str(), 01777) < 0) return fail_errno(errno, "chmod of " + directory);
+  for (const auto& own : files::own_directories_of(unit)) {
+    const std::string path(own.path);
+    const std::string directory = own.in_memory ? "" : unit_dir_ + "/own" + path;
+    if (own.in_memory) {
+      TRY(memory_[path], files::memory_mount());
+    } else {
+      TRY_DO(sys::make_dirs(directory, 0700));
+      if (::chmod(directory.c_str(), 01777) < 0) return fail_errno(errno, "chmod of " + directory);
+    }
     view_.binds.push_back({directory, path, true});
     if (files::lies_below(spec.dir(), path)) view_.binds.push_back({spec.dir(), spec.dir(), false});
   }

@@ -50,7 +50,10 @@ class Body {
   /// kUnitMount as the unit sees it, for threads that are not in its mount namespace. Invalid before the unit is here.
   [[nodiscard]] const Fd& unit_mount() const { return unit_mount_; }
   /// Before the unit comes to be here: the file system that it will see. Without it, the node's as it is.
-  void set_view(files::ViewPlan plan) { view_ = std::move(plan); }
+  void set_view(files::ViewPlan plan, files::MemoryMounts memory) {
+    view_ = std::move(plan);
+    memory_ = std::move(memory);
+  }
   struct Layer {
     std::string mountpoint;
     Fd upper;
@@ -80,6 +83,7 @@ class Body {
   Fd unit_mount_;
   Fd proc_;  // the node's /proc: init mounts the unit's own over the path
   files::ViewPlan view_;
+  files::MemoryMounts memory_;  // until they are a part of the view
   std::vector<Layer> layers_;
   std::map<std::string, Fd> own_;
   std::unique_ptr<pod::Sandbox> sandbox_;

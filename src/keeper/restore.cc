@@ -131,7 +131,7 @@ Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, con
     TRY_DO(refuse_for(blockers, arrival.blockers()));
     if (considered.wanted_bytes > 0) return fail(Code::kCorrupt, "content of files is missing in the image");
     TRY(auto view, arrival.arrived());
-    body.set_view(std::move(view));
+    body.set_view(std::move(view), arrival.take_memory());
     TRY_DO(write_output(*image, *parts.output, body.output()));
     phase("files");
     GODWIT_FAULT_POINT("restore.files");

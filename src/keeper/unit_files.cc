@@ -126,7 +126,7 @@ Result<void> UnitFilesDestination::chunk(std::span<const std::byte, migration::k
 
 Result<void> UnitFilesDestination::arrived() {
   TRY(auto plan, arrival_.arrived());
-  body_.set_view(std::move(plan));
+  body_.set_view(std::move(plan), arrival_.take_memory());
   return {};
 }
 
