@@ -75,6 +75,7 @@ class Grid:
             text=True,
             errors="replace",
             timeout=timeout,
+            start_new_session=True,  # a Ctrl-C is for the benchmark, which decides what becomes of the command
         )
         if not check:
             return done
