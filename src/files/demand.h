@@ -31,7 +31,7 @@ enum class Use : uint8_t {
   kOpenWrite = 3,  ///< must be shared (share_probe.h); match() only looks whether it is there
   kDirectory = 4,  ///< a working directory, or an open one
   kSocket = 5,  ///< the path of a socket: its directory is needed
-  kWith = 6,  ///< the user said so (`--with`): a file, or a directory with all in it
+  kWith = 6,  ///< the user said so (`--with`): a file, or a directory with all in it; programs with their libraries
 };
 
 struct Needed {

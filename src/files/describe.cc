@@ -14,6 +14,7 @@
 #include "files/attributes.h"
 #include "files/beneath.h"
 #include "files/demand.h"
+#include "files/libraries.h"
 #include "files/refusals.h"
 
 namespace godwit::files {
@@ -30,7 +31,7 @@ bool lies_in(const std::string& path, const std::string& dir) {
 
 class Describing {
  public:
-  Describing(const Fd& root, const DescribeOptions& options) : root_(root), options_(options) {}
+  Describing(const Fd& root, const DescribeOptions& options) : root_(root), options_(options), libraries_(root) {}
 
   Result<Described> run(std::span<const Needed> needed) {
     for (const Needed& need : needed) {
@@ -72,18 +73,20 @@ class Describing {
     return {};
   }
 
-  // A path that the user named: links themselves are carried, and so is what they lead to; a directory with all in it.
+  // A path that the user named: links themselves are carried, and so is what they lead to; a directory with all in it; a
+  // program with its libraries.
   Result<void> add_with(const Needed& need) {
     struct Open {
       std::string path;
       bool named;  // by the user, or by a link that he named: not just found in a directory
     };
     std::vector<Open> open_paths = {{need.path, true}};
-    int links = 0;
+    std::set<std::string> seen;
     while (!open_paths.empty()) {
       const auto [path, named] = std::move(open_paths.back());
       open_paths.pop_back();
       if (demands_.size() > kMaxDemands) return {};
+      if (!seen.insert(path).second) continue;
       const Needed one{path, Use::kWith, need.used_by};
       auto object = open_in_root(root_, path, O_PATH | O_NOFOLLOW);
       if (!object) {
@@ -96,9 +99,11 @@ class Describing {
       if (recipe->kind == Kind::kSymlink) {
         TRY(recipe->target, sys::read_link_at(*object, ""));
         // Only of the named path itself: what a tree's links lead to may be the whole disk.
-        if (named && ++links < 40)
+        if (named)
           if (auto next = next_of_link(path, recipe->target)) open_paths.push_back({*std::move(next), true});
       }
+      if (recipe->kind == Kind::kRegular)  // the user may mean it to be started where it was not before
+        for (std::string& library : libraries_.of(path)) open_paths.push_back({std::move(library), true});
       const bool directory = recipe->kind == Kind::kDirectory;
       keep({*std::move(recipe), Use::kWith, need.used_by, false});
       if (!directory) continue;
@@ -209,6 +214,7 @@ class Describing {
 
   const Fd& root_;
   const DescribeOptions& options_;
+  Libraries libraries_;
   std::map<std::string, Demand> demands_;
   std::map<std::string, std::set<std::string>> linked_from_;  // directory → names of needed files in it
   Described out_;

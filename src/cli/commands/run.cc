@@ -109,6 +109,9 @@ const Command kRun = {
         "program is not changed and needs no preparation. Its standard output and error are kept: godwit logs.\n\n"
         "The unit has a /tmp, /var/tmp and /dev/shm of its own, which move with it, unless its command line, its "
         "directory, --with or TMPDIR names something that the node has there.\n\n"
+        "A program named by --with is carried with its libraries. Name those that the unit will start later if it is "
+        "to "
+        "move to another distribution.\n\n"
         "With -i or -it the command stays joined to the unit wherever it moves, and ends with status 0 when the "
         "program ended with 0, else 1. The keys ctrl-p ctrl-q leave a terminal without ending the program.",
     .examples =
