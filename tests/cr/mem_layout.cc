@@ -5,27 +5,44 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "util/step.h"
 
 // Lines without device and inode: those may differ on another host. What the kernel gives (vvar, vdso) may be laid out
-// differently there, so only the vDSO's start counts.
+// differently there, so only the vDSO's start counts. Neighbours of anonymous memory with one protection are one area here:
+// the kernel keeps them apart when both were written before they met (a hole between them was filled), and makes one of
+// them when it meets them otherwise, as in a restore; the program can't tell but by this list.
 static std::string layout() {
   FILE* file = fopen("/proc/self/maps", "re");
   CHECK(file);
   static char text[1024];
-  std::string all;
+  struct Line {
+    unsigned long start, end;
+    std::string rest;
+  };
+  std::vector<Line> lines;
   while (fgets(text, sizeof text, file)) {
     unsigned long start, end, offset;
     char protection[8], name[512] = "";
     CHECK(sscanf(text, "%lx-%lx %7s %lx %*s %*s %511[^\n]", &start, &end, protection, &offset, name) >= 4);
     if (!strncmp(name, "[vvar", 5) || !strcmp(name, "[vsyscall]")) continue;
     if (!strcmp(name, "[vdso]")) end = 0;
-    char line[800];
-    snprintf(line, sizeof line, "%lx-%lx %s %lx %s\n", start, end, protection, offset, name);
-    all += line;
+    char rest[600];
+    snprintf(rest, sizeof rest, "%s %lx %s", protection, offset, name);
+    const bool anonymous = !*name && protection[3] == 'p';
+    if (anonymous && !lines.empty() && lines.back().end == start && lines.back().rest == rest)
+      lines.back().end = end;
+    else
+      lines.push_back({start, end, rest});
   }
   fclose(file);
+  std::string all;
+  for (const Line& line : lines) {
+    char range[40];
+    snprintf(range, sizeof range, "%lx-%lx ", line.start, line.end);
+    all += range + line.rest + "\n";
+  }
   return all;
 }
 
