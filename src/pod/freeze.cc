@@ -82,34 +82,27 @@ Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, std::vector<engine::
     process->host_parent = parent;
     return false;
   }
-  auto stat = proc_->stat(pid);
-  if (!stat) return stat.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(stat.error());
   if (process == nullptr) {
     processes_.push_back({});
     process = &processes_.back();
     process->host_pid = pid;
   }
   process->host_parent = parent;
-  process->comm = stat->comm;
-  process->stat = std::move(*stat);
-  if (process->stat->state == 'Z') {
-    process->zombie = true;
-    TRY_DO(check_dead_leader(*process, blockers));
-    return false;
-  }
   bool found = false;
   // Once all that were found stand still, nobody is left who could make another thread: the count tells.
   for (bool more = true; more;) {
     TRY(const bool some, seize_threads(*process, blockers));
     found = found || some;
-    stat = proc_->stat(pid);
+    auto stat = proc_->stat(pid);
     if (!stat) return stat.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(stat.error());
     more = some && stat->threads != static_cast<int>(process->threads.size());
+    process->comm = stat->comm;
     process->stat = std::move(*stat);
   }
+  process->zombie = process->stat->state == 'Z' && process->threads.empty();
   TRY_DO(check_dead_leader(*process, blockers));
   // One that ended meanwhile: the next pass sees what is left of it, which its parent will wait for.
-  return found || process->stat->state == 'Z';
+  return found || (process->stat->state == 'Z' && !process->zombie);
 }
 
 // Of a process whose first thread has ended the others may go on as long as they like, or be about to end: exit_group(2) sends
@@ -138,7 +131,7 @@ unsigned long Frozen::ptrace_options() const {
 Result<bool> Frozen::seize_threads(FrozenProcess& process, std::vector<engine::Blocker>& blockers) {
   const pid_t pid = process.host_pid;
   Result<std::vector<pid_t>> tids = std::vector{pid};
-  if (process.stat->threads > 1 || !process.threads.empty()) tids = proc_->threads(pid);
+  if (process.stat) tids = proc_->threads(pid);  // it isn't the first look, after which the leader stands
   if (!tids) return tids.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(tids.error());
   std::ranges::stable_partition(*tids, [&](pid_t t) { return t == pid; });
   const size_t first_new = process.threads.size();
@@ -150,7 +143,8 @@ Result<bool> Frozen::seize_threads(FrozenProcess& process, std::vector<engine::B
       auto status = proc_->status(pid, tid);
       if (!status || status->state == 'Z' || status->state == 'X') continue;
       const bool traced = status->tracer != 0;
-      const std::string name = describe(pid, process.comm);
+      const auto stat = proc_->stat(pid);
+      const std::string name = describe(pid, stat ? stat->comm : "?");
       const std::string by = "by pid " + std::to_string(status->tracer);
       blockers.push_back(make_blocker(traced ? "ptraced" : "no-permission", name, traced ? by : r.error().message()));
       return fail(Code::kRefused, name + " can't be traced: " + (traced ? "it is, " + by : r.error().message()));

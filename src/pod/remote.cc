@@ -199,7 +199,8 @@ Result<Remote> Remote::install(const ProcFs& proc, const Tracee& leader, std::sp
   const uint64_t code[] = {
       static_cast<uint64_t>(base), kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0};
   TRY_DO(step_call(leader, at, SYS_mmap, code));
-  TRY_DO(write_memory(proc, leader.tid(), static_cast<uint64_t>(base), std::as_bytes(std::span(kCode))));
+  TRY(const Fd mem, proc.open(leader.tid(), "mem", O_RDWR));
+  TRY_DO(io::pwrite_full(mem.get(), std::as_bytes(std::span(kCode)), static_cast<uint64_t>(base)));
   Remote remote;
   remote.pid_ = leader.tid();
   remote.base_ = RemoteAddress{static_cast<uint64_t>(base)};
