@@ -4,8 +4,9 @@
 // content, but for three cases, each dealt with:
 //   * it was written within one tick of the file system's clock after the hash began: such a stamp isn't `settled` and
 //     is never believed again (git's "racily clean" entries are the same thing);
-//   * it is on a network file system, whose clock and caching are another machine's, or on a tmpfs, where a write
-//     through a mapping changes no time at all, and the mapping may be gone when somebody looks: never settled;
+//   * it is on a network file system, whose clock and caching are another machine's, or on a tmpfs, where a write through
+//     a mapping to a page that was read there before (or lies beside one) changes no time at all, and the mapping may be
+//     gone when somebody looks: never settled;
 //   * it is mapped MAP_SHARED and written through the mapping: the kernel updates mtime only at the first write to a
 //     page after it was written back (page_mkwrite). Who knows of such mappings names those files
 //     (SnapshotOptions::always_read); they are read each time, and not settled for the next.

@@ -121,11 +121,13 @@ TEST(Travel, brings_a_directory_of_the_units_own_with_what_is_open_in_it) {
   EXPECT_TRUE(good(sys::list_dir(m.unit.path())).empty());
 }
 
-// What a process does with an object of shm_open(3): maps it, writes, unmaps.
+// What a process does with an object of shm_open(3): maps it, reads, writes, unmaps. What was read is mapped writable on a
+// tmpfs, so the kernel doesn't see the write.
 void write_mapped(const Fd& dir, const char* name, std::string_view text, uint64_t offset = 0) {
   const Fd file = good(sys::open_at(dir, name, O_RDWR));
   void* at = ::mmap(nullptr, 2 * kChunkSize, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   ASSERT_NE(at, MAP_FAILED);
+  (void)*(static_cast<volatile char*>(at) + offset);
   std::memcpy(static_cast<char*>(at) + offset, text.data(), text.size());
   ::munmap(at, 2 * kChunkSize);
 }

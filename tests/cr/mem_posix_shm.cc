@@ -77,7 +77,7 @@ int main() {
     step();
     wait_for(answered);
     mix(shared, kSize);
-    // Mapped only while it is written: no time of the file tells of it.
+    // Mapped only while it is read and written: no time of the file tells of it.
     uint32_t* sometimes = map("sometimes", kSize);
     CHECK_EQ(sometimes[100], round);
     sometimes[100]++;

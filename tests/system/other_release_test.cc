@@ -91,14 +91,13 @@ TEST_F(OtherReleaseTest, a_python_with_the_modules_that_it_loaded_goes_there_and
 }
 
 // Its programs are started anew all the time, also there: beside the unit's own libc, which was carried, the destination's
-// would not even start.
+// would not even start, nor would sed with the destination's libselinux.
 TEST_F(OtherReleaseTest, a_pipeline_starts_its_own_programs_there_if_they_were_named) {
   const std::string program =
-      "for ((i = 0; i < 150; i++)); do seq 300 | awk -v n=$i '{ print ($1 * 7919 * n) % 103 }' | sort -n | uniq -c | "
-      "gzip -6 | "
-      "gzip -d | sha256sum; done";
+      "for ((i = 0; i < 150; i++)); do seq 300 | awk -v n=$i '{ print ($1 * 7919 * n) % 103 }' | sed 's/7/seven/' | "
+      "sort | uniq -c | gzip -6 | gzip -d | sha256sum; done";
   Words options = {"--cwd", "/"};
-  for (const char* tool : {"seq", "awk", "sort", "uniq", "gzip", "sha256sum"}) {
+  for (const char* tool : {"seq", "awk", "sed", "sort", "uniq", "gzip", "sha256sum"}) {
     options.emplace_back("--with");
     options.push_back(std::string("/usr/bin/") + tool);
   }
