@@ -193,17 +193,23 @@ Result<int64_t> Remote::step_call(const Tracee& thread, RemoteAddress at, long n
 
 Result<Remote> Remote::install(const ProcFs& proc, const Tracee& leader, std::span<const MapEntry> maps) {
   TRY(const auto at, find_syscall(leader.tid(), maps));
-  const uint64_t whole[] = {0, kTrampolineSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0};
-  TRY(const int64_t base, step_call(leader, at, SYS_mmap, whole));
-  // The code page is mapped without PROT_WRITE (prctl(PR_SET_MDWE) forbids both) and written through /proc/PID/mem.
-  const uint64_t code[] = {
-      static_cast<uint64_t>(base), kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0};
-  TRY_DO(step_call(leader, at, SYS_mmap, code));
-  TRY(const Fd mem, proc.open(leader.tid(), "mem", O_RDWR));
-  TRY_DO(io::pwrite_full(mem.get(), std::as_bytes(std::span(kCode)), static_cast<uint64_t>(base)));
+  const auto map = [&](uint64_t address, uint64_t size, int prot) -> Result<uint64_t> {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (address != 0 ? MAP_FIXED : 0);
+    const uint64_t arguments[] = {address, size, static_cast<uint64_t>(prot), static_cast<uint64_t>(flags), ~0ull, 0};
+    TRY(const int64_t mapped, step_call(leader, at, SYS_mmap, arguments));
+    return static_cast<uint64_t>(mapped);
+  };
+  auto base = map(0, kTrampolineSize, PROT_READ | PROT_WRITE | PROT_EXEC);
+  if (!base) {
+    // A program may forbid that for itself (prctl(PR_SET_MDWE)): then the code has a page without PROT_WRITE.
+    base = map(0, kTrampolineSize, PROT_READ | PROT_WRITE);
+    if (base) base = map(*base, kPage, PROT_READ | PROT_EXEC);
+  }
+  if (!base) return std::unexpected(base.error());
+  TRY_DO(write_memory(proc, leader.tid(), *base, std::as_bytes(std::span(kCode))));
   Remote remote;
   remote.pid_ = leader.tid();
-  remote.base_ = RemoteAddress{static_cast<uint64_t>(base)};
+  remote.base_ = RemoteAddress{*base};
   remote.syscall_at_ = at;
   return remote;
 }

@@ -78,6 +78,12 @@ std::vector<FileId> FileTable::with_inode(dev_t device, ino_t inode) const {
   return ids;
 }
 
+std::optional<FileId> FileTable::inherited(pid_t parent, pid_t host_pid, int fd) const {
+  const auto known = where_.find({parent, fd});
+  if (known == where_.end() || ::syscall(SYS_kcmp, parent, host_pid, KCMP_FILE, fd, fd) != 0) return std::nullopt;
+  return known->second;
+}
+
 Result<FileId> FileTable::at(pid_t host_pid, int fd) const {
   const auto it = where_.find({host_pid, fd});
   if (it == where_.end())

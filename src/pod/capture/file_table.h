@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/fd.h"
@@ -56,6 +57,8 @@ class FileTable {
   std::vector<FileId> with_inode(dev_t device, ino_t inode) const;
   void set_at(pid_t host_pid, int fd, FileId id) { where_[{host_pid, fd}] = id; }
   Result<FileId> at(pid_t host_pid, int fd) const;
+  /// What `fd` of a process is, if its parent has the same under this number, as after fork(2): one call instead of five.
+  std::optional<FileId> inherited(pid_t parent, pid_t host_pid, int fd) const;
 
  private:
   std::vector<std::unique_ptr<FileEntry>> entries_;

@@ -27,17 +27,24 @@ Result<void> Capture::capture_descriptors() {
 Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process& out) {
   TRY(const auto& numbers, look(process).descriptors);
   TRY(const Fd pidfd, sys::pidfd_open(process.host_pid));
+  const auto note = [&](int fd, FileId id) {
+    files_.set_at(process.host_pid, fd, id);
+    auto* descriptor = out.add_descriptors();
+    descriptor->set_fd(fd);
+    descriptor->set_file(id);
+  };
   for (const int fd : numbers) {
+    if (const auto known = inspecting() ? std::nullopt : files_.inherited(process.host_parent, process.host_pid, fd)) {
+      note(fd, *known);
+      continue;
+    }
     auto ours = sys::pidfd_getfd(pidfd, fd);
     if (!ours && inspecting() && ours.error().errnum == EBADF) continue;
     if (!ours) return std::unexpected(ours.error());
     const std::string object = "fd " + std::to_string(fd) + " of " + process.name();
     TRY(const FileId id,
         note_file(std::move(*ours), process.host_pid, process.pid, fd, object, std::to_string(process.host_pid)));
-    files_.set_at(process.host_pid, fd, id);
-    auto* descriptor = out.add_descriptors();
-    descriptor->set_fd(fd);
-    descriptor->set_file(id);
+    note(fd, id);
     // FD_CLOEXEC is the process's own to tell (capture_process_remotely); fdinfo is of the description, so once is enough.
     FileEntry& entry = *files_.entries()[id - 1];
     if (entry.fdinfo.empty()) {
