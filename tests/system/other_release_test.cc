@@ -49,23 +49,22 @@ class OtherReleaseTest : public ::testing::Test {
     EXPECT_TRUE(eventually([&] { return lines(unit) >= now + more; })) << logs(unit).substr(0, 2000);
   }
 
-  // Runs it undisturbed on `home`, and again with a stay on `away`: the same output.
+  // Runs it undisturbed on `home`, and beside that with a stay on `away`: the same output. It has to run for some seconds
+  // more than two moves take on a busy machine.
   static void moves_there_and_back(const std::string& home, const std::string& away, const Words& command,
                                    const Words& options = {"--cwd", "/"}) {
     static int number = 0;
     const std::string still = "still-" + std::to_string(++number), travels = "travels-" + std::to_string(number);
     start(still, home, options, command);
-    ASSERT_EQ(grid().godwit({"wait", still}).status, 0) << logs(still);
-    const std::string wanted = logs(still);
     start(travels, home, options, command);
-    expect_progress(travels, 20);
+    expect_progress(travels, 5);
     for (const auto& to : {away, home}) {
       const auto moved = grid().godwit({"move", travels, "--to", to});
       ASSERT_EQ(moved.status, 0) << to << ": " << moved.err;
-      expect_progress(travels, 20);
+      expect_progress(travels, 5);
     }
-    EXPECT_EQ(grid().godwit({"wait", travels}).status, 0);
-    const std::string found = logs(travels);
+    for (const std::string& unit : {still, travels}) EXPECT_EQ(grid().godwit({"wait", unit}).status, 0) << unit;
+    const std::string found = logs(travels), wanted = logs(still);
     EXPECT_GT(wanted.size(), 1000u);
     EXPECT_TRUE(found == wanted) << found.size() << " bytes, wanted " << wanted.size() << "\n"
                                  << found.substr(found.size() - std::min<size_t>(found.size(), 1000));
@@ -80,7 +79,7 @@ TEST_F(OtherReleaseTest, a_python_with_the_modules_that_it_loaded_goes_there_and
   const std::string program =
       "import decimal,hashlib,json,lzma,re,sqlite3,time,zlib\n"
       "db=sqlite3.connect(':memory:')\ndb.execute('create table t(a int,b text)')\nh=hashlib.sha256()\n"
-      "for i in range(200):\n"
+      "for i in range(400):\n"
       "  t=json.dumps({'i':i,'s':'%x'%(i*7919),'x':[i/(k+1) for k in range(50)]})\n"
       "  h.update(zlib.compress(t.encode()))\n  h.update(lzma.compress(t.encode()))\n"
       "  db.execute('insert into t values(?,?)',(i,re.sub('[0-4]','x',t)))\n"
@@ -94,7 +93,7 @@ TEST_F(OtherReleaseTest, a_python_with_the_modules_that_it_loaded_goes_there_and
 // would not even start, nor would sed with the destination's libselinux.
 TEST_F(OtherReleaseTest, a_pipeline_starts_its_own_programs_there_if_they_were_named) {
   const std::string program =
-      "for ((i = 0; i < 150; i++)); do seq 300 | awk -v n=$i '{ print ($1 * 7919 * n) % 103 }' | sed 's/7/seven/' | "
+      "for ((i = 0; i < 400; i++)); do seq 300 | awk -v n=$i '{ print ($1 * 7919 * n) % 103 }' | sed 's/7/seven/' | "
       "sort | uniq -c | gzip -6 | gzip -d | sha256sum; done";
   Words options = {"--cwd", "/"};
   for (const char* tool : {"seq", "awk", "sed", "sort", "uniq", "gzip", "sha256sum"}) {
@@ -105,12 +104,12 @@ TEST_F(OtherReleaseTest, a_pipeline_starts_its_own_programs_there_if_they_were_n
 }
 
 TEST_F(OtherReleaseTest, a_program_that_is_not_installed_there_goes_there_and_back) {
-  for (const char* name : {"mem_private", "tree_threads", "mem_posix_shm"}) {
+  for (const char* name : {"tree_threads", "mem_posix_shm"}) {
     const std::string program = GODWIT_CR + std::string("/") + name;
     ASSERT_EQ(::access(program.c_str(), X_OK), 0) << program;
     char work[] = "/tmp/godwit_work_XXXXXX";
     ASSERT_NE(::mkdtemp(work), nullptr);
-    moves_there_and_back("node-1", "node-2", {"/usr/bin/env", "CR_STEPS=150", "CR_PACE_MS=20", program},
+    moves_there_and_back("node-1", "node-2", {"/usr/bin/env", "CR_STEPS=400", "CR_PACE_MS=20", program},
                          {"--dir", work, "--cwd", work});
     (void)sys::remove_tree(work);
   }
@@ -119,7 +118,7 @@ TEST_F(OtherReleaseTest, a_program_that_is_not_installed_there_goes_there_and_ba
 TEST_F(OtherReleaseTest, a_perl_of_that_release_comes_here_and_goes_back) {
   const std::string program =
       "use strict; use warnings; use List::Util qw(sum); use POSIX qw(floor); $| = 1; my %h; my $s = 1;"
-      "for my $i (1..200) {"
+      "for my $i (1..400) {"
       "  for (1..500) { $s = ($s * 69069 + 1) % 4294967296; $h{$s % 500} .= chr(97 + $s % 26) }"
       "  eval \"sub f$i { return floor($i / 3) }\"; print \"$i \", eval(\"f$i()\"), ' ';"
       "  print sum(map { unpack '%32C*', $h{$_} } sort keys %h), sprintf(\" %.9f $]\\n\", sqrt $i);"
