@@ -109,7 +109,8 @@ TEST_F(DaemonTest, a_unit_whose_program_has_ended_moves_and_is_restored_with_its
       "os.setsid()\n"
       "while os.getppid() != 1: time.sleep(0.001)\n"
       "for i in range(200):\n  print(i,flush=True)\n  time.sleep(0.01)\nsys.exit(3)";
-  const auto ran = grid().godwit({"run", "--name", "daemon", "--node", "node-1", "--", "/usr/bin/python3", "-c", program});
+  const auto ran =
+      grid().godwit({"run", "--name", "daemon", "--node", "node-1", "--", "/usr/bin/python3", "-c", program});
   ASSERT_EQ(ran.status, 0) << ran.err;
   ASSERT_TRUE(eventually([] { return !logs("daemon").empty(); }));
   const auto moved = grid().godwit({"move", "daemon", "--to", "node-2"});

@@ -66,7 +66,8 @@ Result<void> dump_watch(DumpContext& ctx, const OpenFileView& view, std::string_
   } else if (!open_ones.empty()) {
     watch->set_file(*std::ranges::min_element(open_ones));
   } else if (ctx.inspecting() && !sys::read_link_at(ctx.proc_dir(), std::to_string(view.host_pid) + "/root")) {
-    return fail(Code::kGone, view.object + " is gone: its process has ended");  // and its files had no place to be sought in
+    return fail(Code::kGone,
+                view.object + " is gone: its process has ended");  // and its files had no place to be sought in
   } else {
     ctx.refuse("inotify-path", view.object, "watch " + std::to_string(wd));
   }
