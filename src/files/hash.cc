@@ -23,7 +23,7 @@ namespace {
 constexpr size_t kChunksATask = 8;               // what a thread takes at a time
 constexpr uint64_t kWorthThreads = 4u << 20;     // below this, starting a thread costs more than it saves
 constexpr int kTries = 3;                        // for files that change while they are read
-constexpr int64_t kClockSlack_ns = 100'000'000;  // a file's ctime ticks every 1 to 10 ms; be generous
+constexpr int64_t kClockSlackNs = 100'000'000;  // a file's ctime ticks every 1 to 10 ms; be generous
 
 // The fingerprint of a chunk: GMAC, that is AES-GCM of nothing with the data as what is only authenticated.
 class Fingerprinter {
@@ -49,12 +49,12 @@ class Fingerprinter {
 
  private:
   static const std::array<unsigned char, 16>& process_key() {
-    static const auto key = [] {
+    static const auto kKey = [] {
       std::array<unsigned char, 16> k{};
       GODWIT_CHECK(RAND_bytes(k.data(), static_cast<int>(k.size())) == 1, "random bytes of OpenSSL");
       return k;
     }();
-    return key;
+    return kKey;
   }
   std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context_;
 };
@@ -198,7 +198,7 @@ class Hashing {
     Hashed& result = job.result;
     result.stamp = Stamp::of(st);
     result.content.size = result.stamp.size;
-    result.settled = result.stamp.ctime_ns + kClockSlack_ns < now && times_tell(file);
+    result.settled = result.stamp.ctime_ns + kClockSlackNs < now && times_tell(file);
     if (cache_ != nullptr && result.settled && !job.with_fingerprints && cache_->find(result.stamp, result.content))
       return {};
     TRY(work.slots, find_slots(file, st));

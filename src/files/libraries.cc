@@ -96,7 +96,7 @@ std::map<std::string, std::string> read_loader_cache(const Fd& root) {
     uint32_t name, path, os_version;
     uint64_t hwcap;
   };
-  constexpr int32_t kX86_64Libc6 = 0x0303;
+  constexpr int32_t kX8664Libc6 = 0x0303;
   std::map<std::string, std::string> paths;
   const auto file = open_in_root(root, "/etc/ld.so.cache", O_RDONLY);
   if (!file) return paths;
@@ -112,7 +112,7 @@ std::map<std::string, std::string> read_loader_cache(const Fd& root) {
     Entry entry{};
     std::memcpy(&entry, text->data() + sizeof head + i * sizeof entry, sizeof entry);
     // Others than 0 are builds for newer CPUs (glibc-hwcaps), which the plain one can stand in for.
-    if (entry.flags == kX86_64Libc6 && entry.hwcap == 0) paths.emplace(string_at(entry.name), string_at(entry.path));
+    if (entry.flags == kX8664Libc6 && entry.hwcap == 0) paths.emplace(string_at(entry.name), string_at(entry.path));
   }
   return paths;
 }

@@ -123,7 +123,7 @@ class Taking {
     }
     Hashed seen;
     seen.stamp = Stamp::of(found.st);
-    seen.settled = seen.stamp.ctime_ns + kSettle_ns < clock_now(CLOCK_REALTIME).count();
+    seen.settled = seen.stamp.ctime_ns + kSettleNs < clock_now(CLOCK_REALTIME).count();
     const Hashed* old = previous(found);
     const bool same = old != nullptr && old->settled && old->stamp == seen.stamp;
     if (entry->kind == Kind::kSymlink) {
@@ -220,7 +220,7 @@ class Taking {
     return at->second.stamp.inode != found.st.st_ino && moved != by_inode_.end() ? moved->second : &at->second;
   }
 
-  static constexpr int64_t kSettle_ns = 100'000'000;  // as in hash.cc
+  static constexpr int64_t kSettleNs = 100'000'000;  // as in hash.cc
 
   struct ToRead {
     size_t entry;

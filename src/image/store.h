@@ -73,7 +73,7 @@ class ChunkStore {
 
  private:
   ChunkStore(std::string path, Fd dir, StoreOptions options)
-      : path_(std::move(path)), dir_(std::move(dir)), options_(std::move(options)) {}
+      : path_(std::move(path)), dir_(std::move(dir)), options_(options) {}
   Result<Fd> lock(int operation) const;
   Result<uint64_t> write(const ChunkId& id, std::span<const std::byte> file) const;
   using Room = std::function<Result<std::span<std::byte>>(size_t bytes)>;

@@ -256,7 +256,7 @@ Result<Remote*> Frozen::remote(FrozenProcess& process) {
     }
     auto remote = Remote::install(*proc_, leader, maps);
     if (!remote) return std::unexpected(remote.error().in(process.name()));
-    process.remote = std::make_unique<Remote>(std::move(*remote));
+    process.remote = std::make_unique<Remote>(*remote);
   }
   return process.remote.get();
 }

@@ -17,7 +17,7 @@ class LooksTest : public ::testing::TestWithParam<int> {
     for (int i = 0; i < GetParam(); i++) {
       const pid_t pid = ::fork();
       if (pid == 0) {
-        ::dup2(0, 100 + i);
+        ::dup2(0, 500 + i);
         for (;;) ::pause();
       }
       pids_.push_back(pid);
@@ -38,7 +38,7 @@ class LooksTest : public ::testing::TestWithParam<int> {
 
 TEST_P(LooksTest, are_of_the_right_process) {
   const ProcFs proc = *ProcFs::open();
-  for (size_t i = 0; i < pids_.size(); i++) wait_for(proc, pids_[i], 100 + static_cast<int>(i));
+  for (size_t i = 0; i < pids_.size(); i++) wait_for(proc, pids_[i], 500 + static_cast<int>(i));
   auto pids = pids_;
   pids.insert(pids.begin() + 1, 0);  // one that is left out, as a zombie is
   Looks looks(proc, pids);
@@ -48,7 +48,7 @@ TEST_P(LooksTest, are_of_the_right_process) {
     const auto child = static_cast<int>(std::ranges::find(pids_, pids[i]) - pids_.begin());
     ASSERT_TRUE(look.descriptors) << look.descriptors.error().message();
     EXPECT_TRUE(std::ranges::is_sorted(*look.descriptors));
-    EXPECT_EQ(look.descriptors->back(), 100 + child);
+    EXPECT_EQ(look.descriptors->back(), 500 + child);
     const auto maps = proc.maps(pids[i]);
     ASSERT_TRUE(look.maps && maps);
     EXPECT_TRUE(std::ranges::equal(*look.maps, *maps, [](const auto& a, const auto& b) { return a.same_place(b); }));

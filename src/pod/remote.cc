@@ -88,8 +88,8 @@ std::optional<uint64_t> find_syscall_in(std::span<const std::byte> code) {
 
 // Where this kernel's vDSO has one: nearly every process has the same vDSO.
 const std::optional<uint64_t>& syscall_in_vdso() {
-  static const auto at = find_syscall_in(own_vdso());
-  return at;
+  static const auto kAt = find_syscall_in(own_vdso());
+  return kAt;
 }
 
 Result<void> expect_trap(const Tracee& thread, int status) {

@@ -46,6 +46,12 @@ struct StartRecord {
   int error;
 };
 
+// What a program says that couldn't be started.
+struct NotStarted {
+  enum Step : int { kDirectory, kUser, kProgram, kCompanion } step;
+  int error;
+};
+
 // time_namespaces(7): "CLOCK SECONDS NANOSECONDS", nanoseconds never negative. Empty when the host's clocks are right.
 std::string offset_lines(const ClockOffsets& offsets) {
   if (offsets.monotonic.count() == 0 && offsets.boottime.count() == 0) return {};
@@ -70,8 +76,9 @@ bool write_offsets(const std::string& lines) {
 // --- inside init and the program: after fork, raw calls only ---------------------------------------------------------
 
 [[noreturn]] void run_program(const Sandbox::Program& program, ProgramVectors& vectors, int error_pipe) {
-  auto give_up = [&](int e) {
-    (void)!::write(error_pipe, &e, sizeof e);
+  auto give_up = [&](NotStarted::Step step) {
+    const NotStarted why{step, errno};
+    (void)!::write(error_pipe, &why, sizeof why);
     ::_exit(127);
   };
   ::prctl(PR_SET_PDEATHSIG, 0);
@@ -86,17 +93,27 @@ bool write_offsets(const std::string& lines) {
   }
   ::close_range(4, ~0u, 0);
   error_pipe = 3;
-  if (!program.cwd.empty() && ::chdir(program.cwd.c_str()) < 0) give_up(errno);
+  if (!program.cwd.empty() && ::chdir(program.cwd.c_str()) < 0) give_up(NotStarted::kDirectory);
   if (program.gid && (::setgroups(0, nullptr) < 0 || ::setresgid(*program.gid, *program.gid, *program.gid) < 0))
-    give_up(errno);
-  if (program.uid && ::setresuid(*program.uid, *program.uid, *program.uid) < 0) give_up(errno);
+    give_up(NotStarted::kUser);
+  if (program.uid && ::setresuid(*program.uid, *program.uid, *program.uid) < 0) give_up(NotStarted::kUser);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int s = 1; s < 65; s++) ::signal(s, SIG_DFL);
   ::execvpe(vectors.argv[0], vectors.argv.data(), vectors.env.data());
-  give_up(errno);
+  give_up(NotStarted::kProgram);
   ::_exit(127);
+}
+
+Error error_of(const NotStarted& why, const Sandbox::Program& program) {
+  switch (why.step) {
+    case NotStarted::kDirectory: return {Code::kSystem, why.error, "the working directory " + program.cwd};
+    case NotStarted::kUser: return {Code::kSystem, why.error, "becoming the unit's user"};
+    case NotStarted::kCompanion: return {Code::kSystem, why.error, "starting " + program.companion->path};
+    case NotStarted::kProgram: break;
+  }
+  return {Code::kSystem, why.error, "starting " + program.argv[0]};
 }
 
 // With init's signal mask: all blocked. Its environment is empty.
@@ -112,10 +129,9 @@ bool write_offsets(const std::string& lines) {
   ::dup3(error_pipe, count, O_CLOEXEC);
   ::close_range(static_cast<unsigned>(count) + 1, ~0u, 0);
   char* const no_environment[] = {nullptr};
-  int e = ::chdir("/") < 0 ? errno : 0;
-  if (e == 0) ::execve(companion.path.c_str(), vectors.companion_argv.data(), no_environment);
-  if (e == 0) e = errno;
-  (void)!::write(count, &e, sizeof e);
+  if (::chdir("/") == 0) ::execve(companion.path.c_str(), vectors.companion_argv.data(), no_environment);
+  const NotStarted why{NotStarted::kCompanion, errno};
+  (void)!::write(count, &why, sizeof why);
   ::_exit(127);
 }
 
@@ -248,11 +264,11 @@ Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
   init_ = record.init;
   // The pipe closes when the program was exec'ed; what comes out before that is why it wasn't. Without a program it closes
   // when init has mounted the unit's /proc: a restore stops init and must not stop it before that.
-  int e = 0;
-  const auto n = io::read_some(error.first.get(), std::as_writable_bytes(std::span(&e, 1)));
-  if (n && *n == sizeof e) {
+  NotStarted why{};
+  const auto n = io::read_some(error.first.get(), std::as_writable_bytes(std::span(&why, 1)));
+  if (program != nullptr && n && *n == sizeof why) {
     kill();
-    return fail_errno(e, "starting " + (program != nullptr ? program->argv[0] : "the unit's init"));
+    return std::unexpected(error_of(why, *program));
   }
   if (program != nullptr) main_pid_ = 2;
   return init_;

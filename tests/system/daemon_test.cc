@@ -1,4 +1,5 @@
 // The daemons as a whole, with real keepers and units: they are killed, the units don't notice, nothing is lost.
+#include <gmock/gmock.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -82,6 +83,19 @@ TEST_F(DaemonTest, an_end_while_the_daemon_is_away_is_told_when_it_is_back) {
   }));
   grid().start("node-2");
   expect_whole("away", 20);
+}
+
+TEST_F(DaemonTest, what_keeps_a_program_from_starting_is_named) {
+  const auto start = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"run", "--node", "node-1"});
+    const auto ran = grid().godwit(words);
+    EXPECT_NE(ran.status, 0);
+    return ran.err;
+  };
+  EXPECT_THAT(start({"--cwd", "/no/such/place", "--", "/bin/true"}),
+              ::testing::HasSubstr("directory /no/such/place: No such"));
+  EXPECT_THAT(start({"--cwd", "/", "--", "/no/such/program"}),
+              ::testing::HasSubstr("starting /no/such/program: No such"));
 }
 
 TEST_F(DaemonTest, a_unit_outlives_the_controller) {

@@ -486,7 +486,7 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
 }
 
 Result<void> Restorer::zero(std::span<const PageRun> runs) {
-  static const std::array<std::byte, 1u << 16> zeros{};
+  static const std::array<std::byte, 1u << 16> kZeros{};
   for (const auto& run : runs) {
     {
       const std::shared_lock lock(targets_mutex_);
@@ -497,10 +497,10 @@ Result<void> Restorer::zero(std::span<const PageRun> runs) {
         continue;
       }
     }
-    for (uint64_t at = 0; at < run.length; at += zeros.size()) {
-      const uint64_t n = std::min<uint64_t>(zeros.size(), run.length - at);
+    for (uint64_t at = 0; at < run.length; at += kZeros.size()) {
+      const uint64_t n = std::min<uint64_t>(kZeros.size(), run.length - at);
       const PageRun piece{run.space, run.address + at, n};
-      TRY_DO(write(std::span(&piece, 1), std::span(zeros).subspan(0, n)));
+      TRY_DO(write(std::span(&piece, 1), std::span(kZeros).subspan(0, n)));
     }
   }
   return {};
