@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/base.h"
+#include "base/pki.h"
 #include "controller/token.h"
 
 namespace godwit::controller {
@@ -67,7 +68,7 @@ Outcome<std::shared_ptr<Move>> Mover::start(const std::string& unit, const std::
                                             const wire::MoveOptions& options) {
   TRY(const MovePlan plan, ledger_.decide([&](const State& s, const Now& now) -> Outcome<MovePlan> {
     TRY(const wire::Unit found, find_unit(s, unit));
-    return plan_move(s, now, found, to, options, random_hex(16));
+    return plan_move(s, now, found, to, options, pki::random_hex(8));
   }));
   log::info("move planned migration={} unit={} from={} to={} epoch={}", plan.migration.id(), plan.migration.unit(),
             plan.migration.from(), to, plan.migration.epoch());

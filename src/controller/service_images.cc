@@ -295,7 +295,7 @@ grpc::Status UserService::Restore(Context* context,
           Error{Code::kPeer, 0, fmt::format("no node that holds {}@{} answers", what.unit(), number)});
   }
   auto plan = parts_.ledger.decide(
-      [&](const State& s, const Now& now) { return plan_restore(s, now, of, number, wish, random_hex(12)); });
+      [&](const State& s, const Now& now) { return plan_restore(s, now, of, number, wish, pki::random_hex(6)); });
   if (!plan) return rpc::to_status(plan.error());
   wire::RestoreEvent event;
   auto unit = restore(*plan, image.image(), number, [&](const wire::Progress& p) {

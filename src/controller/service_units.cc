@@ -85,7 +85,7 @@ Outcome<wire::Unit> UserService::launch(const RunPlan& plan) {
 grpc::Status UserService::Run(Context* context, const wire::RunRequest* request, wire::UnitReply* reply) {
   if (auto no = authorize(*context); !no.ok()) return no;
   auto plan = parts_.ledger.decide([&](const State& s, const Now& now) {
-    return plan_run(s, now, request->spec(), request->node(), random_hex(12));
+    return plan_run(s, now, request->spec(), request->node(), pki::random_hex(6));
   });
   if (!plan) return rpc::to_status(plan.error());
   auto unit = launch(*plan);
@@ -257,7 +257,7 @@ grpc::Status UserService::CreateToken(Context* context, const wire::TokenRequest
     return rpc::to_status(Error{Code::kRefused, 0, "this controller has no authority to let nodes join"});
   auto facts = pki::inspect(parts_.authority.certificate);
   if (!facts) return rpc::to_status(facts.error());
-  const std::string token = random_hex(32);
+  const std::string token = pki::random_hex(16);
   auto done = parts_.ledger.decide([&](const State&, const Now& now) {
     const int64_t seconds = request->lifetime_s() == 0 ? kTokenLifetimeS : request->lifetime_s();
     Changes changes;

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include "base/io.h"
+#include "base/pki.h"
 #include "controller/sql.h"
 #include "controller/token.h"
 
@@ -77,7 +78,7 @@ Result<void> Store::set_up() {
                 fmt::format("written by a newer Godwit (version {}, this one knows {})", version, kVersion));
   if (version == 0) {
     TRY_DO(execute(db_.get(), kSchema));
-    TRY_DO(set_meta("secret", random_hex(64)));
+    TRY_DO(set_meta("secret", pki::random_hex(32)));
     TRY_DO(execute(db_.get(), fmt::format("PRAGMA user_version={}", kVersion).c_str()));
   }
   return execute(db_.get(), "COMMIT");

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <sys/random.h>
 
 #include <array>
 
@@ -20,13 +19,6 @@ std::string hex(const unsigned char* bytes, size_t count) {
 }
 
 }  // namespace
-
-std::string random_hex(size_t digits) {
-  std::array<unsigned char, 32> bytes{};
-  GODWIT_CHECK(digits <= 2 * bytes.size());
-  GODWIT_CHECK(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  return hex(bytes.data(), bytes.size()).substr(0, digits);
-}
 
 std::string epoch_token(const std::string& secret, const std::string& unit, uint64_t epoch, const std::string& node) {
   const std::string text = fmt::format("godwit epoch 1\n{}\n{}\n{}\n", unit, epoch, node);

@@ -1,4 +1,4 @@
-// Random ids, and the tokens that prove an epoch.
+// The tokens that prove an epoch.
 //
 // An epoch's token is an HMAC over (unit, epoch, node) with a key that only the store knows. A node that was given an
 // epoch keeps its token; after a power cut of the controller's machine it can prove what it was given.
@@ -9,8 +9,6 @@
 
 namespace godwit::controller {
 
-/// `digits` random lower-case hex digits from the kernel.
-std::string random_hex(size_t digits);
 std::string epoch_token(const std::string& secret, const std::string& unit, uint64_t epoch, const std::string& node);
 /// In constant time.
 bool epoch_token_holds(const std::string& secret, const std::string& unit, uint64_t epoch, const std::string& node,

@@ -184,6 +184,7 @@ Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOption
     SandboxOptions sandbox_options;
     sandbox_options.new_ipc = sandbox_options.new_uts = false;
     sandbox_options.time = clocks;
+    TRY(sandbox_options.proc, sys::dup(destination_options.proc.get()));
     TRY(sandbox, Sandbox::enter(std::move(sandbox_options)));
     sandbox->set_main_pid(state.processes(0).pid());
     destination_options.monotonic_offset = clocks.monotonic;

@@ -109,9 +109,12 @@ int main() {
   int accepted = CHECK_FD(accept4(server, nullptr, nullptr, SOCK_CLOEXEC));
   int waiting = connect_to(path, path_size, SOCK_STREAM);
 
+  // Units on one node share its abstract names, and each has the same PID.
+  struct stat here;
+  MUST(stat(".", &here));
   char name[64];
   name[0] = 0;
-  int length = 1 + snprintf(name + 1, sizeof name - 1, "godwit-cr-%d", getpid());
+  int length = 1 + snprintf(name + 1, sizeof name - 1, "godwit-cr-%lu", here.st_ino);
   sockaddr_un abstract = address_of(name, static_cast<size_t>(length), &abstract_size);
   int hidden = CHECK_FD(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   MUST(bind(hidden, reinterpret_cast<sockaddr*>(&abstract), abstract_size));

@@ -528,7 +528,9 @@ def run_and_move(run, mode, share):
         variables = [f"{k}={v}" for k, v in run.subject.environment(run.options, False).items()]
         command = ["/usr/bin/env", *variables, *run.subject.command(run.options, False)]
         unit = on_grid("run", "--node", places[0], "--dir", directory, "--cwd", directory, "--", *command).stdout.decode().split()[-1]
-        run.wait_for("`ready`", lambda: run.subject.is_ready(output()), poll=0.02)
+        run.wait_for("`ready`", lambda: run.subject.is_ready(output()) or unit_ended(on_grid, unit), poll=0.02)
+        if not run.subject.is_ready(output()):
+            raise Failure(f"the program ended before it was ready:\n{output()[-2000:].decode(errors='replace')}")
         moves = 3 if mode == "move3" else 1
         how = ["--lazy"] if mode == "lazy" else []
         for _ in range(moves):

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 
+#include "base/pki.h"
 #include "base/sys.h"
 #include "pod/kinds/all.h"
 #include "pod/kinds/common.h"
@@ -85,12 +86,12 @@ Staged& staged(RestoreContext& ctx) {
 
 // The path to open: the FIFO itself, or one that will take its place.
 Result<std::string> make_inode(RestoreContext& ctx, const pb::FifoEnd& state, FileId id) {
-  std::string path = state.deleted() ? ctx.scratch_dir() + "/fifo-" + std::to_string(id) : state.path();
+  std::string path = state.deleted() ? ctx.scratch_dir() + "/fifo-" + pki::random_hex(8) : state.path();
   if (!state.deleted()) {
     const auto st = sys::lstat(path);
     if (st && !S_ISFIFO(st->st_mode)) return fail(Code::kFailed, path + " is not a FIFO here");
     if (st && !held_by_someone(path)) return path;
-    if (st) path += ".godwit-" + std::to_string(::getpid()) + "-" + std::to_string(id);
+    if (st) path += ".godwit-" + pki::random_hex(8);
   }
   if (::mkfifo(path.c_str(), 0600) != 0) return fail_errno(errno, "making the FIFO " + path);
   if (!state.deleted() && path != state.path()) staged(ctx).names[id] = {path, state.path()};

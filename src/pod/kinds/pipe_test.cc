@@ -204,6 +204,25 @@ TEST(FifoKind, is_made_where_it_is_missing) {
   EXPECT_EQ(sys::stat(dir / "f")->st_mode & 0777, 0640u);
 }
 
+// Two restores on one machine make theirs in the same directory.
+TEST(FifoKind, without_a_name_is_made_beside_those_of_others) {
+  ScratchDir dir;
+  ASSERT_EQ(::mkfifo((dir / "f").c_str(), 0640), 0);
+  Fd reader = *sys::open(dir / "f", O_RDONLY | O_NONBLOCK);
+  Fd writer = *sys::open(dir / "f", O_WRONLY);
+  ASSERT_OK(sys::unlink(dir / "f"));
+  FakeTree tree;
+  const FileId ri = tree.add(reader.get()), wi = tree.add(writer.get());
+  const auto files = tree.dump();
+  ASSERT_OK(files);
+  FakeRestore restored(tree);
+  for (const FileId id : {ri, wi})
+    ASSERT_EQ(::mkfifo((restored.scratch_dir() + "/fifo-" + std::to_string(id)).c_str(), 0600), 0);
+  ASSERT_OK(restored.run(*files));
+  ASSERT_OK(io::write_full(restored.fd(wi), "x"));
+  EXPECT_EQ(read_once(restored.fd(ri)), "x");
+}
+
 TEST(FifoKind, knows_a_reader_that_never_had_a_writer_from_one_that_lost_it) {
   ScratchDir dir;
   for (const char* name : {"a", "b"}) ASSERT_EQ(::mkfifo((dir / name).c_str(), 0600), 0);
