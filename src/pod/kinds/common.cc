@@ -49,7 +49,8 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 }
 
 Result<Fd> reopen(const Fd& proc_dir, const Fd& fd, unsigned flags) {
-  return sys::open_at(proc_dir, "self/fd/" + std::to_string(fd.get()), static_cast<int>(flags) | O_NOCTTY);
+  const int without_nofollow = static_cast<int>(flags) & ~O_NOFOLLOW;
+  return sys::open_at(proc_dir, "self/fd/" + std::to_string(fd.get()), without_nofollow | O_NOCTTY);
 }
 
 unsigned open_flags(const pb::OpenFile& file) {

@@ -34,7 +34,8 @@ Result<uint64_t> parse_number(std::string_view text, int base);
 /// Splits at `separator`, leaving out empty parts.
 std::vector<std::string_view> split(std::string_view text, char separator);
 
-/// A new description of what `fd` refers to, through /proc/self/fd.
+/// A new description of what `fd` refers to, through /proc/self/fd. Without O_NOFOLLOW, which would refuse that link: it
+/// counted when the file was opened the first time, and shows in F_GETFL only.
 Result<Fd> reopen(const Fd& proc_dir, const Fd& fd, unsigned flags);
 
 /// Flags of F_GETFL as open(2) may get them again: without what creates, empties or makes a nameless file.

@@ -37,6 +37,19 @@ TEST(DeletedKind, carries_bytes_offset_flags_and_mode) {
   EXPECT_EQ(is.st_mtim.tv_nsec, was.st_mtim.tv_nsec);
 }
 
+// As sqlite3 opens its temporary files.
+TEST(DeletedKind, that_was_opened_without_following_links_comes_back) {
+  ScratchDir dir;
+  Fd fd = *sys::open(dir / "x", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  ASSERT_OK(io::write_full(fd.get(), "pages"));
+  ASSERT_OK(sys::unlink(dir / "x"));
+  FakeTree tree;
+  const FileId id = tree.add(fd.get());
+  DUMP_AND_RESTORE(tree, restored);
+  EXPECT_EQ(content(restored.fd(id)), "pages");
+  EXPECT_EQ(::fcntl(restored.fd(id), F_GETFL), ::fcntl(fd.get(), F_GETFL) & ~O_NOFOLLOW);
+}
+
 TEST(DeletedKind, keeps_two_descriptions_on_one_inode) {
   ScratchDir dir;
   Fd writer = *sys::open(dir / "x", O_WRONLY | O_CREAT);
