@@ -20,31 +20,6 @@ namespace {
 
 // The unit's first program. Its init is 1; the engine keeps PIDs, so it is this number on every node.
 constexpr pid_t kMainPid = 2;
-constexpr size_t kMaxProcesses = 100000;
-
-// Of all its threads: the kernel lists a child with the thread that made it.
-std::vector<pid_t> children_of(const Fd& proc, pid_t pid) {
-  const std::string tasks = std::to_string(pid) + "/task";
-  std::vector<pid_t> out;
-  for (const auto& tid : sys::list_dir_at(proc, tasks).value_or(std::vector<std::string>{})) {
-    const auto text = io::read_file_at(proc, tasks + "/" + tid + "/children");
-    if (!text) continue;
-    std::istringstream in(*text);
-    for (pid_t child = 0; in >> child;) out.push_back(child);
-  }
-  return out;
-}
-
-pid_t pid_inside(const Fd& proc, pid_t pid) {
-  const auto text = io::read_file_at(proc, std::to_string(pid) + "/status");
-  if (!text) return 0;
-  const size_t at = text->find("\nNSpid:");
-  if (at == std::string::npos) return 0;
-  std::istringstream in(text->substr(at + 7, text->find('\n', at + 1) - at - 7));
-  pid_t last = 0;
-  for (pid_t p = 0; in >> p;) last = p;
-  return last;
-}
 
 }  // namespace
 
@@ -236,12 +211,12 @@ Result<void> Body::signal_main(int signal) const {
   const pid_t init = init_;
   if (init <= 0) return fail(Code::kGone, "there is no unit here");
   if (signal < 0 || signal > 64) return fail(Code::kUsage, "no such signal: " + std::to_string(signal));
-  for (const pid_t child : children_of(proc_, init)) {
-    if (pid_inside(proc_, child) != kMainPid) continue;
+  for (const pid_t child : pod::processes_below(proc_, init)) {
+    if (pod::pid_inside(proc_, child) != kMainPid) continue;
     // The number can't be used anew meanwhile: init has not reaped it, or it was there a moment ago; a pidfd closes the gap.
     auto fd = sys::pidfd_open(child);
     if (!fd) break;
-    if (pid_inside(proc_, child) != kMainPid) break;
+    if (pod::pid_inside(proc_, child) != kMainPid) break;
     if (::syscall(424 /* pidfd_send_signal */, fd->get(), signal, nullptr, 0) < 0) return fail_errno(errno, "signal");
     return {};
   }
@@ -269,13 +244,7 @@ Result<std::optional<wire::ExitStatus>> Body::poll_end() {
 }
 
 std::vector<pid_t> Body::processes() const {
-  std::vector<pid_t> found;
-  if (init_ <= 0) return found;
-  found = children_of(proc_, init_);
-  for (size_t i = 0; i < found.size() && found.size() < kMaxProcesses; i++) {
-    for (const pid_t child : children_of(proc_, found[i])) found.push_back(child);
-  }
-  return found;
+  return init_ > 0 ? pod::processes_below(proc_, init_) : std::vector<pid_t>();
 }
 
 // The unit stands still meanwhile: of a line that isn't of such a mapping only its flags are looked at.

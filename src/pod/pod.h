@@ -81,7 +81,7 @@ struct SandboxOptions {
   bool new_pid = true, new_ipc = true, new_uts = true, new_mount = true;
   std::optional<ClockOffsets> time;  ///< a time namespace with these offsets; none when equal to the host's
   std::string hostname;  ///< empty: the host's
-  Fd proc;  ///< a /proc that shows init; invalid: "/proc"
+  Fd proc;  ///< a /proc that shows init
   std::function<Result<void>()> build_view;  ///< called inside the new mount namespace, before init mounts /proc
 };
 class Sandbox {
@@ -127,7 +127,6 @@ class Sandbox {
  private:
   Sandbox() = default;
   Result<pid_t> fork_init(const Program* program, int keep_fd);
-  bool nobody_left() const;
   SandboxOptions options_;
   pid_t init_ = 0;
   pid_t main_pid_ = 0;
@@ -135,6 +134,11 @@ class Sandbox {
   std::optional<int> main_status_;
   bool ended_ = false;
 };
+
+/// All processes below `root`, parents before children, in a /proc that shows them; of a tree that runs, those that were met.
+std::vector<pid_t> processes_below(const Fd& proc, pid_t root);
+/// The number that a process has in its innermost PID namespace; 0 when it is gone.
+pid_t pid_inside(const Fd& proc, pid_t pid);
 
 // --- trees that Godwit did not start -----------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "pod/pod.h"
+#include "pod/proc.h"
 #include "pod/vdso.h"
 
 namespace godwit::pod {
@@ -281,11 +282,23 @@ Result<pid_t> Sandbox::launch(const Program& program) {
   return fork_init(&program, -1);
 }
 
-bool Sandbox::nobody_left() const {
-  const std::string init = std::to_string(init_);
-  const std::string name = init + "/task/" + init + "/children";
-  const auto children = options_.proc.valid() ? io::read_file_at(options_.proc, name) : io::read_file("/proc/" + name);
-  return !children || children->empty();
+std::vector<pid_t> processes_below(const Fd& proc, pid_t root) {
+  constexpr size_t kMost = 100'000;
+  auto own = sys::dup(proc.get());
+  if (!own) return {};
+  const ProcFs fs(std::move(*own));
+  std::vector<pid_t> found = fs.children(root).value_or(std::vector<pid_t>{});
+  for (size_t i = 0; i < found.size() && found.size() < kMost; i++) {
+    if (const auto some = fs.children(found[i])) found.insert(found.end(), some->begin(), some->end());
+  }
+  return found;
+}
+
+pid_t pid_inside(const Fd& proc, pid_t pid) {
+  auto own = sys::dup(proc.get());
+  if (!own) return 0;
+  const auto status = ProcFs(std::move(*own)).status(pid);
+  return status ? status->ns_pid.back() : 0;
 }
 
 Result<void> Sandbox::read_exits() {
@@ -300,7 +313,7 @@ Result<void> Sandbox::read_exits() {
     }
     if (record.pid == main_pid_ && main_pid_ != 0) main_status_ = record.status;
     // What init told of may have been before a restore: who is there counts.
-    if (record.pid == 0 && main_status_ && nobody_left()) ended_ = true;
+    if (record.pid == 0 && main_status_ && processes_below(options_.proc, init_).empty()) ended_ = true;
   }
 }
 

@@ -9,19 +9,16 @@ namespace {
 
 using nlohmann::json;
 
-class CheckpointTest : public ::testing::Test {
+class CheckpointTest : public OnGrid<3> {
  protected:
-  static void SetUpTestSuite() { grid_ = new Grid(3); }
-  static void TearDownTestSuite() { delete std::exchange(grid_, nullptr); }
   void SetUp() override {
-    if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
-    REQUIRE_GRID(*grid_);
+    OnGrid::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     char name[] = "/tmp/godwit_work_XXXXXX";
     ASSERT_NE(::mkdtemp(name), nullptr);
     work_ = name;
   }
   void TearDown() override { (void)sys::remove_tree(work_); }
-  static Grid& grid() { return *grid_; }
 
   // Prints `lines` numbers, one each 10 ms, and writes the same into a file of its work directory. At its end the file
   // must hold what it printed: else it exits with 9.
@@ -53,9 +50,6 @@ class CheckpointTest : public ::testing::Test {
     EXPECT_TRUE(out == wanted) << out.size() << " bytes of output, wanted " << wanted.size();
   }
   std::string work_;
-
- private:
-  inline static Grid* grid_ = nullptr;
 };
 
 TEST_F(CheckpointTest, a_unit_goes_on_from_its_checkpoint_after_its_node_died) {

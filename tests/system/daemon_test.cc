@@ -17,16 +17,8 @@ namespace {
 
 using nlohmann::json;
 
-class DaemonTest : public ::testing::Test {
+class DaemonTest : public OnGrid<3> {
  protected:
-  static void SetUpTestSuite() { grid_ = new Grid(3); }
-  static void TearDownTestSuite() { delete std::exchange(grid_, nullptr); }
-  void SetUp() override {
-    if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
-    REQUIRE_GRID(*grid_);
-  }
-  static Grid& grid() { return *grid_; }
-
   // A unit that prints `lines` numbers, one each 10 ms.
   static std::string run(const std::string& name, const std::string& node, int lines) {
     const std::string program = "import sys,time\nfor i in range(" + std::to_string(lines) +
@@ -58,9 +50,6 @@ class DaemonTest : public ::testing::Test {
                                        << ": " << out.substr(0, 40) << " … "
                                        << out.substr(out.size() - std::min<size_t>(out.size(), 40));
   }
-
- private:
-  inline static Grid* grid_ = nullptr;
 };
 
 TEST_F(DaemonTest, a_unit_outlives_its_nodes_daemon_and_its_end_is_told) {

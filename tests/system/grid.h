@@ -137,4 +137,20 @@ class Grid {
   if (!(grid).missing().empty()) GTEST_SKIP() << "needs " << (grid).missing(); \
   ASSERT_TRUE((grid).up()) << (grid).up().error().message()
 
+/// For tests that share one grid of so many nodes.
+template <int Nodes>
+class OnGrid : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { grid_ = new Grid(Nodes); }
+  static void TearDownTestSuite() { delete std::exchange(grid_, nullptr); }
+  void SetUp() override {
+    if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
+    REQUIRE_GRID(*grid_);
+  }
+  static Grid& grid() { return *grid_; }
+
+ private:
+  inline static Grid* grid_ = nullptr;
+};
+
 }  // namespace godwit::test

@@ -8,16 +8,9 @@
 namespace godwit::test {
 namespace {
 
-class OwnDirectoriesTest : public ::testing::Test {
+class OwnDirectoriesTest : public OnGrid<2> {
  protected:
-  static void SetUpTestSuite() { grid_ = new Grid(2); }
-  static void TearDownTestSuite() { delete std::exchange(grid_, nullptr); }
-  void SetUp() override {
-    if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
-    REQUIRE_GRID(*grid_);
-  }
   void TearDown() override { (void)::unlink(object_.c_str()); }
-  static Grid& grid() { return *grid_; }
 
   // A unit that makes the object, which must be new, and counts in it; it exits with 9 when it finds another's count.
   void run(const std::string& name, int lines) const {
@@ -59,9 +52,6 @@ class OwnDirectoriesTest : public ::testing::Test {
   }
 
   const std::string object_ = "/dev/shm/godwit-own-test-" + std::to_string(::getpid());
-
- private:
-  inline static Grid* grid_ = nullptr;
 };
 
 TEST_F(OwnDirectoriesTest, two_units_with_one_name_in_shared_memory_do_not_meet_and_the_node_sees_neither) {

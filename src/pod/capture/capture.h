@@ -103,13 +103,13 @@ class Capture final : public DumpContext {
   void capture_terminals();
   Result<void> capture_process(FrozenProcess& process, pb::Process& out);
   Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
-  // continued.cc
-  Result<void> capture_continued(FrozenProcess& parent);
   void find_shared(const FrozenProcess& process, pb::Process& out);
   bool is_memory_shared(const FrozenProcess& a, const FrozenProcess& b) const;
   void check_process(const FrozenProcess& process, const ProcStatus& status);
   Result<void> check_caller();
   void check_namespaces(const FrozenProcess& process);
+  // continued.cc
+  Result<void> capture_continued(FrozenProcess& parent);
   // threads.cc
   Result<void> capture_thread(FrozenProcess& process, size_t index, pb::Process& out);
   Result<void> capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out);

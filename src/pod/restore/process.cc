@@ -87,22 +87,24 @@ Result<void> Restorer::set_actions(Plan& plan, const pb::Process& process) {
 }
 
 void Restorer::set_limits(Plan& plan, Blank& blank, const pb::Process& process) {
-  for (int i = 0; i < process.rlimits_size() && i < 64; i++) {
-    const auto& l = process.rlimits(i);
-    const auto call = plan.add(SYS_prlimit64, 0, l.resource(), plan.put(rlimit{l.soft(), l.hard()}), 0);
-    plan.then([this, call, &l, &blank, &process](const Batch& batch) -> Result<void> {
-      if (batch.result(call) == 0) return {};
+  std::vector<size_t> calls;
+  for (const auto& l : process.rlimits())
+    calls.push_back(plan.add(SYS_prlimit64, 0, l.resource(), plan.put(rlimit{l.soft(), l.hard()}), 0));
+  plan.then([this, calls, &blank, &process](const Batch& batch) -> Result<void> {
+    Plan again(*blank.remote, blank.leader());
+    for (size_t i = 0; i < calls.size(); i++) {
+      if (batch.result(calls[i]) == 0) continue;
       // Raising a hard limit needs CAP_SYS_RESOURCE here; the soft one is given as far as it may go.
+      const auto& l = process.rlimits(static_cast<int>(i));
       rlimit have{};
-      if (::getrlimit(static_cast<__rlimit_resource>(l.resource()), &have) < 0) return {};
+      if (::getrlimit(static_cast<__rlimit_resource>(l.resource()), &have) < 0) continue;
       have.rlim_cur = std::min<rlim_t>(l.soft(), have.rlim_max);
-      Plan again(*blank.remote, blank.leader());
       again.add(SYS_prlimit64, 0, l.resource(), again.put(have), 0);
       log::warn("pid {}: resource limit {} can't be raised to {} here: {}", process.pid(), l.resource(), l.hard(),
                 have.rlim_max);
-      return again.run();
-    });
-  }
+    }
+    return again.run();
+  });
 }
 
 Result<void> Restorer::set_timers(Plan& plan, Blank& blank, const pb::Process& process) {
