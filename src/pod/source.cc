@@ -117,7 +117,7 @@ Result<bool> PodSource::has_main(std::span<const FrozenProcess> processes) const
 template <typename T>
 Result<T> PodSource::unless_ended(Result<T> result) const {
   if (!result && proc_.has_ended(options_.root))
-    return fail(Code::kGone, "process " + std::to_string(options_.root) + " has ended");
+    return fail(Code::kGone, "process " + std::to_string(options_.root) + " has ended, or never was");
   return result;
 }
 
