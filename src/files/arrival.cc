@@ -80,6 +80,21 @@ Result<void> Arrival::check_room(uint64_t bytes_wanted) {
     blockers_.push_back(
         make_blocker("disk-space", spec_.unit_directory,
                      std::to_string(room) + " bytes are free, twice " + std::to_string(bytes_wanted) + " are needed"));
+  for (const Place& place : places_)
+    if (place.directory.empty()) TRY_DO(check_memory(place));
+  return {};
+}
+
+// A tmpfs has a bound of its own, half of the machine's memory if nobody says otherwise.
+Result<void> Arrival::check_memory(const Place& place) {
+  struct statvfs fs{};
+  if (::fstatvfs(place.fd.get(), &fs) < 0) return fail_errno(errno, "statvfs of a new " + place.tree.path);
+  const uint64_t room = std::min<uint64_t>(spec_.memory_room, static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize);
+  const uint64_t needed = place.tree.tree.data_bytes();
+  if (needed > room)
+    blockers_.push_back(make_blocker(
+        "shared-memory-space", place.tree.path,
+        std::to_string(room) + " bytes are free, " + std::to_string(needed) + " are needed"));
   return {};
 }
 

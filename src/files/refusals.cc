@@ -22,6 +22,8 @@ constexpr Refusal kTable[] = {
     {"file-write-not-shared", "a file open for writing outside of the work directory",
      "the destination does not see the same file, so what is written would be lost to the others who use it",
      "a file system that both machines share, or running the program with --dir on that directory"},
+    {"shared-memory-space", "shared memory (/dev/shm) that doesn't fit into the destination's memory",
+     "what the program has there lies in memory", "freeing memory there, or another node"},
     {"view-layer", "files that must be carried, where the unit's directory can't hold an overlay's upper layer",
      "the kernel refuses that file system as an overlay's upper layer (another overlay, a network file system)",
      "a state directory on a local disk or tmpfs (--state)"},

@@ -88,6 +88,7 @@ struct ArrivalSpec {
   std::string unit_directory;  ///< absolute; `dir/` (work), `own/`, `layer/`, `view/` are made in it
   bool user_namespace = false;  ///< as in ViewPlan; then nothing can be mounted yet, and /dev/shm lies on disk, too
   bool keep_owner = true;
+  uint64_t memory_room = UINT64_MAX;  ///< bytes that may be taken for what the unit has in memory (/dev/shm)
   const ChunkSource* store = nullptr;  ///< where put() chunks can be read again, and older ones may be
   ChunkSink* sink = nullptr;
   HashCache* cache = nullptr;  ///< may be null
@@ -126,6 +127,7 @@ class Arrival {
   Result<void> plan();
   Result<void> make_place(Place& place);
   Result<void> check_room(uint64_t bytes_wanted);
+  Result<void> check_memory(const Place& place);
   Result<std::vector<ShareAnswer>> answer_all(const std::vector<ShareQuestion>& questions);
   Result<void> apply_to(Place& place, const Tree& tree) const;
 

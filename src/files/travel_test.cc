@@ -175,6 +175,33 @@ TEST(Travel, brings_shared_memory_in_memory_with_what_was_written_through_a_mapp
   EXPECT_EQ(good(read_mounts()).size(), mounts_before);
 }
 
+TEST(Travel, refuses_shared_memory_that_does_not_fit) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root: mounts";
+  Move m;
+  TemporaryDir shm;
+  write_at(shm / "object", std::string(1000, 'x'));
+  for (const uint64_t room : {999, 1000}) {
+    DepartureSpec spec;
+    spec.root = m.source.fd();
+    spec.directories.push_back({TravellingTree::Role::kOwn, "/dev/shm", shm.fd()});
+    Departure from(std::move(spec));
+    ArrivalSpec there;
+    there.unit_directory = m.unit.path();
+    there.memory_room = room;
+    there.store = &m.store;
+    there.sink = &m.store;
+    Arrival to(std::move(there));
+    good(to.consider(good(from.offer())));
+    if (room == 1000) {
+      EXPECT_TRUE(to.blockers().empty());
+      continue;
+    }
+    ASSERT_EQ(to.blockers().size(), 1u);
+    EXPECT_EQ(to.blockers()[0].code, "shared-memory-space");
+    EXPECT_EQ(to.blockers()[0].object, "/dev/shm");
+  }
+}
+
 TEST(Travel, puts_shared_memory_on_disk_where_nothing_can_be_mounted_yet) {
   Move m;
   TemporaryDir shm;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/base.h"
+#include "base/memory_room.h"
 #include "keeper/checkpoint.h"
 
 namespace godwit::keeper {
@@ -120,6 +121,7 @@ Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, con
   const files::AnySource chunks({&own, stores.chunks.get()});
   files::ArrivalSpec spec;
   spec.unit_directory = unit_dir;
+  spec.memory_room = memory_room();
   spec.store = &chunks;
   spec.sink = stores.chunks.get();
   spec.cache = stores.hashes.get();

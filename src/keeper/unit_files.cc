@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/base.h"
+#include "base/memory_room.h"
 #include "godwit/pod.pb.h"
 
 namespace godwit::keeper {
@@ -100,6 +101,7 @@ Result<void> UnitFilesSource::send_chunks(const std::vector<files::ChunkWant>& c
 files::ArrivalSpec UnitFilesDestination::spec_of(const std::string& unit_dir, NodeStores& stores) {
   files::ArrivalSpec spec;
   spec.unit_directory = unit_dir;
+  spec.memory_room = memory_room();
   spec.store = stores.chunks.get();
   spec.sink = stores.chunks.get();
   spec.cache = stores.hashes.get();

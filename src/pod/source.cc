@@ -47,6 +47,9 @@ class PodSource final : public engine::SourceEngine {
   Result<void> stop_and_look();
   std::vector<PageRun> all_memory();
   Result<void> find_pages(SpaceSource& source, ScanResult& found);
+  Result<bool> scan_written(ScanResult& found);
+  Result<bool> any_reads_past_page_tables() const;
+  Result<void> distrust_scans();
   void note_spaces(const pb::PodState& state);
   Result<bool> has_main(std::span<const FrozenProcess> processes) const;
   void capture_main_status();
@@ -175,12 +178,52 @@ Result<void> PodSource::start_precopy() {
   return frozen.thaw();
 }
 
+Result<bool> PodSource::any_reads_past_page_tables() const {
+  for (const auto& [pid, tracker] : trackers_) {
+    if (broken_.contains(pid)) continue;
+    TRY(const bool reads, reads_past_page_tables(proc_, pid));
+    if (reads) return true;
+  }
+  return false;
+}
+
+Result<void> PodSource::distrust_scans() {
+  for (auto& [pid, tracker] : trackers_) {
+    if (broken_.contains(pid)) continue;
+    const auto areas = proc_.maps(pid);
+    const auto done = areas ? tracker.distrust(*areas) : Result<void>{};  // one that ended is found by the next scan
+    if (!done && done.error().code != Code::kGone) return done;
+  }
+  return {};
+}
+
 // Pages go only into areas that the destination has been told of: new ones are announced now and sent in the next round.
 Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::string& outline) {
   engine::Round round;
   Stopwatch watch;
-  bool changed = false;
   ScanResult found;
+  std::optional<Frozen> still;
+  TRY(const bool knew, any_reads_past_page_tables());
+  if (knew) {
+    std::vector<engine::Blocker> blockers;
+    TRY(still, Frozen::freeze(proc_, options_.root, {.kill_with_tracer = options_.own_pid_namespace}, blockers));
+  }
+  TRY(bool changed, scan_written(found));
+  if (still) TRY_DO(still->thaw());
+  TRY(const bool knows, any_reads_past_page_tables());
+  if (knows && !knew) TRY_DO(distrust_scans());  // opened beside it
+  round.scan_ms = watch.lap_ms();
+  round.pages_dirty = round.pages_sent = found.page_bytes() / 4096;
+  TRY_DO(sink.pages(found.pages, reader_));
+  if (changed) {
+    TRY(outline, unless_ended(look_for_outline()));
+  }
+  return round;
+}
+
+// What was written since the last round, into `found`. Have areas or processes come or gone?
+Result<bool> PodSource::scan_written(ScanResult& found) {
+  bool changed = false;
   for (auto& [pid, tracker] : trackers_) {
     if (broken_.contains(pid)) continue;
     auto now = proc_.maps(pid);
@@ -211,13 +254,7 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
       changed = true;
     }
   }
-  round.scan_ms = watch.lap_ms();
-  round.pages_dirty = round.pages_sent = found.page_bytes() / 4096;
-  TRY_DO(sink.pages(found.pages, reader_));
-  if (changed) {
-    TRY(outline, unless_ended(look_for_outline()));
-  }
-  return round;
+  return changed;
 }
 
 std::string PodSource::give_outline() {

@@ -8,6 +8,7 @@
 
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
+#include "pod/kinds/common.h"
 #include "pod/pagemap.h"
 
 namespace godwit::pod {
@@ -177,6 +178,12 @@ Result<void> WriteTracker::scan(std::span<const MapEntry> areas, ScanResult& out
   return {};
 }
 
+Result<void> WriteTracker::distrust(std::span<const MapEntry> areas) {
+  for (const auto& area : areas)
+    if (is_dumped_privately(area)) TRY_DO(forget_old_protection(area.start, area.end));
+  return {};
+}
+
 // Anonymous memory in one walk: what was written since it was protected or isn't tracked, and what has no content (a page that
 // was never there, that went, or that is the zero page now, which is never protected).
 Result<void> WriteTracker::find_last_anonymous(const MapEntry& area, std::vector<PageRun>& written,
@@ -233,6 +240,20 @@ Result<void> WriteTracker::last_scan(std::span<const MapEntry> areas, ScanResult
   const auto holes = sent_.common(missing, space_);
   out.holes.insert(out.holes.end(), holes.begin(), holes.end());
   return {};
+}
+
+Result<bool> reads_past_page_tables(const ProcFs& proc, pid_t host_pid) {
+  const auto descriptors = proc.list(host_pid, "fdinfo");
+  if (!descriptors && descriptors.error().code == Code::kGone) return false;
+  if (!descriptors) return std::unexpected(descriptors.error());
+  for (const auto& fd : *descriptors) {
+    const auto info = proc.read(host_pid, "fdinfo/" + fd);
+    if (!info && info.error().code == Code::kGone) continue;  // closed meanwhile
+    if (!info) return std::unexpected(info.error());
+    TRY(const uint64_t flags, kinds::fdinfo_number(*info, "flags", 8));
+    if ((flags & O_DIRECT) != 0 && (flags & O_PATH) == 0) return true;
+  }
+  return false;
 }
 
 }  // namespace godwit::pod

@@ -32,6 +32,10 @@ class PageSet {
 /// and is registered and sent whole at the next look. What holds at any time, and all rests on: a page that is registered and
 /// protected has the content that was last sent for its address.
 ///
+/// What doesn't go through the process's page tables isn't seen: a read with O_DIRECT looks the pages up when it begins and
+/// fills them when the disk answers. A scan between the two takes such a page for sent. So while a process may be in such a
+/// read (reads_past_page_tables()), it must be frozen for the scan: a thread stops only when its read is done.
+///
 /// Holes are found only by last_scan(): what was sent and isn't there any more. Private mappings of files are tracked only if
 /// they are large; the few changed pages of others are sent while the unit is frozen.
 class WriteTracker {
@@ -43,6 +47,8 @@ class WriteTracker {
   /// `areas` may be parts of areas, as an earlier look saw them.
   /// Code::kGone: the process ended or replaced its memory by execve(2).
   Result<void> scan(std::span<const MapEntry> areas, ScanResult& out);
+  /// Running: what scan() took of these areas can't be believed; the next look takes it again.
+  Result<void> distrust(std::span<const MapEntry> areas);
   /// Frozen: all that is still missing at the destination.
   Result<void> last_scan(std::span<const MapEntry> areas, ScanResult& out) const;
 
@@ -62,6 +68,9 @@ class WriteTracker {
   Fd pagemap_;
   PageSet sent_;
 };
+
+/// Has it a file open with O_DIRECT? False for one that has ended.
+Result<bool> reads_past_page_tables(const ProcFs& proc, pid_t host_pid);
 
 /// The areas that the one at an address may become one with, whatever comes to lie between them: all anonymous ones up to the
 /// next file's. A file's area is alone.
