@@ -92,9 +92,9 @@ Result<void> Arrival::check_memory(const Place& place) {
   const uint64_t room = std::min<uint64_t>(spec_.memory_room, static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize);
   const uint64_t needed = place.tree.tree.data_bytes();
   if (needed > room)
-    blockers_.push_back(make_blocker(
-        "shared-memory-space", place.tree.path,
-        std::to_string(room) + " bytes are free, " + std::to_string(needed) + " are needed"));
+    blockers_.push_back(
+        make_blocker("shared-memory-space", place.tree.path,
+                     std::to_string(room) + " bytes are free, " + std::to_string(needed) + " are needed"));
   return {};
 }
 

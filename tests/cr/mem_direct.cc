@@ -30,8 +30,9 @@ static void* read_on(void* which) {
     const size_t buffer = i % kBuffers;
     check(r, buffer);
     const int part = static_cast<int>((i + i / kParts) % kParts);
-    CHECK_EQ(pread(content, r.memory + buffer * kBuffer, kBuffer, static_cast<off_t>(static_cast<size_t>(part) * kBuffer)),
-             kBuffer);
+    CHECK_EQ(
+        pread(content, r.memory + buffer * kBuffer, kBuffer, static_cast<off_t>(static_cast<size_t>(part) * kBuffer)),
+        kBuffer);
     r.part[buffer] = part;
   }
   for (size_t buffer = 0; buffer < kBuffers; buffer++) check(r, buffer);
