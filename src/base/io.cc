@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/raw_buffer.h"
 #include "base/sys.h"
 
 namespace godwit::io {
@@ -148,8 +149,8 @@ Result<void> send_with_fds(int socket, std::string_view message, std::span<const
 
 Result<MessageWithFds> receive_with_fds(int socket, size_t limit) {
   MessageWithFds out;
-  out.message.resize(limit);
-  iovec part{out.message.data(), limit};
+  RawBuffer room(limit);
+  iovec part{room.data(), room.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxFdsPerMessage * sizeof(int))];
   msghdr header{};
   header.msg_iov = &part;
@@ -169,7 +170,7 @@ Result<MessageWithFds> receive_with_fds(int socket, size_t limit) {
   }
   if (n == 0 && out.fds.empty()) return fail(Code::kPeer, "the peer closed the connection");
   if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(Code::kCorrupt, "message longer than its limit");
-  out.message.resize(static_cast<size_t>(n));
+  out.message.assign(reinterpret_cast<const char*>(room.data()), static_cast<size_t>(n));
   return out;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/raw_buffer.h"
 #include "base/sys.h"
 
 namespace godwit::files {
@@ -209,9 +210,9 @@ class Hashing {
     if (tasks.empty()) return;
     std::atomic<size_t> next{0};
     const auto worker = [&] {
-      std::vector<std::byte> buffer(kChunkSize);
+      RawBuffer buffer(kChunkSize);
       Fingerprinter fingerprinter;
-      for (size_t i; (i = next++) < tasks.size();) do_task(tasks[i], buffer, fingerprinter);
+      for (size_t i; (i = next++) < tasks.size();) do_task(tasks[i], buffer.all(), fingerprinter);
     };
     if (total_ < kWorthThreads) return worker();
     std::jthread second(worker);

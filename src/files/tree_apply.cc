@@ -19,6 +19,7 @@
 #include <cerrno>
 
 #include "base/clock.h"
+#include "base/raw_buffer.h"
 #include "base/sys.h"
 #include "files/attributes.h"
 #include "files/beneath.h"
@@ -186,7 +187,7 @@ class Applying {
         reuse = {&old_file, &old->content};
       }
     }
-    TRY_DO(write_content(file, entry.content, reuse, chunks, buffer_));
+    TRY_DO(write_content(file, entry.content, reuse, chunks, buffer_.all()));
     done_ += entry.content.size;
     if (options_.progress) options_.progress({"placing", done_, std::max(done_, want_.data_bytes())});
     return {};
@@ -261,7 +262,7 @@ class Applying {
     TRY(auto writable, open_beneath(root_, entry.path, O_PATH | O_NOFOLLOW));
     if ((old->mode & 0200u) == 0 && ::geteuid() != 0) TRY_DO(change_mode(writable, 0600));
     TRY(auto file, open_beneath(root_, entry.path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK));
-    TRY_DO(patch_content(file, old->content, entry.content, store_, buffer_));
+    TRY_DO(patch_content(file, old->content, entry.content, store_, buffer_.all()));
     return set_metadata(file, entry, {options_.keep_owner});
   }
 
@@ -304,7 +305,7 @@ class Applying {
   Snapshot looked_;
   const ChunkSource& store_;
   const ApplyOptions& options_;
-  std::vector<std::byte> buffer_;
+  RawBuffer buffer_;
   std::vector<Action> actions_;
   std::set<std::string> touched_;  // directories whose content was changed
   Fd staging_;

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "base/raw_buffer.h"
 #include "base/sys.h"
 #include "files/attributes.h"
 #include "files/beneath.h"
@@ -232,7 +233,7 @@ class Placing {
     ::unlinkat(parent.get(), temporary.c_str(), 0);
     if (recipe.kind == Kind::kRegular) {
       TRY(auto file, open_beneath(parent, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600));
-      TRY_DO(write_content(file, recipe.content, {}, chunks_, buffer_));
+      TRY_DO(write_content(file, recipe.content, {}, chunks_, buffer_.all()));
     } else if (recipe.kind == Kind::kSymlink) {
       if (::symlinkat(recipe.target.c_str(), parent.get(), temporary.c_str()) < 0)
         return fail_errno(errno, "symlink in a layer");
@@ -250,7 +251,7 @@ class Placing {
   const Locator& locator_;
   const ChunkSource& chunks_;
   bool keep_owner_;
-  std::vector<std::byte> buffer_;
+  RawBuffer buffer_;
   std::set<std::string> made_;
 };
 

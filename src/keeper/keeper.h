@@ -74,6 +74,7 @@ class Keeper {
   void move_in(const wire::keeper::ReceiveIn& request, uint64_t id);
   void progress(const migration::Progress& p);
   void post_move_ended(const std::string& id, const migration::Outcome& outcome, const wire::Report* report);
+  void goes_on_here();
   Result<void> write_epoch(uint64_t epoch, const std::string& token);
 
   void set_phase(wire::keeper::Phase phase);

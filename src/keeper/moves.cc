@@ -93,6 +93,19 @@ class Questioner : public migration::Delegate {
 
 }  // namespace
 
+// What can wait until the unit runs again.
+void Keeper::goes_on_here() {
+  open_input();
+  uint64_t epoch = 0;
+  std::string token;
+  {
+    const std::scoped_lock lock(mutex_);
+    epoch = epoch_;
+    token = commit_token_;
+  }
+  if (auto r = write_epoch(epoch, token); !r) log::warn("epoch file: {}", r.error().message());
+}
+
 void Keeper::progress(const migration::Progress& p) {
   Packet event;
   event.mutable_progress()->set_step(p.step);
@@ -192,16 +205,13 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
   Questioner delegate(
       outbox_, std::move(question), [this](const auto& p) { progress(p); },
       [this](const migration::Answer& answer) {
-        {
-          const std::scoped_lock lock(mutex_);
-          epoch_ = answer.epoch;
-          commit_token_ = answer.token;
-        }
-        if (auto r = write_epoch(answer.epoch, answer.token); !r) log::warn("epoch file: {}", r.error().message());
+        const std::scoped_lock lock(mutex_);
+        epoch_ = answer.epoch;
+        commit_token_ = answer.token;
       },
       [this] {
         set_phase(k::ARRIVING);
-        open_input();
+        goes_on_here();
       });
   UnitFilesDestination files(*body_, args_.dir, stores_);
   migration::Outcome outcome;
@@ -226,7 +236,7 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
     arrived_late = phase_ == k::ARRIVING;
     phase_ = outcome.committed ? k::RUNNING : k::GONE;
   }
-  if (outcome.committed && !arrived_late) open_input();
+  if (outcome.committed && !arrived_late) goes_on_here();
   outbox_.answered(Packet::kCommitQuestion);
   log::info("move in {} committed={}", request.migration(), outcome.committed);
   if (outcome.committed && outcome.error) {  // it could not be resumed, or to the end: its end is reported

@@ -29,11 +29,11 @@ Result<FrameReader::Frame> FrameReader::next() {
     TRY(const uint64_t bytes_of_runs, total_length(frame.data_runs, head.content_bytes));
     if (bytes_of_runs != head.content_bytes) return fail(Code::kCorrupt, "runs are shorter than their frame's content");
   }
-  content_.resize(kContentLimit);
-  const std::span<std::byte> content = std::span(content_).first(head.content_bytes);
+  content_.reserve(kContentLimit);
+  const std::span<std::byte> content = content_.first(head.content_bytes);
   if (head.packed) {
-    wire_.resize(kContentLimit);
-    const std::span<std::byte> wire = std::span(wire_).first(head.wire_bytes);
+    wire_.reserve(kContentLimit);
+    const std::span<std::byte> wire = wire_.first(head.wire_bytes);
     TRY_DO(source_(wire));
     if (!zstd_) zstd_.reset(ZSTD_createDCtx());
     // The output's size is fixed beforehand: a frame that would unpack to more fails, whatever it claims of itself.

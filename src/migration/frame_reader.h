@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/raw_buffer.h"
 #include "migration/lane.h"
 #include "migration/pages.h"
 
@@ -30,7 +31,8 @@ class FrameReader {
   uint64_t number_ = 0;
   uint64_t mark_ = 0;
   std::unique_ptr<ZSTD_DCtx, ZstdFree> zstd_;
-  std::vector<std::byte> runs_, wire_, content_;
+  std::vector<std::byte> runs_;
+  RawBuffer wire_, content_;
   std::vector<engine::PageRun> list_;
 };
 

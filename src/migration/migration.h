@@ -101,7 +101,7 @@ class Delegate {
   /// Put the question to the store (destination: Commit; source: Resolve), again if it was put before; answer() brings
   /// what it says, whenever that is. `why` is for people: what went wrong here, null when nothing did.
   virtual void ask(const Error* why) = 0;
-  /// Destination, after the commit and before anything runs: write down that this epoch is ours.
+  /// Destination, after the commit and before anything runs: this epoch is ours. The unit stands still meanwhile.
   virtual void granted(const Answer&) {}
   /// Destination of a lazy move: the unit runs, its memory is still arriving.
   virtual void arriving() {}

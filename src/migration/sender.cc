@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/raw_buffer.h"
 #include "migration/lane.h"
 #include "migration/packer.h"
 #include "migration/pages.h"
@@ -38,7 +39,8 @@ struct PageSender::Lane {
   uint64_t number = 0;
   std::unique_ptr<ZSTD_CCtx, ZstdFree> zstd;
   // Content lies in front, 32 bytes before it are kept for a chunk's id.
-  std::vector<std::byte> content, packed, runs;
+  RawBuffer content, packed;
+  std::vector<std::byte> runs;
   std::vector<PageRun> mine, data_runs, zero_runs;
   Chunk chunk;
 
@@ -98,7 +100,7 @@ Result<void> PageSender::Lane::send(FrameKind kind, std::span<const std::byte> b
   if (!body.empty() && policy.next()) {
     if (!zstd) {
       zstd.reset(ZSTD_createCCtx());
-      packed.resize(ZSTD_compressBound(kContentLimit));
+      packed.reserve(ZSTD_compressBound(kContentLimit));
     }
     const Nanos start = monotonic_now();
     const size_t n =
@@ -106,7 +108,7 @@ Result<void> PageSender::Lane::send(FrameKind kind, std::span<const std::byte> b
     const bool smaller = ZSTD_isError(n) == 0 && n < body.size();
     policy.packed(body.size(), smaller ? n : body.size(), static_cast<double>((monotonic_now() - start).count()));
     if (smaller) {
-      wire = std::span(packed).first(n);
+      wire = packed.first(n);
       head.packed = true;
       traffic.packed_frames++;
     }
@@ -125,7 +127,7 @@ Result<void> PageSender::Lane::send(FrameKind kind, std::span<const std::byte> b
 }
 
 Result<void> PageSender::Lane::send_batch(std::span<const PageRun> batch, size_t bytes, engine::PageReader& reader) {
-  const std::span<std::byte> buffer = std::span(content).first(bytes);
+  const std::span<std::byte> buffer = content.first(bytes);
   TRY_DO(reader.read(batch, buffer));
   data_runs.clear();
   zero_runs.clear();
@@ -154,7 +156,7 @@ Result<void> PageSender::Lane::send_batch(std::span<const PageRun> batch, size_t
 }
 
 Result<void> PageSender::Lane::send_pages(engine::PageReader& reader) {
-  content.resize(kContentLimit);
+  content.reserve(kContentLimit);
   std::vector<PageRun> batch;
   size_t bytes = 0;
   for (PageRun run : mine) {
@@ -248,7 +250,7 @@ Result<void> PageSender::holes(std::span<const PageRun> runs) {
 Result<void> PageSender::chunks(size_t count, const std::function<Result<void>(size_t, Chunk&)>& read) {
   std::atomic<size_t> next{0};
   const auto job = [&](Lane& lane) -> Result<void> {
-    lane.content.resize(kContentLimit);
+    lane.content.reserve(kContentLimit);
     for (size_t i = next++; i < count; i = next++) {
       TRY_DO(read(i, lane.chunk));
       const size_t size = lane.chunk.data.size();
@@ -256,7 +258,7 @@ Result<void> PageSender::chunks(size_t count, const std::function<Result<void>(s
       GODWIT_CHECK(size + kChunkIdSize <= kContentLimit);
       std::memcpy(lane.content.data(), lane.chunk.id.data(), kChunkIdSize);
       std::memcpy(lane.content.data() + kChunkIdSize, lane.chunk.data.data(), size);
-      TRY_DO(lane.send(FrameKind::kChunk, std::span(lane.content).first(kChunkIdSize + size)));
+      TRY_DO(lane.send(FrameKind::kChunk, lane.content.first(kChunkIdSize + size)));
     }
     return {};
   };
