@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -33,6 +34,24 @@ int exit_status(const wire::ExitStatus& exit) {
 
 void Context::print(std::string_view text) { (void)io::write_full(STDOUT_FILENO, text); }
 
+namespace {
+
+// One that isn't there may be about to be started again; one that is there may have a busy machine.
+bool connect(grpc::Channel& channel) {
+  const auto start = std::chrono::system_clock::now();
+  const auto until_refused = start + std::chrono::seconds(5);
+  const auto until_slow = start + std::chrono::seconds(20);
+  for (;;) {
+    const auto state = channel.GetState(true);
+    if (state == GRPC_CHANNEL_READY) return true;
+    const auto limit = state == GRPC_CHANNEL_CONNECTING ? until_slow : until_refused;
+    if (std::chrono::system_clock::now() >= limit) return false;
+    (void)channel.WaitForStateChange(state, limit);
+  }
+}
+
+}  // namespace
+
 Result<wire::Controller::Stub*> Context::controller() {
   if (stub_) return stub_.get();
   const auto none = [] { return fail(Code::kRefused, "no grid is running here; start one with: godwit up --nodes 3"); };
@@ -50,7 +69,7 @@ Result<wire::Controller::Stub*> Context::controller() {
     TRY(identity, rpc::load_identity(state_dir, client.value("identity", "client")));
   }
   const auto channel = rpc::channel(address, identity, "controller");
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5)))
+  if (!connect(*channel))
     return fail(Code::kPeer,
                 fmt::format("the controller at {} doesn't answer; is it running? (godwit down; godwit up)", address));
   stub_ = wire::Controller::NewStub(channel);

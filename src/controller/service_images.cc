@@ -12,7 +12,6 @@ namespace godwit::controller {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr milliseconds kShort{5'000};
 
 rpc::Failure from_node(const std::string& node, const grpc::Status& status) {
   auto why = rpc::failure_of(status);

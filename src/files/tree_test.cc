@@ -294,7 +294,7 @@ Tree tree_with(Recipe entry) {
   tree.entries.push_back({.path = "dir/file", .kind = Kind::kRegular, .mode = 0644});
   tree.entries.push_back({.path = "link", .kind = Kind::kSymlink, .mode = 0777, .target = "/etc"});
   tree.entries.push_back(std::move(entry));
-  std::ranges::stable_sort(tree.entries, path_less, &Recipe::path);
+  std::ranges::sort(tree.entries, path_less, &Recipe::path);
   return tree;
 }
 

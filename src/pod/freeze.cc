@@ -133,7 +133,8 @@ Result<bool> Frozen::seize_threads(FrozenProcess& process, std::vector<engine::B
   Result<std::vector<pid_t>> tids = std::vector{pid};
   if (process.stat) tids = proc_->threads(pid);  // it isn't the first look, after which the leader stands
   if (!tids) return tids.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(tids.error());
-  std::ranges::stable_partition(*tids, [&](pid_t t) { return t == pid; });
+  if (const auto leader = std::ranges::find(*tids, pid); leader != tids->end())
+    std::rotate(tids->begin(), leader, leader + 1);
   const size_t first_new = process.threads.size();
   for (const pid_t tid : *tids) {
     if (std::ranges::any_of(process.threads, [&](const Tracee& t) { return t.tid() == tid; })) continue;

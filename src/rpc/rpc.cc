@@ -11,6 +11,9 @@ namespace {
 // Nothing that is said through gRPC is large: bulk goes in pieces of at most 256 KiB (Data) or past gRPC altogether.
 constexpr int kMessageLimit = 8 << 20;
 constexpr int kReconnectMs = 500;
+// How long one attempt may take, whatever gRPC calls it. A machine with a hundred tasks that want its CPUs needs seconds for
+// a handshake; a lost packet is sent again after one second and after three.
+constexpr int kConnectMs = 8000;
 constexpr int kServerThreadsKept = 8;
 constexpr int kKeepaliveMs = 5000;
 
@@ -131,7 +134,7 @@ std::shared_ptr<grpc::Channel> channel(const std::string& address, const Identit
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a proxy in the environment is for the web, not for nodes
   if (!identity.secure()) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);

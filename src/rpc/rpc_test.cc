@@ -1,6 +1,15 @@
 #include "rpc/rpc.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <thread>
+
+#include "base/fd.h"
 
 namespace godwit::rpc {
 namespace {
@@ -40,6 +49,29 @@ TEST(Rpc, details_that_are_no_failure_are_a_lost_peer) {
 TEST(Rpc, a_code_from_a_newer_sender_stays_in_range) {
   const Failure f = failure_of(to_status(Error{static_cast<Code>(4711), 0, "new"}));
   EXPECT_EQ(f.error.code, Code::kGone);
+}
+
+// Says nothing at first, as on a machine that is short of time, and then the first frame of HTTP/2 (SETTINGS, empty).
+TEST(Rpc, waits_for_a_peer_that_is_slow_to_shake_hands) {
+  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof here;
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&here), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 8), 0);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&here), &size), 0);
+  const std::jthread peer([&] {
+    const Fd taken(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    pollfd hung_up{taken.get(), POLLRDHUP, 0};
+    if (::poll(&hung_up, 1, 1500) != 0) return;  // it didn't wait
+    constexpr char kSettings[] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+    (void)::send(taken.get(), kSettings, sizeof kSettings, MSG_NOSIGNAL);
+    (void)::poll(&hung_up, 1, 10'000);
+  });
+  auto slow = channel("127.0.0.1:" + std::to_string(ntohs(here.sin_port)), {}, "");
+  EXPECT_TRUE(slow->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(6)));
+  slow.reset();
 }
 
 }  // namespace

@@ -251,7 +251,7 @@ TEST(EpollKind, keeps_numbers_events_and_data) {
   EXPECT_EQ(targets(restored.fd(s)), targets(set.get()));
   epoll_event events[4];
   ASSERT_EQ(::epoll_wait(restored.fd(s), events, 4, 0), 1);
-  EXPECT_EQ(events[0].data.u64, 0xdeadbeefcafeu);
+  EXPECT_EQ(uint64_t{events[0].data.u64}, 0xdeadbeefcafeu);
   const uint64_t more = 1;
   ASSERT_OK(io::write_full(restored.fd(t), std::as_bytes(std::span(&more, 1))));
   EXPECT_EQ(::epoll_wait(restored.fd(s), events, 4, 0), 2);
@@ -275,7 +275,7 @@ TEST(EpollKind, finds_targets_whose_number_was_closed_or_reused) {
   EXPECT_EQ(targets(restored.fd(s)), targets(set.get()));
   epoll_event events[4];
   ASSERT_EQ(::epoll_wait(restored.fd(s), events, 4, 0), 1);
-  EXPECT_EQ(events[0].data.u64, 2u);
+  EXPECT_EQ(uint64_t{events[0].data.u64}, 2u);
   const uint64_t more = 1;
   ASSERT_OK(io::write_full(restored.fd(k), std::as_bytes(std::span(&more, 1))));
   EXPECT_EQ(::epoll_wait(restored.fd(s), events, 4, 0), 2);
@@ -296,7 +296,7 @@ TEST(EpollKind, nests) {
   const uint64_t more = 1;
   ASSERT_OK(io::write_full(restored.fd(e), std::as_bytes(std::span(&more, 1))));
   ASSERT_EQ(::epoll_wait(restored.fd(o), events, 2, 0), 1);
-  EXPECT_EQ(events[0].data.u64, 9u);
+  EXPECT_EQ(uint64_t{events[0].data.u64}, 9u);
 }
 
 TEST(EpollKind, leaves_a_one_shot_that_fired_off) {

@@ -90,7 +90,7 @@ void Restorer::set_limits(Plan& plan, Blank& blank, const pb::Process& process) 
   std::vector<size_t> calls;
   for (const auto& l : process.rlimits())
     calls.push_back(plan.add(SYS_prlimit64, 0, l.resource(), plan.put(rlimit{l.soft(), l.hard()}), 0));
-  plan.then([this, calls, &blank, &process](const Batch& batch) -> Result<void> {
+  plan.then([calls, &blank, &process](const Batch& batch) -> Result<void> {
     Plan again(*blank.remote, blank.leader());
     for (size_t i = 0; i < calls.size(); i++) {
       if (batch.result(calls[i]) == 0) continue;
