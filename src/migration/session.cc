@@ -11,6 +11,27 @@ constexpr int kBlockersLimit = 10000;
 constexpr size_t kTextLimit = 64u << 10;
 }  // namespace
 
+Event Event::link_lost(Error error) {
+  Event e;
+  e.kind = Kind::kLinkLost;
+  e.error = std::move(error);
+  return e;
+}
+
+Event Event::answered(const Answer& answer) {
+  Event e;
+  e.kind = Kind::kAnswer;
+  e.answer = answer;
+  return e;
+}
+
+Event Event::cancelled(const std::string& why) {
+  Event e;
+  e.kind = Kind::kCancel;
+  e.error = {Code::kFailed, 0, why};
+  return e;
+}
+
 void Mailbox::put(Event event) {
   event.at = monotonic_now();
   const std::scoped_lock lock(mutex_);
@@ -83,16 +104,13 @@ void ControlLink::listen() {
     Event event;
     event.message = std::make_unique<stream::Control>();
     if (auto r = receive(*event.message); !r) {
-      event.kind = Event::Kind::kLinkLost;
-      event.error = std::move(r).error();
-      event.message.reset();
       {
         const std::scoped_lock lock(mutex_);
         over_ = true;
         changed_.notify_all();
       }
       lost_();
-      mailbox_.put(std::move(event));
+      mailbox_.put(Event::link_lost(std::move(r).error()));
       return;
     }
     if (event.message->has_heartbeat() || (at_once_ && at_once_(*this, *event.message))) continue;

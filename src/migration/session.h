@@ -1,4 +1,5 @@
-// Private to the two drivers: the mailbox that everything which happens goes through, and stream 0.
+// Private to the two drivers: the mailbox that everything which happens goes through, stream 0, and what both halves of a
+// move have and do alike (Session).
 #pragma once
 
 #include <condition_variable>
@@ -9,7 +10,10 @@
 #include <optional>
 #include <thread>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "godwit/stream.pb.h"
+#include "migration/machine.h"
 #include "migration/migration.h"
 
 namespace godwit::migration {
@@ -27,6 +31,10 @@ struct Event {
   std::unique_ptr<stream::Control> message;
   Error error;
   Answer answer;
+
+  static Event link_lost(Error error);
+  static Event answered(const Answer& answer);
+  static Event cancelled(const std::string& why);
 };
 
 class Mailbox {
@@ -67,7 +75,7 @@ class ControlLink {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ending_ = false;  // guarded by mutex_
-  bool over_ = false;    // guarded by mutex_
+  bool over_ = false;  // guarded by mutex_
   std::jthread listener_, heart_;
 };
 
@@ -94,6 +102,51 @@ class Phases {
 
  private:
   std::vector<engine::Timing> list_;
+};
+
+/// What both halves have and do alike.
+class Session {
+ public:
+  void answer(const Answer& answer) { mailbox_.put(Event::answered(answer)); }
+  void cancel(const std::string& why) { mailbox_.put(Event::cancelled(why)); }
+
+ protected:
+  Session(Plan plan, SSL_CTX* tls, Delegate& delegate) : plan_(std::move(plan)), tls_(tls), delegate_(delegate) {}
+  ~Session() = default;
+
+  /// The first error is the one that is told.
+  void note(Error error) {
+    if (!outcome_.error) outcome_.error = std::move(error);
+  }
+  /// From `state` as the table says, and on by the events that the actions raise. `check` comes after each transition.
+  template <typename State, typename What, typename Perform, typename Check>
+  void follow(State& state, What event, Perform perform, Check check) {
+    for (bool more = true; more;) {
+      const auto st = step(state, event);
+      if (!st.known) return;
+      log::debug("move {}: {} -> {}", plan_.migration, name(state), name(st.next));
+      state = st.next;
+      more = false;
+      for (const auto action : st.actions) {
+        if (const auto raised = perform(action)) {
+          event = *raised;
+          more = true;
+        }
+      }
+      check();
+    }
+  }
+
+  const Plan plan_;
+  SSL_CTX* const tls_;
+  Delegate& delegate_;
+  Mailbox mailbox_;
+  bool link_lost_ = false;
+  std::string state_bytes_, files_bytes_;
+  std::string later_bytes_;  // lazy
+  Phases phases_;
+  Stopwatch total_, lap_;
+  Outcome outcome_;
 };
 
 }  // namespace godwit::migration

@@ -171,21 +171,26 @@ Result<void> Frozen::stop_new_threads(FrozenProcess& process, size_t first_new) 
   return {};
 }
 
+// Of a thread that stands: held, and its call as if nobody had interrupted it.
+Result<ProcStatus> Frozen::settle(const FrozenProcess& process, Tracee& thread) {
+  TRY_DO(thread.hold());
+  TRY(auto status, proc_->status(process.host_pid, thread.tid()));
+  thread.hide_interruption(status.sig_pending | status.shared_pending);
+  return status;
+}
+
 Result<void> Frozen::finish_process(FrozenProcess& process) {
-  TRY(auto own, proc_->status(process.host_pid));
-  process.pid = own.ns_pid.back();
-  process.statuses.push_back(std::move(own));
   for (auto& thread : process.threads) {
     thread.pin(cpu_);
-    TRY_DO(thread.hold());
-    if (thread.tid() != process.host_pid) {
-      TRY(auto status, proc_->status(process.host_pid, thread.tid()));
-      process.statuses.push_back(std::move(status));
-    }
-    const auto& status = process.statuses.back();
-    thread.hide_interruption(status.sig_pending | status.shared_pending);
+    TRY(auto status, settle(process, thread));
     process.thread_ids.push_back(status.ns_pid.back());
+    process.statuses.push_back(std::move(status));
   }
+  if (process.threads.empty()) {
+    TRY(auto own, proc_->status(process.host_pid));
+    process.statuses.push_back(std::move(own));
+  }
+  process.pid = process.statuses.front().ns_pid.back();
   return {};
 }
 
@@ -262,16 +267,6 @@ Result<Remote*> Frozen::remote(FrozenProcess& process) {
   return process.remote.get();
 }
 
-// A freeze that was given up (a thread that didn't stop in time) leaves threads that were stopped and not looked at yet: their
-// calls were interrupted all the same, and must not show it.
-Result<void> Frozen::settle(const FrozenProcess& process, Tracee& thread) {
-  if (thread.is_held()) return {};
-  TRY_DO(thread.hold());
-  TRY(const auto status, proc_->status(process.host_pid, thread.tid()));
-  thread.hide_interruption(status.sig_pending | status.shared_pending);
-  return {};
-}
-
 Result<void> Frozen::thaw() {
   if (std::exchange(released_, true)) return {};
   Result<void> first;
@@ -290,7 +285,11 @@ Result<void> Frozen::thaw() {
       for (auto& thread : process.threads | std::views::reverse) {
         if (!thread.seized() || thread.stopped() != stopped) continue;
         Result<void> r = stopped ? Result<void>{} : thread.wait_for_stop(5000);
-        if (r) r = settle(process, thread);
+        // A freeze that was given up (a thread that didn't stop in time) leaves threads that were stopped and not looked at
+        // yet: their calls were interrupted all the same, and must not show it.
+        if (r && !thread.is_held()) {
+          if (auto settled = settle(process, thread); !settled) r = std::unexpected(settled.error());
+        }
         if (r || r.error().code != Code::kGone) r = thread.release();
         if (r) continue;
         if (r.error().code != Code::kGone) {

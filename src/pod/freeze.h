@@ -87,8 +87,8 @@ class Frozen {
   unsigned long ptrace_options() const;
   void begin_looks();
   Result<void> stop_new_threads(FrozenProcess& process, size_t first_new);
+  Result<ProcStatus> settle(const FrozenProcess& process, Tracee& thread);
   Result<void> finish_process(FrozenProcess& process);
-  Result<void> settle(const FrozenProcess& process, Tracee& thread);
   const ProcFs* proc_;
   FreezeOptions options_;
   std::vector<FrozenProcess> processes_;

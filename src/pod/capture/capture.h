@@ -98,16 +98,18 @@ class Capture final : public DumpContext {
   Result<std::string> own_link(const Fd& ours) const;
   Result<std::string> own_fdinfo(const Fd& ours) const;
   Result<void> dump_files();
-  // processes.cc
+  // tree.cc
   Result<void> capture_tree();
+  Result<void> sort_processes();
   void capture_terminals();
-  Result<void> capture_process(FrozenProcess& process, pb::Process& out);
-  Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
   void find_shared(const FrozenProcess& process, pb::Process& out);
   bool is_memory_shared(const FrozenProcess& a, const FrozenProcess& b) const;
   void check_process(const FrozenProcess& process, const ProcStatus& status);
   Result<void> check_caller();
   void check_namespaces(const FrozenProcess& process);
+  // processes.cc
+  Result<void> capture_process(FrozenProcess& process, pb::Process& out);
+  Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
   // continued.cc
   Result<void> capture_continued(FrozenProcess& parent);
   // threads.cc

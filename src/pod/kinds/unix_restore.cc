@@ -5,77 +5,61 @@
 // listener accepts: so it bears its listener's name, which bind(2) gives only once, and each end records its own peer
 // credentials. The end that wasn't asked for waits on the shelf.
 //
-// Everything that needs more than two sockets is done once, at the first connect(), when all files exist:
-//     clients into the backlogs → queues are filled (messages may hold any file) → datagram sockets connect (from then
-//     on they take messages from their peer only) → what was shut down is → peers that were gone go → options
-// The order is the point: each step would forbid one that comes before it.
+// What needs more than two sockets is done when all files exist: unix_connect.cc.
 //
 // What stays different: SO_PEERCRED's uid and gid are kept, its pid reads 0 inside a unit (the restoring process, which
 // the unit's PID namespace can't name), and SO_PEERGROUPS are those of the restoring process.
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <vector>
 
-#include "base/log.h"
 #include "base/sys.h"
 #include "godwit/pod.pb.h"
 #include "godwit/pod_kinds_unix.pb.h"
 #include "pod/kinds/socket_options.h"
+#include "pod/kinds/unix_made.h"
 #include "pod/kinds/unix_name.h"
-#include "pod/kinds/unix_queue.h"
 #include "pod/kinds/unix_socket.h"
 
 namespace godwit::pod {
-namespace {
 
-struct Made {
-  FileId id = 0;
-  pb::UnixSocket state;
-  std::optional<StagedName> staged;
-  Fd lost_peer;  ///< plays the peer that is gone until its last words are said
-};
-struct Restored {
-  std::map<uint64_t, pb::UnixEnd> ends;  ///< by the inode at the source, as the next
-  std::map<uint64_t, Made> sockets;
-  bool connected = false;
-};
-
-Restored& memory(RestoreContext& ctx) {
+UnixMade& unix_made(RestoreContext& ctx) {
   auto& slot = ctx.memory("unix");
-  if (slot == nullptr) slot = std::make_shared<Restored>();
-  return *static_cast<Restored*>(slot.get());
+  if (slot == nullptr) slot = std::make_shared<UnixMade>();
+  return *static_cast<UnixMade*>(slot.get());
 }
 
-std::string shelf_name(uint64_t inode) { return "unix:" + std::to_string(inode); }
-
-Result<Fd> new_socket(int type) {
+Result<Fd> new_unix_socket(int type) {
   Fd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return fail_errno(errno, "making a UNIX socket");
   return fd;
 }
+
+namespace {
+
+std::string shelf_name(uint64_t inode) { return "unix:" + std::to_string(inode); }
 
 // Runs `action` so that the other side's SO_PEERCRED shows what the peer of `end` showed.
 Result<void> as_peer_of(const pb::UnixCredentials* seen, const std::function<Result<void>()>& action) {
   if (seen == nullptr) return action();
   return with_identity(seen->uid(), seen->gid(), action);
 }
-const pb::UnixCredentials* seen_by(const Restored& all, uint64_t inode) {
+const pb::UnixCredentials* seen_by(const UnixMade& all, uint64_t inode) {
   const auto it = all.ends.find(inode);
   return it != all.ends.end() && it->second.has_peer_credentials() ? &it->second.peer_credentials() : nullptr;
 }
 bool is_abstract(const std::string& name) { return !name.empty() && name[0] == '\0'; }
 
-bool listens(const Restored& all, const std::string& name) {
+bool listens(const UnixMade& all, const std::string& name) {
   return std::ranges::any_of(all.ends, [&](const auto& e) { return e.second.listening() && e.second.name() == name; });
 }
 // Of two ends, does `name` belong to the accepted one? It has its listener's name, or else it is the one with a name.
-bool is_accepted(const Restored& all, const std::string& name, const std::string& other) {
+bool is_accepted(const UnixMade& all, const std::string& name, const std::string& other) {
   if (!name.empty() && listens(all, name)) return true;
   if (!other.empty() && listens(all, other)) return false;
   return !name.empty();
@@ -95,14 +79,14 @@ struct Listener {
 };
 Result<void> listen_as(RestoreContext& ctx, int type, const std::string& name, const pb::UnixCredentials* seen,
                        Listener& out) {
-  TRY(out.temporary, new_socket(type));
+  TRY(out.temporary, new_unix_socket(type));
   TRY(out.address, unix_address(name));
   out.fd = &out.temporary;
   if (!is_abstract(name)) {
     TRY(out.staged, StagedName::bind(out.temporary, name, ctx.scratch_dir()));
   } else if (::bind(out.temporary.get(), out.address.get(), out.address.length) != 0) {
     if (errno != EADDRINUSE) return fail_errno(errno, "binding an abstract name");
-    for (const auto& [inode, other] : memory(ctx).sockets) {
+    for (const auto& [inode, other] : unix_made(ctx).sockets) {
       if (other.state.role() != pb::UnixSocket::LISTENING || other.state.name() != name) continue;
       TRY(out.fd, ctx.file(other.id));
       return {};
@@ -128,7 +112,7 @@ Result<Connection> connect_new(RestoreContext& ctx, int type, const std::string&
     }));
     return made;
   }
-  TRY(made.client, new_socket(type));
+  TRY(made.client, new_unix_socket(type));
   Listener listener;
   TRY_DO(listen_as(ctx, type, name, client_sees, listener));
   TRY_DO(as_peer_of(accepted_sees, [&]() -> Result<void> {
@@ -143,7 +127,7 @@ Result<Connection> connect_new(RestoreContext& ctx, int type, const std::string&
   return made;
 }
 
-Result<void> bind_name(RestoreContext& ctx, const Fd& fd, Made& made) {
+Result<void> bind_name(RestoreContext& ctx, const Fd& fd, MadeUnixSocket& made) {
   const pb::UnixSocket& s = made.state;
   if (!s.bound()) return {};
   TRY(const std::string now, unix_name(fd, false));
@@ -170,11 +154,11 @@ Result<void> bind_name(RestoreContext& ctx, const Fd& fd, Made& made) {
   return {};
 }
 
-Result<Fd> make_stream(RestoreContext& ctx, Made& made) {
+Result<Fd> make_stream(RestoreContext& ctx, MadeUnixSocket& made) {
   const pb::UnixSocket& s = made.state;
-  Restored& all = memory(ctx);
+  UnixMade& all = unix_made(ctx);
   const int type = static_cast<int>(s.type());
-  if (s.role() != pb::UnixSocket::CONNECTED || (s.peer() == 0 && !s.peer_gone())) return new_socket(type);
+  if (s.role() != pb::UnixSocket::CONNECTED || (s.peer() == 0 && !s.peer_gone())) return new_unix_socket(type);
   auto& shelf = ctx.shelf();
   if (const auto mine = shelf.find(shelf_name(s.inode())); mine != shelf.end()) {
     Fd fd = std::move(mine->second);
@@ -197,9 +181,9 @@ Result<Fd> make_stream(RestoreContext& ctx, Made& made) {
   return std::move(accepted ? both.accepted : both.client);
 }
 
-Result<Fd> make_datagram(RestoreContext& ctx, Made& made) {
+Result<Fd> make_datagram(RestoreContext& ctx, MadeUnixSocket& made) {
   const pb::UnixSocket& s = made.state;
-  if (!s.paired() && !s.peer_gone()) return new_socket(SOCK_DGRAM);
+  if (!s.paired() && !s.peer_gone()) return new_unix_socket(SOCK_DGRAM);
   auto& shelf = ctx.shelf();
   if (const auto mine = shelf.find(shelf_name(s.inode())); mine != shelf.end()) {
     Fd fd = std::move(mine->second);
@@ -221,148 +205,7 @@ Result<Fd> make_datagram(RestoreContext& ctx, Made& made) {
   return fd;
 }
 
-// One side sends, `size` bytes are to fit: its buffer grows for now; the options at the end set it right again.
-void make_room(const Fd& sender, size_t size) {
-  const int want = static_cast<int>(std::min<size_t>(size * 4 + (64 << 10), 1u << 30));
-  if (auto now = int_option(sender, SOL_SOCKET, SO_SNDBUF); now && *now >= want) return;
-  (void)set_buffer_size(sender, SO_SNDBUF, want);
-}
-
-// Runs `action` with an address that leads to `server`, whose name may not be in its place yet.
-Result<void> reach(const Made& server, const std::function<Result<void>(const UnixAddress&)>& action) {
-  if (server.staged) return server.staged->reach(action);
-  TRY(const UnixAddress address, unix_address(server.state.name()));
-  return action(address);
-}
-
-Result<void> connect_by_name(const Fd& client, const Made& server) {
-  return reach(server, [&](const UnixAddress& address) -> Result<void> {
-    if (::connect(client.get(), address.get(), address.length) != 0)
-      return fail_errno(errno, "connecting UNIX sockets");
-    return {};
-  });
-}
-
-Result<void> fill_backlog(RestoreContext& ctx, Restored& all, const Made& listener) {
-  TRY(const Fd* fd, ctx.file(listener.id));
-  const auto& waiting = listener.state.waiting();
-  if (waiting.empty()) return {};
-  // A later listen(2) may have made the backlog smaller than what waits in it.
-  if (::listen(fd->get(), waiting.size()) != 0) return fail_errno(errno, "listening on a UNIX socket");
-  for (const uint64_t inode : waiting) {
-    const auto client = all.sockets.find(inode);
-    if (client == all.sockets.end()) return fail(Code::kCorrupt, "a waiting client isn't in the state");
-    TRY(const Fd* client_fd, ctx.file(client->second.id));
-    // accept(2)'s socket shows who connected: the best there is, is who made the client's socket.
-    const auto& s = client->second.state;
-    TRY_DO(with_identity(s.uid(), ::getegid(), [&] { return connect_by_name(*client_fd, listener); }));
-  }
-  if (::listen(fd->get(), static_cast<int>(listener.state.backlog())) != 0) return fail_errno(errno, "listening");
-  return {};
-}
-
-// A socket to send a message of `receiver`'s queue with, as its original sender or in its name.
-Result<const Fd*> datagram_sender(RestoreContext& ctx, Restored& all, const Made& receiver, const pb::UnixMessage& m,
-                                  Fd& own) {
-  if (receiver.lost_peer.valid()) return &receiver.lost_peer;
-  if (receiver.state.paired()) {
-    const auto peer = all.sockets.find(receiver.state.peer());
-    if (peer == all.sockets.end()) return fail(Code::kCorrupt, "half of a pair of sockets is missing");
-    return ctx.file(peer->second.id);
-  }
-  if (!m.from_name().empty()) {
-    for (const auto& [inode, sender] : all.sockets) {
-      if (sender.state.type() == SOCK_DGRAM && sender.state.name() == m.from_name()) return ctx.file(sender.id);
-    }
-  }
-  TRY(own, new_socket(SOCK_DGRAM));
-  if (!m.from_name().empty()) {  // the sender is gone: another bears its name while this is sent
-    if (m.from_name()[0] == '\0') {
-      TRY(const UnixAddress address, unix_address(m.from_name()));
-      if (::bind(own.get(), address.get(), address.length) != 0) log::warn("the name of a message's sender is lost");
-    } else {
-      TRY_DO(StagedName::bind(own, m.from_name(), ctx.scratch_dir()));
-    }
-  }
-  return &own;
-}
-
-Result<void> fill_queue(RestoreContext& ctx, Restored& all, Made& receiver) {
-  const pb::UnixSocket& s = receiver.state;
-  if (s.queue().empty()) return {};
-  const int type = static_cast<int>(s.type());
-  if (type != SOCK_DGRAM) {
-    const Fd* sender = &receiver.lost_peer;
-    if (!sender->valid()) {
-      const auto peer = all.sockets.find(s.peer());
-      if (peer == all.sockets.end()) return fail(Code::kCorrupt, "a socket with unread data but without a peer");
-      TRY(sender, ctx.file(peer->second.id));
-    }
-    size_t total = 0;
-    for (const auto& m : s.queue()) total += m.data().size() + 1024;
-    make_room(*sender, total);
-    for (const auto& m : s.queue()) TRY_DO(send_unix_message(ctx, *sender, type, m));
-    return {};
-  }
-  auto send_all = [&](const UnixAddress* to) -> Result<void> {
-    for (const auto& m : s.queue()) {
-      Fd own;
-      TRY(const Fd* sender, datagram_sender(ctx, all, receiver, m, own));
-      make_room(*sender, m.data().size() + 1024);
-      TRY_DO(send_unix_message(ctx, *sender, type, m, to));
-    }
-    return {};
-  };
-  if (receiver.lost_peer.valid() || s.paired()) return send_all(nullptr);
-  // By address: to connect and disconnect a sender would empty its own queue (unix_dgram_disconnected).
-  return reach(receiver, [&](const UnixAddress& to) { return send_all(&to); });
-}
-
-Result<void> connect_datagram(RestoreContext& ctx, Restored& all, const Made& made) {
-  const pb::UnixSocket& s = made.state;
-  if (s.type() != SOCK_DGRAM || s.role() != pb::UnixSocket::CONNECTED || s.paired() || s.peer_gone()) return {};
-  TRY(const Fd* fd, ctx.file(made.id));
-  if (!s.outside_name().empty()) {
-    TRY(const UnixAddress address, unix_address(s.outside_name()));
-    if (::connect(fd->get(), address.get(), address.length) == 0) return {};
-    // As if that service had been restarted meanwhile: the next send fails and the program connects again, as syslog(3) does.
-    log::warn("nobody listens on {} here; a datagram socket that was connected to it is not", s.outside_name());
-    return {};
-  }
-  const auto peer = all.sockets.find(s.peer());
-  if (peer == all.sockets.end()) return fail(Code::kCorrupt, "a datagram socket's peer isn't in the state");
-  return connect_by_name(*fd, peer->second);
-}
-
-Result<void> end_connections(RestoreContext& ctx, Made& made) {
-  const pb::UnixSocket& s = made.state;
-  TRY(const Fd* fd, ctx.file(made.id));
-  if (made.lost_peer.valid()) {
-    if (s.reset()) (void)::send(fd->get(), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);  // unread at its close: ECONNRESET here
-    made.lost_peer.reset();
-  }
-  // On a stream the peer's side follows by itself, as it did when it was first shut down.
-  if ((s.shutdown() & 1) != 0) (void)::shutdown(fd->get(), SHUT_RD);
-  if ((s.shutdown() & 2) != 0) (void)::shutdown(fd->get(), SHUT_WR);
-  return {};
-}
-
-Result<void> connect_all(RestoreContext& ctx, Restored& all) {
-  for (auto& [inode, made] : all.sockets) {
-    if (made.state.role() == pb::UnixSocket::LISTENING) TRY_DO(fill_backlog(ctx, all, made));
-  }
-  for (auto& [inode, made] : all.sockets) TRY_DO(fill_queue(ctx, all, made));
-  for (auto& [inode, made] : all.sockets) TRY_DO(connect_datagram(ctx, all, made));
-  for (auto& [inode, made] : all.sockets) TRY_DO(end_connections(ctx, made));
-  for (auto& [inode, made] : all.sockets) {
-    if (made.state.role() == pb::UnixSocket::INHERITED) continue;
-    TRY(const Fd* fd, ctx.file(made.id));
-    TRY_DO(restore_socket_options(*fd, made.state.options(), OptionStage::kAtEnd));
-  }
-  return {};
-}
-
-Result<void> validate(const pb::UnixSocket& s, const Restored& all) {
+Result<void> validate(const pb::UnixSocket& s, const UnixMade& all) {
   if (s.type() != SOCK_STREAM && s.type() != SOCK_DGRAM && s.type() != SOCK_SEQPACKET) {
     return fail(Code::kCorrupt, "a UNIX socket of type " + std::to_string(s.type()));
   }
@@ -380,16 +223,16 @@ Result<void> validate(const pb::UnixSocket& s, const Restored& all) {
 Result<void> restore_unix_peers(RestoreContext& ctx, const std::string& state) {
   pb::UnixPeers peers;
   if (!peers.ParseFromString(state)) return fail(Code::kCorrupt, "the section of UNIX peers can't be parsed");
-  for (const auto& end : peers.ends()) memory(ctx).ends[end.inode()] = end;
+  for (const auto& end : peers.ends()) unix_made(ctx).ends[end.inode()] = end;
   return {};
 }
 
 Result<Fd> restore_unix_socket(RestoreContext& ctx, const pb::OpenFile& file) {
   pb::UnixSocket state;
   if (!state.ParseFromString(file.state())) return fail(Code::kCorrupt, "the state of a UNIX socket can't be parsed");
-  Restored& all = memory(ctx);
+  UnixMade& all = unix_made(ctx);
   TRY_DO(validate(state, all));
-  Made& made = all.sockets[state.inode()];
+  MadeUnixSocket& made = all.sockets[state.inode()];
   made.id = file.id();
   made.state = std::move(state);
   const pb::UnixSocket& s = made.state;
@@ -414,15 +257,8 @@ Result<Fd> restore_unix_socket(RestoreContext& ctx, const pb::OpenFile& file) {
   return fd;
 }
 
-Result<void> connect_unix_socket(RestoreContext& ctx, const pb::OpenFile&, const Fd&) {
-  Restored& all = memory(ctx);
-  if (all.connected) return {};
-  all.connected = true;
-  return connect_all(ctx, all);
-}
-
 Result<void> activate_unix_socket(RestoreContext& ctx, const pb::OpenFile& file, const Fd&) {
-  for (auto& [inode, made] : memory(ctx).sockets) {
+  for (auto& [inode, made] : unix_made(ctx).sockets) {
     if (made.id == file.id() && made.staged) return made.staged->publish(made.state.node().path());
   }
   return {};

@@ -1,4 +1,4 @@
-// The two halves of the kind "unix": unix_socket.cc dumps, unix_restore.cc restores.
+// The two halves of the kind "unix": unix_socket.cc dumps, unix_restore.cc and unix_connect.cc restore.
 #pragma once
 
 #include "pod/kinds.h"

@@ -1,24 +1,16 @@
-// Areas of blank processes, shared objects, and the way of arriving pages into them. See restorer.h.
+// Areas of blank processes: the difference between those that are built and those that are wanted, what is mapped when the
+// files exist, what follows after the resume, and what comes when all memory is in place. See restorer.h.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
-#include <sys/shm.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <mutex>
 
-#include "base/io.h"
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
-#include "pod/kinds/sysv.h"
 #include "pod/memory.h"
 #include "pod/restore/area_flags.h"
 #include "pod/restore/restorer.h"
@@ -28,7 +20,6 @@ namespace godwit::pod {
 namespace {
 
 using Range = std::pair<uint64_t, uint64_t>;
-constexpr uint64_t kPage = 4096;
 
 // Shared mappings of files: the file may come, or be replaced by its last version, as late as the freeze, and a mapping
 // would stay with the old one. No page of theirs travels as memory, so nothing has to be there before.
@@ -80,77 +71,6 @@ constexpr Advice kAdvice[] = {{"hg", MADV_HUGEPAGE},   {"nh", MADV_NOHUGEPAGE}, 
 
 }  // namespace
 
-Result<void> Restorer::build_shared_objects(const pb::Outline& outline) {
-  for (const auto& wanted : outline.shared()) {
-    if (shared_.contains(wanted.id())) continue;
-    SharedObject object;
-    object.size = (wanted.size() + kPage - 1) & ~(kPage - 1);
-    if (object.size == 0) object.size = kPage;
-    void* memory = MAP_FAILED;
-    if (wanted.kind() == pb::SharedMemory::SYSV) {
-      TRY(const auto segment, create_sysv_segment(*this, wanted.state(), object.size));
-      object.sysv_id = segment.id;
-      memory = segment.memory;
-    } else if (wanted.kind() == pb::SharedMemory::ANON) {
-      // The same kind of object as the source's: shared anonymous memory, of which map_files gives a descriptor.
-      memory = ::mmap(nullptr, object.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-      if (memory != MAP_FAILED) {
-        char name[64];
-        std::snprintf(name, sizeof name, "map_files/%lx-%lx", reinterpret_cast<uint64_t>(memory),
-                      reinterpret_cast<uint64_t>(memory) + object.size);
-        if (auto fd = proc_.open(::getpid(), name, O_RDWR))
-          object.fd = std::move(*fd);
-        else
-          ::munmap(std::exchange(memory, MAP_FAILED), object.size);  // an ordinary user may not: a memfd then
-      }
-    }
-    if (memory == MAP_FAILED) {
-      TRY(object.fd, sys::memfd("godwit-shared"));
-      if (::ftruncate(object.fd.get(), static_cast<off_t>(wanted.size())) < 0)
-        return fail_errno(errno, "ftruncate of a shared object");
-      memory = ::mmap(nullptr, object.size, PROT_READ | PROT_WRITE, MAP_SHARED, object.fd.get(), 0);
-      if (memory == MAP_FAILED)
-        return fail_errno(errno, "mmap of a shared object of " + std::to_string(wanted.size()) + " bytes");
-    }
-    object.memory = static_cast<std::byte*>(memory);
-    shared_.insert_or_assign(wanted.id(), std::move(object));
-  }
-  return {};
-}
-
-const Restorer::SharedObject* Restorer::sysv_segment(const pb::Area& area) const {
-  if (area.backing() != pb::Area::SHARED_OBJECT) return nullptr;
-  const auto it = shared_.find(area.object());
-  return it == shared_.end() || it->second.sysv_id < 0 ? nullptr : &it->second;
-}
-
-// System V segments are attached whole, for shmdt(2) and the count of users know nothing of mmap(2); what the program
-// has unmapped of them since is unmapped again. Before all other pieces, which may lie in such a gap.
-void Restorer::attach_segments(Batch& batch, std::span<const pb::Area> pieces) const {
-  std::map<std::pair<uint32_t, uint64_t>, std::vector<const pb::Area*>> attached;  // by object and address
-  for (const auto& piece : pieces) {
-    if (sysv_segment(piece) != nullptr) attached[{piece.object(), piece.start() - piece.offset()}].push_back(&piece);
-  }
-  for (const auto& [key, areas] : attached) {
-    const SharedObject& object = *sysv_segment(*areas.front());
-    uint32_t prot = 0;
-    for (const auto* area : areas) prot |= area->prot();
-    const int flags =
-        SHM_REMAP | ((prot & PROT_WRITE) == 0 ? SHM_RDONLY : 0) | ((prot & PROT_EXEC) != 0 ? SHM_EXEC : 0);
-    batch.must("attaching a System V segment", SYS_shmat, object.sysv_id, key.second, flags);
-    uint64_t at = key.second;
-    for (const auto* area : areas) {
-      if (area->start() > at) batch.must("unmapping", SYS_munmap, at, area->start() - at);
-      at = area->end();
-      if (area->prot() != (PROT_READ | (prot & PROT_WRITE) | (prot & PROT_EXEC))) {
-        batch.must("protecting", SYS_mprotect, area->start(), area->end() - area->start(), area->prot());
-      }
-    }
-    const uint64_t end = key.second + object.size;
-    if (end > at) batch.must("unmapping", SYS_munmap, at, end - at);
-  }
-}
-
 Result<int> Restorer::mapped_file(const pb::Area& area) {
   if (area.backing() == pb::Area::SHARED_OBJECT) {
     const auto it = shared_.find(area.object());
@@ -201,38 +121,6 @@ Result<void> Restorer::map_vdso(Blank& blank, const pb::AddressSpace& space) {
   return {};
 }
 
-// Sends descriptors to a blank process, where they get the lowest free numbers in this order.
-Result<void> Restorer::deliver(Blank& blank, std::span<const int> fds) {
-  Plan plan(*blank.remote, blank.leader());
-  TRY_DO(deliver(plan, fds));
-  return plan.run();
-}
-
-Result<void> Restorer::deliver(Plan& plan, std::span<const int> fds) {
-  constexpr size_t kPerMessage = 253;  // SCM_MAX_FD
-  for (size_t i = 0; i < fds.size(); i += kPerMessage) {
-    if (i > 0) TRY_DO(plan.run());  // the socket holds few messages (unix(7), max_dgram_qlen)
-    const auto some = fds.subspan(i, std::min(kPerMessage, fds.size() - i));
-    TRY_DO(io::send_with_fds(channel_ours_.get(), "f", some));
-    struct Message {
-      msghdr header;
-      iovec part;
-      char byte[8];
-      char control[CMSG_SPACE(kPerMessage * sizeof(int))];
-    };
-    Message m{};
-    const uint64_t base = plan.place();
-    m.header.msg_iov = reinterpret_cast<iovec*>(base + offsetof(Message, part));
-    m.header.msg_iovlen = 1;
-    m.header.msg_control = reinterpret_cast<void*>(base + offsetof(Message, control));
-    m.header.msg_controllen = sizeof m.control;
-    m.part = {reinterpret_cast<void*>(base + offsetof(Message, byte)), 1};
-    plan.put(m);
-    plan.must("taking descriptors", SYS_recvmsg, channel_number_, base, 0);
-  }
-  return {};
-}
-
 Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<Range> unmap,
                                   const pb::AddressSpace&) {
   Batch batch;
@@ -265,25 +153,28 @@ Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, st
   return blank.remote->run(blank.leader(), batch);
 }
 
+// Another memory than before (execve): nothing of the old one may stay.
+Result<void> Restorer::start_space(Blank& blank, const pb::AddressSpace& space) {
+  const bool first = blank.space == 0;
+  std::vector<Range> all;
+  for (const auto& old : blank.areas) all.emplace_back(old.start(), old.end());
+  Batch batch;
+  for (const auto& [start, end] : all) batch.add(SYS_munmap, start, end - start);
+  if (!first) {
+    const uint64_t t = raw(blank.remote->base());
+    batch.add(SYS_munmap, 0, t);
+    batch.add(SYS_munmap, t + kTrampolineSize, 0x7fff'ffff'f000 - t - kTrampolineSize);
+  }
+  if (!batch.empty()) TRY_DO(blank.remote->run(blank.leader(), batch));
+  blank.areas.clear();
+  blank.space = space.id();
+  TRY_DO(map_vdso(blank, space));
+  return {};
+}
+
 // Makes the blank's areas those of `space`, keeping every piece whose bytes may have arrived already.
 Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) {
-  if (blank.space != space.id()) {
-    // Another memory than before (execve): nothing of the old one may stay.
-    const bool first = blank.space == 0;
-    std::vector<Range> all;
-    for (const auto& old : blank.areas) all.emplace_back(old.start(), old.end());
-    Batch batch;
-    for (const auto& [start, end] : all) batch.add(SYS_munmap, start, end - start);
-    if (!first) {
-      const uint64_t t = raw(blank.remote->base());
-      batch.add(SYS_munmap, 0, t);
-      batch.add(SYS_munmap, t + kTrampolineSize, 0x7fff'ffff'f000 - t - kTrampolineSize);
-    }
-    if (!batch.empty()) TRY_DO(blank.remote->run(blank.leader(), batch));
-    blank.areas.clear();
-    blank.space = space.id();
-    TRY_DO(map_vdso(blank, space));
-  }
+  if (blank.space != space.id()) TRY_DO(start_space(blank, space));
   std::vector<pb::Area> wanted;
   for (const auto& area : space.areas()) {
     if (blank.remote->covers(area.start(), area.end())) {
@@ -399,109 +290,6 @@ Result<void> Restorer::finish_areas(Plan& plan, const pb::AddressSpace& space) {
   }
   for (const auto& area : space.areas()) {
     if (has_flag(area, "sl")) plan.add(462 /* mseal, Linux 6.10 */, area.start(), area.end() - area.start(), 0);
-  }
-  return {};
-}
-
-void Restorer::refresh_targets() {
-  const std::unique_lock lock(targets_mutex_);
-  for (const auto& blank : blanks_) {
-    if (blank->space == 0) continue;
-    Target& target = targets_[blank->space];
-    if (target.host_pid != blank->host_pid) {
-      target.host_pid = blank->host_pid;
-      if (auto mem = proc_.open(blank->host_pid, "mem", O_RDWR)) target.mem = std::move(*mem);
-    }
-    target.private_areas.clear();
-    for (const auto& area : blank->areas) {
-      if (area.shared()) continue;
-      if (!target.private_areas.empty() && target.private_areas.back().second == area.start())
-        target.private_areas.back().second = area.end();
-      else
-        target.private_areas.emplace_back(area.start(), area.end());
-    }
-  }
-  for (auto& [id, object] : shared_) targets_[id].object = &object;
-}
-
-Result<void> Restorer::check_runs(const Target& target, const PageRun& run) const {
-  auto bad = [&] {
-    return fail(Code::kCorrupt,
-                "pages for " + std::to_string(run.address) + ", where the unit has no memory of its own");
-  };
-  if (run.address % kPage != 0 || run.length % kPage != 0 || run.length == 0 || run.address + run.length < run.address)
-    return bad();
-  if (target.object != nullptr) {
-    if (run.address + run.length > target.object->size) return bad();
-    return {};
-  }
-  const auto next = std::ranges::upper_bound(target.private_areas, run.address, {}, &Range::first);
-  if (next == target.private_areas.begin() || std::prev(next)->second < run.address + run.length) return bad();
-  return {};
-}
-
-Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std::byte> data) {
-  const std::shared_lock lock(targets_mutex_);
-  std::array<iovec, 1024> remote;
-  for (size_t i = 0; i < runs.size();) {
-    const auto it = targets_.find(runs[i].space);
-    if (it == targets_.end())
-      return fail(Code::kCorrupt, "pages for space " + std::to_string(runs[i].space) + ", which doesn't exist");
-    const Target& target = it->second;
-    if (target.late) {
-      TRY_DO(check_runs(target, runs[i]));
-      if (runs[i].length > data.size()) return fail(Code::kCorrupt, "fewer bytes than pages");
-      TRY_DO(late_->write(runs[i], data.data()));
-      data = data.subspan(runs[i++].length);
-      continue;
-    }
-    size_t n = 0;
-    size_t bytes = 0;
-    for (; i + n < runs.size() && n < remote.size() && runs[i + n].space == runs[i].space; n++) {
-      const auto& run = runs[i + n];
-      TRY_DO(check_runs(target, run));
-      if (run.length > data.size() - bytes) return fail(Code::kCorrupt, "fewer bytes than pages");
-      if (target.object != nullptr)
-        std::memcpy(target.object->memory + run.address, data.data() + bytes, run.length);
-      else
-        remote[n] = {reinterpret_cast<void*>(run.address), run.length};
-      bytes += run.length;
-    }
-    if (target.object == nullptr) {
-      iovec local{const_cast<std::byte*>(data.data()), bytes};
-      const ssize_t done = ::process_vm_writev(target.host_pid, &local, 1, remote.data(), n, 0);
-      if (done != static_cast<ssize_t>(bytes)) {
-        // Areas without PROT_WRITE: /proc/PID/mem writes them all the same (FOLL_FORCE).
-        size_t offset = 0;
-        for (size_t k = 0; k < n; k++) {
-          TRY_DO(io::pwrite_full(target.mem.get(), data.subspan(offset, runs[i + k].length), runs[i + k].address));
-          offset += runs[i + k].length;
-        }
-      }
-    }
-    data = data.subspan(bytes);
-    i += n;
-  }
-  return {};
-}
-
-Result<void> Restorer::zero(std::span<const PageRun> runs) {
-  static const std::array<std::byte, 1u << 16> kZeros{};
-  for (const auto& run : runs) {
-    {
-      const std::shared_lock lock(targets_mutex_);
-      const auto it = targets_.find(run.space);
-      if (it != targets_.end() && it->second.late) {
-        TRY_DO(check_runs(it->second, run));
-        TRY_DO(late_->write(run, nullptr));
-        continue;
-      }
-    }
-    for (uint64_t at = 0; at < run.length; at += kZeros.size()) {
-      const uint64_t n = std::min<uint64_t>(kZeros.size(), run.length - at);
-      const PageRun piece{run.space, run.address + at, n};
-      TRY_DO(write(std::span(&piece, 1), std::span(kZeros).subspan(0, n)));
-    }
   }
   return {};
 }

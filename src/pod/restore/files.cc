@@ -1,12 +1,15 @@
 // Open files: made in this process, handed to the blanks, moved to their numbers. See restorer.h.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "base/io.h"
 #include "base/sys.h"
 #include "pod/restore/restorer.h"
 
@@ -43,6 +46,38 @@ Result<void> Restorer::restore_files() {
       if (file.late() != late) continue;
       TRY_IN("restoring " + describe(file), restore_file(file));
     }
+  }
+  return {};
+}
+
+// Sends descriptors to a blank process, where they get the lowest free numbers in this order.
+Result<void> Restorer::deliver(Blank& blank, std::span<const int> fds) {
+  Plan plan(*blank.remote, blank.leader());
+  TRY_DO(deliver(plan, fds));
+  return plan.run();
+}
+
+Result<void> Restorer::deliver(Plan& plan, std::span<const int> fds) {
+  constexpr size_t kPerMessage = 253;  // SCM_MAX_FD
+  for (size_t i = 0; i < fds.size(); i += kPerMessage) {
+    if (i > 0) TRY_DO(plan.run());  // the socket holds few messages (unix(7), max_dgram_qlen)
+    const auto some = fds.subspan(i, std::min(kPerMessage, fds.size() - i));
+    TRY_DO(io::send_with_fds(channel_ours_.get(), "f", some));
+    struct Message {
+      msghdr header;
+      iovec part;
+      char byte[8];
+      char control[CMSG_SPACE(kPerMessage * sizeof(int))];
+    };
+    Message m{};
+    const uint64_t base = plan.place();
+    m.header.msg_iov = reinterpret_cast<iovec*>(base + offsetof(Message, part));
+    m.header.msg_iovlen = 1;
+    m.header.msg_control = reinterpret_cast<void*>(base + offsetof(Message, control));
+    m.header.msg_controllen = sizeof m.control;
+    m.part = {reinterpret_cast<void*>(base + offsetof(Message, byte)), 1};
+    plan.put(m);
+    plan.must("taking descriptors", SYS_recvmsg, channel_number_, base, 0);
   }
   return {};
 }

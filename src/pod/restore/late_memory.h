@@ -139,8 +139,22 @@ class LateMemory {
   };
   enum class Put { kDone, kPresent, kChanging, kNoArea, kGone };
 
-  void run_pager();
+  static constexpr long kAgainNs = 20'000;  // a thread that was told to go on needs about that long to say so
+
+  bool is_gone(Memory& memory);
+  bool misses_locked(std::unique_lock<std::mutex>& lock);
+  static void wait_a_moment(std::unique_lock<std::mutex>& lock);
+  void lose_locked(std::string why);
+  // late_pager.cc
   void nudge() const;
+  void run_pager();
+  bool answer_faults(Memory& memory, std::vector<PageRun>& wanted);
+  Result<Put> put(Memory& memory, uint64_t address, const std::byte* data, uint64_t& length);
+  Result<void> install(Memory& memory, const PageRun& run, const std::byte* data, std::unique_lock<std::mutex>& lock);
+  void wake(Memory& memory, uint64_t address);
+  // late_guard.cc
+  void start_guard();
+  void end_guard();
   // late_events.cc
   bool take_events(Memory& memory);
   bool read_events(Memory& memory);
@@ -160,16 +174,6 @@ class LateMemory {
   Area born_with(Birth& birth, uint64_t start, uint64_t end) const;
   void look_at_ends(Birth& birth, uint64_t from, uint64_t to, uint64_t length) const;
   static void undo(Memory& child, const Change& change);
-
-  bool answer_faults(Memory& memory, std::vector<PageRun>& wanted);
-  Result<Put> put(Memory& memory, uint64_t address, const std::byte* data, uint64_t& length);
-  Result<void> install(Memory& memory, const PageRun& run, const std::byte* data, std::unique_lock<std::mutex>& lock);
-  void wake(Memory& memory, uint64_t address);
-  bool is_gone(Memory& memory);
-  bool misses_locked(std::unique_lock<std::mutex>& lock);
-  void lose_locked(std::string why);
-  void start_guard();
-  void end_guard();
 
   const std::vector<PageRun> later_;
   engine::LatePages& pages_;

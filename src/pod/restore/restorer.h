@@ -13,8 +13,9 @@
 // Stages, and why each must come where it does:
 //   prepare()    tree.cc      processes: parents before children; setsid() between the children that were born before
 //                             the parent's setsid and those after; orphans through a helper that dies
-//                areas.cc     old mappings out, vDSO in, areas mapped; shared objects made
-//   [memory arrives: PageWriter]
+//                areas.cc     old mappings out, vDSO in, areas mapped
+//                shared_objects.cc   what several of them map: made once
+//   [memory arrives: PageWriter, page_writer.cc]
 //   restore()    files.cc     every open file made here, then handed to each process over one socket (SCM_RIGHTS) and moved
 //                             to its number: all files exist before any kind's connect() looks for another
 //                process.cc   what a process has as a whole; timers late, since they start to run
@@ -157,15 +158,18 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> start_session(Blank& blank);
   Result<void> end_helper(Blank& parent, pid_t helper_host_pid);
   Blank* find(pid_t pid_in_tree);
-  // areas.cc
+  // shared_objects.cc
   Result<void> build_shared_objects(const pb::Outline& outline);
+  Result<SharedObject> build_shared_object(const pb::SharedMemory& wanted);
+  const SharedObject* sysv_segment(const pb::Area& area) const;
+  void attach_segments(Batch& batch, std::span<const pb::Area> pieces) const;
+  // areas.cc
+  Result<void> start_space(Blank& blank, const pb::AddressSpace& space);
   Result<void> build_space(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_held_files(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap,
                           const pb::AddressSpace& space);
   Result<int> mapped_file(const pb::Area& area);
-  const SharedObject* sysv_segment(const pb::Area& area) const;
-  void attach_segments(Batch& batch, std::span<const pb::Area> pieces) const;
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> register_late(Blank& blank, const pb::AddressSpace& space);
   Result<void> empty_for_late(Blank& blank, SpaceId space, std::span<const std::pair<uint64_t, uint64_t>> areas);
@@ -230,7 +234,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   size_t xstate_size_ = 0;  ///< of a thread here, by PTRACE_GETREGSET
   int cpu_ = -1;  ///< where init, all that descends from it, and this thread stay while calls are made
 
-  // Where arriving pages go; written by prepare(), read by the stream threads.
+  // page_writer.cc: where arriving pages go; written by prepare(), read by the stream threads.
   struct Target {
     pid_t host_pid = 0;
     bool late = false;  ///< what is missing there is late_'s to put in place
