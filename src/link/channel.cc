@@ -73,11 +73,11 @@ Result<Fd> listen(const std::string& path) {
   TRY(Fd fd, new_socket());
   TRY(const Address a, address_of(path));
   (void)::unlink(path.c_str());
-  const mode_t old = ::umask(0177);
-  const int bound = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&a.un), sizeof a.un);
-  const int saved = errno;
-  ::umask(old);
-  if (bound < 0) return fail_errno(saved, "bind " + path);
+  // For the owner alone from the first moment. Not by umask(2), which is the whole process's: a program that another thread
+  // starts meanwhile would have it for good. bind(2) takes the socket's own mode (unix_bind_bsd(), net/unix/af_unix.c).
+  if (::fchmod(fd.get(), 0600) < 0) return fail_errno(errno, "fchmod of a socket");
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&a.un), sizeof a.un) < 0)
+    return fail_errno(errno, "bind " + path);
   if (::listen(fd.get(), kBacklog) < 0) return fail_errno(errno, "listen " + path);
   return fd;
 }

@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include <atomic>
 #include <memory>
 #include <random>
+#include <thread>
+#include <vector>
 
 #include "base/io.h"
 #include "base/sys.h"
@@ -89,6 +93,33 @@ TEST(Link, a_length_that_lies_allocates_nothing) {
   auto got = reader.receive(in);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Code::kCorrupt);
+}
+
+// The mask is the whole process's: one that is changed for a moment is what a program started beside that gets, and of two that
+// change it at once one may leave it changed.
+TEST(Link, listening_is_for_the_owner_alone_and_leaves_the_mask_of_other_threads) {
+  const TempDir dir;
+  const mode_t mask = ::umask(022);
+  std::atomic<bool> ready{false};
+  std::atomic<int> changed{0};
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 2; t++) {
+      threads.emplace_back([&, t] {
+        while (!ready) std::this_thread::yield();
+        for (int i = 0; i < 300; i++) {
+          const std::string path = dir.path() + "/" + std::to_string(t);
+          const auto listener = listen(path);
+          struct stat st{};
+          if (!listener || ::stat(path.c_str(), &st) != 0 || (st.st_mode & 0777) != 0600) changed++;
+          if (io::read_file("/proc/self/status")->find("Umask:\t0022\n") == std::string::npos) changed++;
+        }
+      });
+    }
+    ready = true;
+  }
+  EXPECT_EQ(changed, 0);
+  EXPECT_EQ(::umask(mask), 022u);
 }
 
 TEST(Link, listening_and_connecting_work_at_a_path_longer_than_a_socket_address) {

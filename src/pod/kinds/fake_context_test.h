@@ -56,8 +56,8 @@ class ScratchDir {
 };
 
 inline const Fd& own_proc() {
-  static const Fd dir(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  return dir;
+  static const Fd kDir(::open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  return kDir;
 }
 
 /// System calls "in the tree": made here.

@@ -121,8 +121,7 @@ Result<void> Restorer::map_vdso(Blank& blank, const pb::AddressSpace& space) {
   return {};
 }
 
-Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<Range> unmap,
-                                  const pb::AddressSpace&) {
+Result<void> Restorer::map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<Range> unmap) {
   Batch batch;
   for (const auto& [start, end] : unmap) batch.must("unmapping", SYS_munmap, start, end - start);
   std::vector<int> fds;
@@ -210,7 +209,7 @@ Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) 
     }
     if (at < now.end()) map.push_back(piece_of(now, at, now.end()));
   }
-  if (!map.empty() || !unmap.empty()) TRY_DO(map_pieces(blank, std::move(map), std::move(unmap), space));
+  if (!map.empty() || !unmap.empty()) TRY_DO(map_pieces(blank, std::move(map), std::move(unmap)));
   if (!protect.empty()) TRY_DO(blank.remote->run(blank.leader(), protect));
   blank.areas = std::move(wanted);
   return {};
@@ -223,7 +222,7 @@ Result<void> Restorer::map_held_files(Blank& blank, const pb::AddressSpace& spac
     if (needs_last_file(area)) late.push_back(area);
   }
   if (late.empty()) return {};
-  return map_pieces(blank, std::move(late), {}, space);
+  return map_pieces(blank, std::move(late), {});
 }
 
 // A page that arrived at once, or that founded a family, brings zeros all around it where the kernel makes a huge page of it;

@@ -132,7 +132,7 @@ Result<void> Restorer::build_as_one(Blank& blank, const std::vector<pb::Area>& c
     TRY_DO(read_memory(proc_, blank.host_pid, run.address, std::span(content).subspan(at, run.length)));
     at += run.length;
   }
-  TRY_DO(map_pieces(blank, chain, {{whole.start, whole.end}}, space));
+  TRY_DO(map_pieces(blank, chain, {{whole.start, whole.end}}));
   at = 0;
   for (const auto& run : runs) {
     TRY_DO(write_memory(proc_, blank.host_pid, run.address, std::span(content).subspan(at, run.length)));

@@ -22,7 +22,7 @@
 //     addresses that something was just moved to may be the older of the two (of memory that had grown, which no event
 //     tells): it is in doubt until nothing is under way, and then the kernel is asked whether an area is there.
 //   * MADV_WIPEONFORK, locked memory and what the kernel writes to at a thread's end (its ID, robust futexes) is never
-//     left for later: see late_capture.cc.
+//     left for later: see src/pod/capture/late.h.
 // Nobody else installs pages there: khugepaged leaves registered areas alone, and what a huge page around something that came
 // at once has put there before is dropped (Restorer::empty_for_late()).
 //

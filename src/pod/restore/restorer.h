@@ -167,8 +167,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> start_space(Blank& blank, const pb::AddressSpace& space);
   Result<void> build_space(Blank& blank, const pb::AddressSpace& space);
   Result<void> map_held_files(Blank& blank, const pb::AddressSpace& space);
-  Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap,
-                          const pb::AddressSpace& space);
+  Result<void> map_pieces(Blank& blank, std::vector<pb::Area> pieces, std::vector<std::pair<uint64_t, uint64_t>> unmap);
   Result<int> mapped_file(const pb::Area& area);
   Result<void> map_vdso(Blank& blank, const pb::AddressSpace& space);
   Result<void> register_late(Blank& blank, const pb::AddressSpace& space);
