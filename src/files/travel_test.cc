@@ -35,13 +35,20 @@ struct Move {
     spec.directories.push_back({TravellingTree::Role::kWork, work_path.path(), work.fd()});
     return Departure(std::move(spec));
   }
-  Arrival arrival() {
+  Departure departure_of_shm(const TemporaryDir& shm) {
+    DepartureSpec spec;
+    spec.root = source.fd();
+    spec.directories.push_back({TravellingTree::Role::kOwn, "/dev/shm", shm.fd()});
+    return Departure(std::move(spec));
+  }
+  ArrivalSpec arrival_spec() {
     ArrivalSpec spec;
     spec.unit_directory = unit.path();
     spec.store = &store;
     spec.sink = &store;
-    return Arrival(std::move(spec));
+    return spec;
   }
+  Arrival arrival() { return Arrival(arrival_spec()); }
   static void carry(Departure& from, Arrival& to, const std::vector<ChunkWant>& chunks) {
     for (const ChunkWant& want : chunks) {
       std::vector<std::byte> data(want.length);
@@ -181,15 +188,9 @@ TEST(Travel, refuses_shared_memory_that_does_not_fit) {
   TemporaryDir shm;
   write_at(shm / "object", std::string(1000, 'x'));
   for (const uint64_t room : {999, 1000}) {
-    DepartureSpec spec;
-    spec.root = m.source.fd();
-    spec.directories.push_back({TravellingTree::Role::kOwn, "/dev/shm", shm.fd()});
-    Departure from(std::move(spec));
-    ArrivalSpec there;
-    there.unit_directory = m.unit.path();
+    Departure from = m.departure_of_shm(shm);
+    ArrivalSpec there = m.arrival_spec();
     there.memory_room = room;
-    there.store = &m.store;
-    there.sink = &m.store;
     Arrival to(std::move(there));
     good(to.consider(good(from.offer())));
     if (room == 1000) {
@@ -206,15 +207,9 @@ TEST(Travel, puts_shared_memory_on_disk_where_nothing_can_be_mounted_yet) {
   Move m;
   TemporaryDir shm;
   write_at(shm / "object", "x");
-  DepartureSpec spec;
-  spec.root = m.source.fd();
-  spec.directories.push_back({TravellingTree::Role::kOwn, "/dev/shm", shm.fd()});
-  Departure from(std::move(spec));
-  ArrivalSpec there;
-  there.unit_directory = m.unit.path();
+  Departure from = m.departure_of_shm(shm);
+  ArrivalSpec there = m.arrival_spec();
   there.user_namespace = true;
-  there.store = &m.store;
-  there.sink = &m.store;
   Arrival to(std::move(there));
   Move::carry(from, to, good(from.asked(good(to.consider(good(from.offer()))).answer)));
   const auto plan = good(to.arrived());

@@ -22,14 +22,18 @@ Result<T> PodSource::unless_ended(Result<T> result) const {
 
 Result<engine::Inspection> PodSource::inspect() { return unless_ended(look()); }
 
-Result<engine::Inspection> PodSource::look() {
-  TRY(auto processes, look_at_tree(proc_, options_.root));
-  TRY_DO(has_main(processes));
+void PodSource::look_at_areas(std::span<const FrozenProcess> processes) {
   announced_.clear();
   for (const auto& p : processes) {
     if (p.zombie || (options_.own_pid_namespace && p.host_pid == options_.root)) continue;
     if (auto areas = proc_.smaps(p.host_pid)) announced_[p.host_pid] = std::move(*areas);
   }
+}
+
+Result<engine::Inspection> PodSource::look() {
+  TRY(auto processes, look_at_tree(proc_, options_.root));
+  TRY_DO(has_main(processes));
+  look_at_areas(processes);
   capture_ = std::make_unique<Capture>(proc_, processes, nullptr, capture_options(true));
   TRY_DO(capture_->run());
   note_spaces(capture_->state());
@@ -90,11 +94,7 @@ std::string PodSource::give_outline() {
 
 Result<std::string> PodSource::look_for_outline() {
   TRY(auto processes, look_at_tree(proc_, options_.root));
-  announced_.clear();
-  for (const auto& p : processes) {
-    if (p.zombie || (options_.own_pid_namespace && p.host_pid == options_.root)) continue;
-    if (auto areas = proc_.smaps(p.host_pid)) announced_[p.host_pid] = std::move(*areas);
-  }
+  look_at_areas(processes);
   capture_ = std::make_unique<Capture>(proc_, processes, nullptr, capture_options(true));
   TRY_DO(capture_->run_outline());
   note_spaces(capture_->state());
@@ -154,8 +154,10 @@ Result<engine::Round> PodSource::precopy_round(engine::PageSink& sink, std::stri
   }
   TRY(bool changed, scan_written(found));
   if (still) TRY_DO(still->thaw());
-  TRY(const bool knows, any_reads_past_page_tables());
-  if (knows && !knew) TRY_DO(distrust_scans());  // opened beside it
+  if (!knew) {
+    TRY(const bool knows, any_reads_past_page_tables());
+    if (knows) TRY_DO(distrust_scans());  // opened beside the scan
+  }
   round.scan_ms = watch.lap_ms();
   round.pages_dirty = round.pages_sent = found.page_bytes() / 4096;
   TRY_DO(sink.pages(found.pages, reader_));

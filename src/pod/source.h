@@ -47,6 +47,7 @@ class PodSource final : public engine::SourceEngine {
   template <typename T>
   Result<T> unless_ended(Result<T> result) const;
   Result<engine::Inspection> look();
+  void look_at_areas(std::span<const FrozenProcess> processes);
   std::string give_outline();
   Result<std::string> look_for_outline();
   void note_spaces(const pb::PodState& state);
