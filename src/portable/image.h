@@ -1,0 +1,106 @@
+/* The image of a portable program: a stream of records, written and read without seeking.
+ *
+ * Shared by the runtime (freestanding, writes and restores) and by the engine (hosted, carries and inspects); plain C,
+ * without any other include but <stdint.h>. The byte tables, and what a reader must check, are docs/formats/portable-image.md.
+ *
+ * All numbers are little-endian, all structures have their fields at their natural alignment and no hidden padding.
+ *
+ *     godwit_image_header
+ *     record PROCESS, CWD, DESCRIPTOR*, REGIONS, MEMORY*, END     in this order; each a godwit_image_record, then its payload
+ */
+#ifndef GODWIT_PORTABLE_IMAGE_H
+#define GODWIT_PORTABLE_IMAGE_H
+
+#include <stdint.h>
+
+#define GODWIT_IMAGE_MAGIC "GODWITPI"
+#define GODWIT_IMAGE_VERSION 1
+
+/* How a runtime ends that couldn't restore, and one that a test told to stop. */
+#define GODWIT_EXIT_REFUSED 3
+#define GODWIT_EXIT_STOPPED 42
+
+struct godwit_image_header {
+  char magic[8];
+  uint32_t version;
+  uint32_t bytes; /* of this structure */
+  char family[16];
+  uint8_t signature[32]; /* of godwit_program: an image fits the very build that wrote it, on any architecture */
+  char name[64];
+  uint64_t data_start;
+  uint64_t data_end;
+  uint64_t arena;
+  uint64_t arena_size;
+  char machine[16]; /* where it was written, for people: "x86_64" */
+  uint64_t digest;  /* XXH64 of all bytes before */
+};
+
+enum {
+  GODWIT_IMAGE_PROCESS = 1,
+  GODWIT_IMAGE_CWD = 2,
+  GODWIT_IMAGE_DESCRIPTOR = 3,
+  GODWIT_IMAGE_REGIONS = 4,
+  GODWIT_IMAGE_MEMORY = 5,
+  GODWIT_IMAGE_END = 6
+};
+
+struct godwit_image_record {
+  uint32_t type;
+  uint32_t flags;   /* zero */
+  uint64_t address; /* MEMORY: where its bytes lie; END: how many records came before; else zero */
+  uint64_t length;  /* of the payload that follows */
+  uint64_t digest;  /* XXH64 of the payload, seed 0; END: XXH64 over the headers of all records before, one after the other,
+                       each with the digest of those before it as its seed (the first: the file header's digest) */
+};
+
+/* Limits that a reader checks before it takes room for anything. */
+#define GODWIT_IMAGE_MEMORY_MAX (1u << 20)
+#define GODWIT_IMAGE_REGIONS_MAX 65536u
+#define GODWIT_IMAGE_PATH_MAX 4096u
+#define GODWIT_IMAGE_DESCRIPTORS_MAX 65536u
+#define GODWIT_IMAGE_FD_MAX (1u << 20)
+
+struct godwit_image_process {
+  uint32_t pid; /* the unit's own */
+  uint32_t threads;
+  uint32_t umask;
+  uint32_t reserved;
+  uint64_t saved_at; /* CLOCK_REALTIME, nanoseconds */
+};
+
+enum {
+  GODWIT_FD_FILE = 1,      /* regular file or directory: opened again by its path */
+  GODWIT_FD_DEVICE = 2,    /* null, zero, full, random, urandom, tty: likewise */
+  GODWIT_FD_INHERITED = 3, /* one of 0, 1, 2 that isn't a file: the restoring process's own */
+  GODWIT_FD_DUPLICATE = 4  /* the same open file as a descriptor before it */
+};
+
+struct godwit_image_descriptor {
+  uint32_t fd;
+  uint32_t kind;
+  uint32_t flags;     /* O_ flags of the neutral family, those of opening (O_CREAT and the like) left out */
+  uint32_t close_on_exec;
+  uint64_t offset;
+  uint32_t same_as;   /* DUPLICATE: which descriptor */
+  uint32_t path_size; /* FILE, DEVICE: bytes that follow, without a zero at the end */
+};
+
+/* REGIONS: what of the arena is in use, in ascending order and without overlap; the header of the arena isn't among them. */
+enum {
+  GODWIT_REGION_MAPPED = 1,    /* the program's mmap, private */
+  GODWIT_REGION_SHARED = 2,    /* likewise, shared with children */
+  GODWIT_REGION_FILE = 3,      /* likewise, a file's content as it was */
+  GODWIT_REGION_STACK = 4,     /* the first thread's stack */
+  GODWIT_REGION_SHADOW = 5,    /* frames */
+  GODWIT_REGION_ARGUMENTS = 6, /* argv, envp, their strings */
+  GODWIT_REGION_GUARD = 7
+};
+
+struct godwit_image_region {
+  uint64_t start;
+  uint64_t length;
+  uint32_t protection; /* PROT_ */
+  uint32_t kind;
+};
+
+#endif

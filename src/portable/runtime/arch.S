@@ -1,0 +1,119 @@
+/* The few instructions that C++ can't say, an architecture at a time: the entry point, a new thread, another stack,
+ * the return from a signal. Names begin with godwit_arch_; runtime.h declares them. */
+
+#if defined(__x86_64__)
+        .text
+        .globl _start
+_start: xorl %ebp, %ebp
+        movq %rsp, %rdi
+        andq $-16, %rsp
+        call godwit_start
+        ud2
+
+        /* long godwit_arch_clone(flags, stack, ptid, tls, ctid, void (*entry)(void*), void* argument) */
+        .globl godwit_arch_clone
+godwit_arch_clone:
+        movq 8(%rsp), %rax
+        andq $-16, %rsi
+        subq $16, %rsi
+        movq %r9, (%rsi)
+        movq %rax, 8(%rsi)
+        movq %r8, %r10
+        movq %rcx, %r8
+        movl $56, %eax
+        syscall
+        testq %rax, %rax
+        jz 1f
+        ret
+1:      xorl %ebp, %ebp
+        popq %rax
+        popq %rdi
+        call *%rax
+        ud2
+
+        /* void godwit_arch_on_stack(void (*entry)(void*), void* argument, void* stack) */
+        .globl godwit_arch_on_stack
+godwit_arch_on_stack:
+        xorl %ebp, %ebp
+        movq %rdi, %rax
+        movq %rsi, %rdi
+        movq %rdx, %rsp
+        andq $-16, %rsp
+        call *%rax
+        ud2
+
+        .globl godwit_arch_sigreturn
+godwit_arch_sigreturn:
+        movl $15, %eax
+        syscall
+
+#elif defined(__aarch64__)
+        .text
+        .globl _start
+_start: mov x29, #0
+        mov x30, #0
+        mov x0, sp
+        and sp, x0, #-16
+        bl godwit_start
+        brk #0
+
+        .globl godwit_arch_clone
+godwit_arch_clone:
+        and x1, x1, #-16
+        stp x5, x6, [x1, #-16]!
+        mov x8, #220
+        svc #0
+        cbz x0, 1f
+        ret
+1:      mov x29, #0
+        ldp x1, x0, [sp], #16
+        blr x1
+        brk #0
+
+        .globl godwit_arch_on_stack
+godwit_arch_on_stack:
+        mov x29, #0
+        mov x9, x0
+        mov x0, x1
+        and x2, x2, #-16
+        mov sp, x2
+        blr x9
+        brk #0
+
+#elif defined(__riscv)
+        .text
+        .globl _start
+_start: li s0, 0
+        mv a0, sp
+        andi sp, sp, -16
+        call godwit_start
+        ebreak
+
+        .globl godwit_arch_clone
+godwit_arch_clone:
+        andi a1, a1, -16
+        addi a1, a1, -16
+        sd a5, 0(a1)
+        sd a6, 8(a1)
+        li a7, 220
+        ecall
+        beqz a0, 1f
+        ret
+1:      li s0, 0
+        ld a1, 0(sp)
+        ld a0, 8(sp)
+        addi sp, sp, 16
+        jalr a1
+        ebreak
+
+        .globl godwit_arch_on_stack
+godwit_arch_on_stack:
+        li s0, 0
+        mv t0, a0
+        mv a0, a1
+        andi sp, a2, -16
+        jalr t0
+        ebreak
+#endif
+
+        .section .note.GNU-stack, "", %progbits

@@ -1,0 +1,209 @@
+// Calls on files whose flags or structures differ between architectures, and those that wait for files.
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <asm/stat.h>
+#include <linux/eventpoll.h>
+#include <linux/openat2.h>
+
+#include "portable/runtime/runtime.h"
+
+namespace godwit::portable {
+namespace {
+
+// aarch64 has its own values for these four; the neutral ones are asm-generic's.
+struct FlagPair {
+  long neutral, native;
+};
+constexpr FlagPair kFlags[] = {
+    {00040000, O_DIRECT}, {00100000, O_LARGEFILE}, {00200000, O_DIRECTORY}, {00400000, O_NOFOLLOW}};
+
+long translate_flags(long flags, bool to_native) {
+  long result = flags;
+  for (const auto& pair : kFlags) result &= ~(to_native ? pair.neutral : pair.native);
+  for (const auto& pair : kFlags) {
+    if (flags & (to_native ? pair.neutral : pair.native)) result |= to_native ? pair.native : pair.neutral;
+  }
+  return result;
+}
+
+struct NeutralStat {
+  uint64_t dev, ino;
+  uint32_t mode, nlink, uid, gid;
+  uint64_t rdev, padding;
+  int64_t size;
+  int32_t block_size, padding2;
+  int64_t blocks;
+  int64_t access[2], modification[2], change[2];
+  uint32_t unused[2];
+};
+static_assert(sizeof(NeutralStat) == 128);
+
+void translate_stat(const struct stat& native, NeutralStat& neutral) {
+  neutral = {.dev = native.st_dev,
+             .ino = native.st_ino,
+             .mode = native.st_mode,
+             .nlink = static_cast<uint32_t>(native.st_nlink),
+             .uid = native.st_uid,
+             .gid = native.st_gid,
+             .rdev = native.st_rdev,
+             .padding = 0,
+             .size = static_cast<int64_t>(native.st_size),
+             .block_size = static_cast<int32_t>(native.st_blksize),
+             .padding2 = 0,
+             .blocks = static_cast<int64_t>(native.st_blocks),
+             .access = {static_cast<int64_t>(native.st_atime), static_cast<int64_t>(native.st_atime_nsec)},
+             .modification = {static_cast<int64_t>(native.st_mtime), static_cast<int64_t>(native.st_mtime_nsec)},
+             .change = {static_cast<int64_t>(native.st_ctime), static_cast<int64_t>(native.st_ctime_nsec)},
+             .unused = {}};
+}
+
+/// epoll_event of the neutral family; x86's has no padding.
+struct NeutralEvent {
+  uint32_t events, padding;
+  uint64_t data;
+};
+
+constexpr long kEventsAtOnce = 256;
+
+int64_t nanoseconds(const Timespec* limit) {
+  if (!limit) return -1;
+  return limit->seconds >= INT64_MAX / kSecond ? -1 : limit->seconds * kSecond + limit->nanoseconds;
+}
+
+bool valid(const Timespec* time) {
+  return !time || (time->seconds >= 0 && time->nanoseconds >= 0 && time->nanoseconds < kSecond);
+}
+
+long wait_for_events(Call& call, int64_t limit) {
+  epoll_event events[kEventsAtOnce];
+  const long most = call.a[2] < kEventsAtOnce ? call.a[2] : kEventsAtOnce;
+  const long count = wait_at_most(call, limit, [&](const Timespec* left) {
+    // Rounded up: to wake before the limit would make a program that polls for it spin.
+    const int64_t milliseconds = left ? (left->seconds * kSecond + left->nanoseconds + 999999) / 1000000 : -1;
+    return sys(__NR_epoll_pwait, call.a[0], events, most, milliseconds > INT32_MAX ? INT32_MAX : milliseconds, call.a[4],
+               call.a[5]);
+  });
+  auto* out = reinterpret_cast<NeutralEvent*>(call.a[1]);
+  for (long i = 0; i < count; ++i) out[i] = {events[i].events, 0, events[i].data};
+  return count;
+}
+
+}  // namespace
+
+long native_open_flags(long neutral) { return translate_flags(neutral, true); }
+long neutral_open_flags(long native) { return translate_flags(native, false); }
+
+long call_openat(Call& call) {
+  return pass(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0);
+}
+
+long call_openat2(Call& call) {
+  if (static_cast<uint64_t>(call.a[3]) != sizeof(open_how)) return -E2BIG;
+  open_how how = *reinterpret_cast<const open_how*>(call.a[2]);
+  how.flags = static_cast<uint64_t>(native_open_flags(static_cast<long>(how.flags)));
+  return pass(call, call.a[0], call.a[1], reinterpret_cast<long>(&how), sizeof how, 0, 0);
+}
+
+/// The descriptor is gone even when close says -EINTR (close(2)).
+long call_close(Call& call) {
+  const long result = sys(__NR_close, call.a[0]);
+  return result == -EINTR ? 0 : result;
+}
+
+long call_fcntl(Call& call) {
+  switch (call.a[1]) {
+    case F_GETFL: {
+      const long flags = sys(__NR_fcntl, call.a[0], F_GETFL, 0);
+      return failed(flags) ? flags : neutral_open_flags(flags);
+    }
+    case F_SETFL: return sys(__NR_fcntl, call.a[0], F_SETFL, native_open_flags(call.a[2]));
+    default: return pass(call);
+  }
+}
+
+long call_fstat(Call& call) {
+  struct stat native;
+  const long result = sys(__NR_fstat, call.a[0], &native);
+  if (!failed(result)) translate_stat(native, *reinterpret_cast<NeutralStat*>(call.a[1]));
+  return result;
+}
+
+long call_fstatat(Call& call) {
+  struct stat native;
+  const long result = sys(__NR_newfstatat, call.a[0], call.a[1], &native, call.a[3]);
+  if (!failed(result)) translate_stat(native, *reinterpret_cast<NeutralStat*>(call.a[2]));
+  return result;
+}
+
+/// A write that the stop has cut short is finished later: to a pipe, a program that isn't disturbed never sees a short one.
+long call_write(Call& call) {
+  const auto size = static_cast<uint64_t>(call.a[2]);
+  uint64_t done = call.resumed ? call.progress : 0;
+  for (;;) {
+    const long result =
+        pass(call, call.a[0], call.a[1] + static_cast<long>(done), static_cast<long>(size - done), 0, 0, 0);
+    call.progress = done;
+    if (result == kStopHere) return result;
+    if (failed(result)) return done ? static_cast<long>(done) : result;
+    done += static_cast<uint64_t>(result);
+    if (done >= size || !result || !read_shared(stopping)) return static_cast<long>(done);
+  }
+}
+
+long call_epoll_ctl(Call& call) {
+  epoll_event event = {};
+  if (const auto* neutral = reinterpret_cast<const NeutralEvent*>(call.a[3])) {
+    event.events = neutral->events;
+    event.data = neutral->data;
+  }
+  return sys(__NR_epoll_ctl, call.a[0], call.a[1], call.a[2], call.a[3] ? &event : nullptr);
+}
+
+long call_epoll_pwait(Call& call) {
+  if (call.a[2] <= 0) return -EINVAL;
+  const auto milliseconds = static_cast<int32_t>(call.a[3]);
+  return wait_for_events(call, milliseconds < 0 ? -1 : milliseconds * INT64_C(1000000));
+}
+
+long call_epoll_pwait2(Call& call) {
+  const auto* limit = reinterpret_cast<const Timespec*>(call.a[3]);
+  if (call.a[2] <= 0 || !valid(limit)) return -EINVAL;
+  return wait_for_events(call, nanoseconds(limit));
+}
+
+/// The sets are read and written, so each issue needs them as they were.
+long call_pselect6(Call& call) {
+  constexpr uint64_t kSetWords = 16;  // 1024 descriptors, what an fd_set has
+  auto* limit = reinterpret_cast<Timespec*>(call.a[4]);
+  if (call.a[0] < 0 || call.a[0] > 1024 || !valid(limit)) return -EINVAL;
+  const uint64_t words = (static_cast<uint64_t>(call.a[0]) + 63) / 64;
+  uint64_t before[3][kSetWords];
+  for (int i = 0; i < 3; ++i) {
+    if (call.a[1 + i]) memcpy(before[i], reinterpret_cast<void*>(call.a[1 + i]), words * 8);
+  }
+  const long result = wait_at_most(call, nanoseconds(limit), [&](Timespec* left) {
+    for (int i = 0; i < 3; ++i) {
+      if (call.a[1 + i]) memcpy(reinterpret_cast<void*>(call.a[1 + i]), before[i], words * 8);
+    }
+    return sys(__NR_pselect6, call.a[0], call.a[1], call.a[2], call.a[3], left, call.a[5]);
+  });
+  if (limit && result != kStopHere && call.left >= 0) *limit = {call.left / kSecond, call.left % kSecond};
+  return result;
+}
+
+long call_ppoll(Call& call) {
+  auto* limit = reinterpret_cast<Timespec*>(call.a[2]);
+  if (!valid(limit)) return -EINVAL;
+  return wait_at_most(call, nanoseconds(limit), [&](Timespec* left) {
+    return sys(__NR_ppoll, call.a[0], call.a[1], left, call.a[3], call.a[4]);
+  });
+}
+
+/// An absolute time would need to know the descriptor's clock, to take the offset off.
+long call_timerfd_settime(Call& call) {
+  constexpr long kAbsolute = 1;
+  if (call.a[1] & kAbsolute && header().monotonic_offset) return -EINVAL;
+  return pass(call);
+}
+
+}  // namespace godwit::portable

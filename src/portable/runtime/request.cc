@@ -1,0 +1,224 @@
+// Who asks a portable program to be saved, and how it answers.
+//
+// A requester of the same user, or root, listens on the abstract UNIX stream socket "godwit/portable/PID", PID as the
+// program's own PID namespace has it, and sends the process the reserved signal. Then
+//
+//     runtime    connects; looks at the peer's credentials (SO_PEERCRED)
+//     requester  {u32 version = 1, u32 flags} with one descriptor (SCM_RIGHTS) to write the image to; flags 1: leave running
+//     runtime    stops all threads, writes the image, sends "saved BYTES\n", or a "refused: REASON\n" for every reason
+//     requester  one byte: it has the image safely
+//     runtime    exits with status 0, which closes the socket
+//
+// That byte is the commit point. When the requester vanishes before it, or after a refusal, or when it asked to leave the
+// program running, all threads go on. There is no limit on waiting for it: a limit could pass while the byte is on its way,
+// and then both sides would own the unit. If nobody listens, nothing was stopped and the program has noticed nothing.
+//
+// All this is done by a helper, a native thread that lives as long as one request. It is begun in the signal's handler, so
+// a request is heard even if no thread ever reaches an adaptation point, and the helper can then say which one doesn't.
+#include <asm/errno.h>
+#include <asm/socket.h>
+#include <linux/sched.h>
+#include <linux/fcntl.h>
+#include <linux/socket.h>
+#include <linux/un.h>
+
+#include "portable/runtime/runtime.h"
+
+namespace godwit::portable {
+namespace {
+
+constexpr int64_t kRestLimit = 10 * kSecond;
+constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
+constexpr uint32_t kProtocol = 1;
+constexpr uint32_t kLeaveRunning = 1;
+
+struct Request {
+  uint32_t version;
+  uint32_t flags;
+};
+
+// The kernel's msghdr and its control message, which uapi headers don't have.
+struct Vector {
+  void* base;
+  size_t length;
+};
+struct Message {
+  void* name;
+  int name_length;
+  Vector* vectors;
+  size_t vector_count;
+  void* control;
+  size_t control_length;
+  unsigned flags;
+};
+struct RightsMessage {
+  size_t length;
+  int level, type;
+  int fd, padding;
+};
+struct Credentials {
+  uint32_t pid, uid, gid;
+};
+
+uint32_t helper_tid;  // the kernel clears it when the helper has gone
+alignas(64) char helper_stack[256 * 1024];
+uint32_t points_left;
+const char* test_image;
+
+void begin_helper(void (*work)(void*)) {
+  uint32_t none = 0;
+  if (!__atomic_compare_exchange_n(&helper_tid, &none, ~0u, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
+  const NativeTop top = prepare_native_stack(reinterpret_cast<uint64_t>(helper_stack), sizeof helper_stack);
+  constexpr unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                                  CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+  const uint64_t mask = swap_signal_mask(~UINT64_C(0));
+  if (failed(godwit_arch_clone(flags, top.stack, &helper_tid, top.tls, &helper_tid, work, nullptr))) {
+    write_shared(helper_tid, 0);
+  }
+  swap_signal_mask(mask);
+}
+
+[[noreturn]] void end_helper() {
+  for (;;) sys(__NR_exit, 0);
+}
+
+int connect_to_requester() {
+  int fd = static_cast<int>(sys(__NR_socket, kUnix, kStream | O_CLOEXEC, 0));
+  if (fd < 0) return -1;
+  fd = put_aside(fd);
+  sockaddr_un address = {};
+  address.sun_family = kUnix;
+  Text<64> name;
+  name << "godwit/portable/" << own_pid();
+  memcpy(address.sun_path + 1, name.text(), name.size());
+  const Credentials me = {own_pid(), static_cast<uint32_t>(sys(__NR_geteuid)), 0};
+  Credentials peer = {};
+  uint32_t size = sizeof peer;
+  const long connected =
+      sys(__NR_connect, fd, &address, offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (failed(connected) || failed(sys(__NR_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &peer, &size)) ||
+      (peer.uid != 0 && peer.uid != me.uid)) {
+    sys(__NR_close, fd);
+    return -1;
+  }
+  return fd;
+}
+
+/// The request's descriptor, or -1.
+int receive_request(int socket, Request& request) {
+  const Timespec limit = {10, 0};
+  sys(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  RightsMessage rights = {};
+  Vector vector = {&request, sizeof request};
+  Message message = {nullptr, 0, &vector, 1, &rights, sizeof rights, 0};
+  constexpr long kCloseOnExec = 0x40000000;  // MSG_CMSG_CLOEXEC
+  const long got = sys(__NR_recvmsg, socket, &message, kCloseOnExec);
+  if (failed(got) || message.control_length < sizeof rights - sizeof rights.padding || rights.level != SOL_SOCKET ||
+      rights.type != 1 /* SCM_RIGHTS */) {
+    return -1;
+  }
+  if (got != sizeof request || request.version != kProtocol || request.flags & ~kLeaveRunning) {
+    sys(__NR_close, rights.fd);
+    return -1;
+  }
+  return put_aside(rights.fd);
+}
+
+void send(int socket, const Line& line) {
+  constexpr long kNoSignal = 0x4000;
+  for (size_t sent = 0; sent < line.size();) {
+    const long result = sys(__NR_sendto, socket, line.text() + sent, line.size() - sent, kNoSignal, nullptr, 0);
+    if (failed(result)) return;
+    sent += static_cast<size_t>(result);
+  }
+}
+
+bool acknowledged(int socket) {
+  const Timespec none = {0, 0};
+  sys(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
+  char byte = 0;
+  return sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) == 1;
+}
+
+/// Stops, saves, and says how it went. The threads stay at rest.
+long stop_and_save(int fd, int socket, Refusals& refusals) {
+  ask_to_stop();
+  Text<512> why;
+  if (!wait_for_rest(kRestLimit, why)) {
+    refusals.add(why.text());
+    return 0;
+  }
+  return save_image(fd, socket, refusals);
+}
+
+void serve_request(void*) {
+  const int socket = connect_to_requester();
+  if (socket < 0) end_helper();
+  Request request = {};
+  static Refusals refusals;  // too large for a small stack
+  refusals.clear();
+  const int fd = receive_request(socket, request);
+  if (fd < 0) {
+    refusals.add("the request isn't one of version ", kProtocol, " with a descriptor for the image");
+    send(socket, refusals.lines());
+    sys(__NR_close, socket);
+    end_helper();
+  }
+  const long saved = stop_and_save(fd, socket, refusals);
+  sys(__NR_close, fd);
+  if (failed(saved)) refusals.add("the image can't be written: error ", -saved);
+  const bool leave = request.flags & kLeaveRunning;
+  if (leave || refusals.count()) release_threads();
+  Text<64> answer;
+  answer << "saved " << saved << "\n";
+  send(socket, refusals.count() ? refusals.lines() : answer);
+  if (!leave && !refusals.count()) {
+    if (acknowledged(socket)) sys(__NR_exit_group, 0);
+    release_threads();
+  }
+  sys(__NR_close, socket);
+  end_helper();
+}
+
+void serve_test(void*) {
+  const long fd = sys(__NR_openat, AT_FDCWD, test_image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (failed(fd)) fatal("can't create ", test_image, ": error ", -fd);
+  static Refusals refusals;
+  refusals.clear();
+  const long saved = stop_and_save(put_aside(static_cast<int>(fd)), -1, refusals);
+  if (failed(saved)) fatal("can't write ", test_image, ": error ", -saved);
+  if (!refusals.count()) sys(__NR_exit_group, GODWIT_EXIT_STOPPED);
+  sys(__NR_write, 2, refusals.lines().text(), refusals.lines().size());
+  release_threads();
+  end_helper();
+}
+
+}  // namespace
+
+void helper_for_request() { begin_helper(serve_request); }
+
+void test_stop_after(uint32_t points, const char* image) {
+  points_left = points;
+  test_image = image;
+}
+
+bool counting() { return read_shared(points_left) != 0; }
+
+void test_count_point() {
+  uint32_t left = read_shared(points_left);
+  do {
+    if (!left) return;
+  } while (!__atomic_compare_exchange_n(&points_left, &left, left - 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+  if (left != 1) return;
+  ask_to_stop();
+  begin_helper(serve_test);
+}
+
+void forget_requests() {
+  helper_tid = 0;
+  points_left = 0;
+  stopping = 0;
+  refresh_request();
+}
+
+}  // namespace godwit::portable

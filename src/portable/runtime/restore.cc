@@ -1,0 +1,271 @@
+// Reads an image and rebuilds the unit, all but its threads, which start when everything is in place.
+//
+// The stream is hostile until its last record has been checked: each length is compared with its limit before room is taken
+// or bytes are put anywhere, addresses must lie in the program's data, the arena's header or a region that was announced, in
+// ascending order, and nothing of the unit runs, no file is opened and no descriptor closed before END has confirmed
+// the whole. Checksums find accidents. They can't make an image trustworthy: who controls a program's memory controls the
+// program, so it is for the one who restores to know where an image comes from.
+#include <asm/errno.h>
+#include <asm/mman.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+
+#include "portable/runtime/hash.h"
+#include "portable/runtime/runtime.h"
+
+namespace godwit::portable {
+namespace {
+
+constexpr uint64_t kDescriptorRoom = UINT64_C(64) << 20;
+
+Region announced[kMaxRegions];
+uint32_t announced_count;
+char cwd[GODWIT_IMAGE_PATH_MAX + 1];
+godwit_image_process process;
+char* descriptors;  // their payloads, one after the other, each at a multiple of 8
+uint64_t descriptors_used;
+
+template <class... Parts>
+[[noreturn]] void refuse(const Parts&... parts) {
+  Text<512> line;
+  (void)((line << "image refused: ") << ... << parts);
+  end_with(line, GODWIT_EXIT_REFUSED);
+}
+
+void read_exactly(int fd, void* to, uint64_t length, const char* what) {
+  auto* at = static_cast<char*>(to);
+  while (length) {
+    const long got = sys(__NR_read, fd, at, length);
+    if (got == -EINTR) continue;
+    if (failed(got)) refuse("can't be read: error ", -got);
+    if (got == 0) refuse("it ends too early, in ", what);
+    at += got;
+    length -= static_cast<uint64_t>(got);
+  }
+}
+
+uint64_t read_header(int fd) {
+  godwit_image_header head;
+  read_exactly(fd, &head, sizeof head, "its header");
+  if (memcmp(head.magic, GODWIT_IMAGE_MAGIC, sizeof head.magic)) refuse("it isn't an image of a portable program");
+  if (head.version != GODWIT_IMAGE_VERSION) {
+    refuse("its version is ", head.version, ", this program reads ", GODWIT_IMAGE_VERSION);
+  }
+  if (head.bytes != sizeof head || head.digest != xxh64(&head, offsetof(godwit_image_header, digest), 0)) {
+    refuse("its header is damaged");
+  }
+  if (memcmp(head.family, godwit_program.family, sizeof head.family)) {
+    Text<64> theirs, ours;
+    theirs.add_bytes(head.family, sizeof head.family);
+    ours.add_bytes(godwit_program.family, sizeof godwit_program.family);
+    refuse("its family is ", theirs.text(), ", this program's is ", ours.text());
+  }
+  if (memcmp(head.signature, godwit_program.signature, sizeof head.signature)) {
+    Text<80> name;
+    name.add_bytes(head.name, sizeof head.name);
+    refuse("it was written by another program or another build: ", name.text());
+  }
+  if (head.data_start != godwit_program.data_start || head.data_end != godwit_program.data_end ||
+      head.arena != godwit_program.arena || head.arena_size != godwit_program.arena_size) {
+    refuse("its addresses aren't this program's");
+  }
+  return head.digest;
+}
+
+void check_payload(const godwit_image_record& record, const void* payload, const char* what) {
+  if (xxh64(payload, record.length, 0) != record.digest) refuse("the checksum of ", what, " is wrong");
+}
+
+void read_process(int fd, const godwit_image_record& record) {
+  if (record.length != sizeof process) refuse("its process record has ", record.length, " bytes");
+  read_exactly(fd, &process, sizeof process, "its process record");
+  check_payload(record, &process, "its process record");
+}
+
+void read_cwd(int fd, const godwit_image_record& record) {
+  if (!record.length || record.length > GODWIT_IMAGE_PATH_MAX) refuse("its working directory's name is too long");
+  read_exactly(fd, cwd, record.length, "its working directory");
+  check_payload(record, cwd, "its working directory");
+  cwd[record.length] = 0;
+}
+
+void read_descriptor(int fd, const godwit_image_record& record) {
+  constexpr uint64_t least = sizeof(godwit_image_descriptor);
+  if (record.length < least || record.length > least + GODWIT_IMAGE_PATH_MAX) {
+    refuse("a descriptor's record has ", record.length, " bytes");
+  }
+  if (!descriptors) {
+    const long room = sys(__NR_mmap, nullptr, kDescriptorRoom, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (failed(room)) refuse("there is no memory to read it");
+    descriptors = reinterpret_cast<char*>(room);
+  }
+  if (kDescriptorRoom - descriptors_used < record.length + 8) refuse("it has too many descriptors");
+  char* at = descriptors + descriptors_used;
+  read_exactly(fd, at, record.length, "a descriptor");
+  check_payload(record, at, "a descriptor");
+  const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(at);
+  if (descriptor.path_size != record.length - least || descriptor.fd > GODWIT_IMAGE_FD_MAX || !descriptor.kind ||
+      descriptor.kind > GODWIT_FD_DUPLICATE || (descriptor.kind == GODWIT_FD_INHERITED && descriptor.fd > 2)) {
+    refuse("a descriptor's record makes no sense");
+  }
+  descriptors_used += (record.length + 8) & ~UINT64_C(7);  // the path's zero is there: the room was never written
+}
+
+void read_regions(int fd, const godwit_image_record& record) {
+  if (record.length % sizeof(Region) || record.length / sizeof(Region) > kMaxRegions) {
+    refuse("its list of regions has ", record.length, " bytes");
+  }
+  announced_count = static_cast<uint32_t>(record.length / sizeof(Region));
+  read_exactly(fd, announced, record.length, "its list of regions");
+  check_payload(record, announced, "its list of regions");
+  uint64_t end = godwit_program.arena + kHeaderSize;
+  const uint64_t limit = godwit_program.arena + godwit_program.arena_size;
+  for (uint32_t i = 0; i < announced_count; ++i) {
+    const Region& region = announced[i];
+    if (region.start < end || region.start > limit || region.length > limit - region.start || !region.length ||
+        (region.start | region.length) & (GODWIT_PAGE - 1) || !region.kind || region.kind > GODWIT_REGION_GUARD ||
+        region.protection & ~static_cast<uint32_t>(PROT_READ | PROT_WRITE)) {
+      refuse("a region at ", Hex{region.start}, " makes no sense");
+    }
+    end = region.start + region.length;
+  }
+  map_header();
+  for (uint32_t i = 0; i < announced_count; ++i) {
+    if (!arena_map_again(announced[i])) {
+      refuse(announced[i].length, " bytes at ", Hex{announced[i].start}, " can't be mapped here");
+    }
+  }
+}
+
+/// The end of what holds `address`: the data, the arena's header, a region. 0: nothing does.
+uint64_t area_end(uint64_t address) {
+  if (address < godwit_program.arena) {
+    return address >= godwit_program.data_start && address < godwit_program.data_end ? godwit_program.data_end : 0;
+  }
+  if (address < godwit_program.arena + kHeaderSize) return godwit_program.arena + kHeaderSize;
+  uint32_t low = 0, high = announced_count;
+  while (low < high) {
+    const uint32_t middle = (low + high) / 2;
+    if (announced[middle].start + announced[middle].length <= address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low < announced_count && announced[low].start <= address ? announced[low].start + announced[low].length : 0;
+}
+
+/// Data that the image leaves out was zero, and isn't in a program that has just been loaded.
+void clear_data(uint64_t start, uint64_t end) {
+  if (end > godwit_program.data_end) end = godwit_program.data_end;
+  if (start < end) memset(reinterpret_cast<void*>(start), 0, end - start);
+}
+
+/// Returns where the next record may begin.
+uint64_t read_memory(int fd, const godwit_image_record& record, uint64_t from) {
+  const uint64_t end = area_end(record.address);
+  if (record.address < from || !record.length || record.length > GODWIT_IMAGE_MEMORY_MAX || !end ||
+      record.length > end - record.address) {
+    refuse("its memory has ", record.length, " bytes at ", Hex{record.address}, ", which makes no sense");
+  }
+  clear_data(from, record.address);
+  void* target = reinterpret_cast<void*>(record.address);
+  read_exactly(fd, target, record.length, "its memory");
+  check_payload(record, target, "its memory");
+  return record.address + record.length;
+}
+
+/// Reads records up to END, and checks that they are whole and in order.
+void read_records(int fd, uint64_t chain) {
+  uint32_t last = 0;
+  uint64_t count = 0, from = godwit_program.data_start;
+  for (;; ++count) {
+    godwit_image_record record;
+    read_exactly(fd, &record, sizeof record, "the records");
+    const bool repeats = record.type == GODWIT_IMAGE_DESCRIPTOR || record.type == GODWIT_IMAGE_MEMORY;
+    // All but DESCRIPTOR and MEMORY come exactly once.
+    const uint32_t earliest = last == GODWIT_IMAGE_CWD || last == GODWIT_IMAGE_REGIONS ? last + 2 : last + 1;
+    if (record.flags || (record.type != last + 1 && record.type != earliest && !(repeats && record.type == last))) {
+      refuse("record ", count, " of type ", record.type, " is out of order");
+    }
+    if (record.type == GODWIT_IMAGE_END) {
+      if (record.address != count || record.length || record.digest != chain) refuse("its end doesn't confirm it");
+      break;
+    }
+    if (record.type != GODWIT_IMAGE_MEMORY && record.address) refuse("record ", count, " makes no sense");
+    last = record.type;
+    chain = xxh64(&record, sizeof record, chain);
+    switch (record.type) {
+      case GODWIT_IMAGE_PROCESS: read_process(fd, record); break;
+      case GODWIT_IMAGE_CWD: read_cwd(fd, record); break;
+      case GODWIT_IMAGE_DESCRIPTOR: read_descriptor(fd, record); break;
+      case GODWIT_IMAGE_REGIONS: read_regions(fd, record); break;
+      default: from = read_memory(fd, record, from);
+    }
+  }
+  clear_data(from, godwit_program.data_end);
+}
+
+void check_tables() {
+  const Header& head = header();
+  if (memcmp(head.magic, "GODWITAR", 8) || head.regions_used != announced_count ||
+      memcmp(head.regions, announced, announced_count * sizeof(Region))) {
+    refuse("the arena's own table of regions isn't the announced one");
+  }
+  for (const Thread& thread : head.threads) {
+    if (!thread.number || thread.ended) continue;
+    if (!thread.shadow || !area_end(thread.shadow) || !thread.stack || !area_end(thread.stack)) {
+      refuse("thread ", thread.number, " has no stack or no frames");
+    }
+  }
+}
+
+void rebuild_descriptors() {
+  close_foreign_descriptors();
+  bool kept[3] = {};
+  for (uint64_t at = 0; at < descriptors_used;) {
+    const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
+    if (descriptor.fd <= 2) kept[descriptor.fd] = true;
+    at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
+  }
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (!kept[fd]) sys(__NR_close, fd);
+  }
+  for (uint64_t at = 0; at < descriptors_used;) {
+    const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
+    Text<400> why;
+    if (!restore_descriptor(descriptor, descriptors + at + sizeof descriptor, why)) refuse(why.text());
+    at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
+  }
+  if (descriptors) sys(__NR_munmap, descriptors, kDescriptorRoom);
+}
+
+void restart_timers() {
+  for (int which = 0; which < 3; ++which) {
+    const uint64_t* timer = header().timers[which];
+    if (timer[2] | timer[3]) sys(__NR_setitimer, which, timer, nullptr);
+  }
+}
+
+}  // namespace
+
+void restore_image(int fd) {
+  fd = put_aside(fd);
+  read_records(fd, read_header(fd));
+  sys(__NR_close, fd);
+  check_tables();
+  if (const long error = sys(__NR_chdir, cwd); failed(error)) {
+    refuse("its working directory isn't here: ", cwd, " (error ", -error, ")");
+  }
+  sys(__NR_umask, process.umask & 0777);
+  rebuild_descriptors();
+  arena_protect();
+  clocks_after_restore();
+  restore_signals();
+  refresh_request();
+  begin_restored_threads();
+  restart_timers();
+}
+
+}  // namespace godwit::portable

@@ -1,0 +1,405 @@
+// What the files of the runtime know of each other. Private: others include portable/abi.h only.
+//
+//     start.cc        the entry: native thread-locals, environment, first start or restore
+//     arena.cc        the header at the arena's beginning; neutral mmap and its kin
+//     frames.cc       shadow frames
+//     threads.cc      the table of threads: begin, end, numbers
+//     stop.cc         how all threads come to rest and go on again
+//     request.cc      who asks for a save, and the answer
+//     syscalls.cc     the table of system calls; calls_*.cc: those that need translation
+//     clocks.cc       time that goes on smoothly
+//     signals.cc      dispositions, and handlers at adaptation points
+//     descriptors.cc  open files: what can move, and opening them again
+//     save.cc         writes an image         restore.cc  reads one
+//     text, mem, hash, sys, arch.S            no libc: what one would have used of it
+//
+// Two kinds of state. The unit's own is in the arena's header and moves with it: everything in `Header`. What belongs to
+// this process only (kernel thread ids, native stacks, locks, whether a stop is on) is in native globals, and is never saved.
+//
+// Locks, in this order: threads, then arena. Neither is held while neutral code runs or a call may block.
+#pragma once
+
+#include "portable/abi.h"
+#include "portable/image.h"
+#include "portable/runtime/sys.h"
+#include "portable/runtime/text.h"
+
+extern "C" {
+void* memcpy(void* __restrict to, const void* __restrict from, size_t size);
+void* memmove(void* to, const void* from, size_t size);
+void* memset(void* to, int value, size_t size);
+int memcmp(const void* one, const void* other, size_t size);
+
+long godwit_arch_clone(unsigned long flags, void* stack, uint32_t* ptid, void* tls, uint32_t* ctid,
+                       void (*entry)(void*), void* argument);
+[[noreturn]] void godwit_arch_on_stack(void (*entry)(void*), void* argument, void* stack);
+void godwit_arch_sigreturn();
+}
+
+namespace godwit::portable {
+
+// ---- The arena's header --------------------------------------------------------------------------------------------
+
+inline constexpr uint32_t kMaxThreads = 4096;
+inline constexpr uint32_t kMaxRegions = GODWIT_IMAGE_REGIONS_MAX;
+inline constexpr int kSignals = 64;
+
+using Region = godwit_image_region;
+
+/// The kernel's sigaction of the neutral family. handler: 0 default, 1 ignored, else a thunk.
+struct Action {
+  uint64_t handler;
+  uint64_t flags;
+  uint64_t mask;
+};
+
+struct Thread {
+  uint32_t number;  ///< the unit's own; 0: the row is free
+  uint32_t ended;   ///< only of the first thread: its row stays, so that nobody else becomes the first
+  uint64_t function;  ///< 0: __godwit_main
+  uint64_t argument;
+  uint64_t tp;
+  uint64_t stack;
+  uint64_t stack_size;
+  uint64_t sp;      ///< while it is at rest: what lies above in its stack means nothing
+  uint64_t shadow;  ///< the newest chunk of its frames, or 0
+  uint64_t ctid;
+  uint64_t signal_mask;   ///< while it is at rest
+  uint64_t signals;         ///< arrived for this thread, their handlers didn't run yet
+  uint64_t handlers_block;  ///< what the handlers that are running keep away from themselves
+  int64_t cpu_offset;     ///< CPU time of earlier lives
+  int64_t saved_cpu;      ///< while it is at rest: its CPU time in all lives
+};
+
+struct Header {
+  char magic[8];
+  uint32_t pid;
+  uint32_t next_number;
+  uint32_t regions_used;
+  uint32_t argc;
+  uint64_t argv;
+  uint64_t envp;
+  int64_t monotonic_offset;  ///< neutral = native + offset, of the clocks that count from a boot
+  int64_t cpu_offset;
+  int64_t saved_monotonic;  ///< neutral, when the image was written
+  int64_t saved_cpu;
+  uint8_t signal_info[kSignals + 1][128];  ///< what came with the newest of each number
+  Action actions[kSignals + 1];
+  uint64_t timers[3][4];  ///< setitimer's, in the order ITIMER_REAL, VIRTUAL, PROF; filled in when saved
+  Thread threads[kMaxThreads];
+  Region regions[kMaxRegions];
+};
+
+inline constexpr uint64_t kHeaderSize = UINT64_C(4) << 20;
+static_assert(sizeof(Header) <= kHeaderSize);
+
+inline Header& header() { return *reinterpret_cast<Header*>(godwit_program.arena); }
+
+inline constexpr uint64_t page_up(uint64_t value) { return (value + GODWIT_PAGE - 1) & ~(GODWIT_PAGE - 1); }
+inline constexpr uint64_t page_down(uint64_t value) { return value & ~(GODWIT_PAGE - 1); }
+
+// ---- Small things --------------------------------------------------------------------------------------------------
+
+/// A lock between native threads, for a few instructions. Not for signal handlers.
+class Lock {
+ public:
+  void take();
+  void give();
+  /// In the child of a fork, whose other threads are gone.
+  void forget() { word_ = 0; }
+
+ private:
+  uint32_t word_ = 0;
+};
+
+class Held {
+ public:
+  explicit Held(Lock& lock) : lock_(lock) { lock_.take(); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { lock_.give(); }
+
+ private:
+  Lock& lock_;
+};
+
+/// nanoseconds; negative: for ever.
+void futex_wait(const uint32_t& word, uint32_t value, int64_t nanoseconds = -1);
+void futex_wake(const uint32_t& word, uint32_t how_many);
+
+inline uint32_t read_shared(const uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_SEQ_CST); }
+inline void write_shared(uint32_t& word, uint32_t value) { __atomic_store_n(&word, value, __ATOMIC_SEQ_CST); }
+
+/// Native CLOCK_…, nanoseconds.
+int64_t native_clock(int clock);
+
+// ---- start.cc ------------------------------------------------------------------------------------------------------
+
+/// Makes the native thread-locals of a new thread at the upper end of its stack. `tls` is what clone(CLONE_SETTLS) takes.
+struct NativeTop {
+  void* stack;
+  void* tls;
+};
+NativeTop prepare_native_stack(uint64_t low, uint64_t size);
+/// Anonymous native memory, with a guard below it. 0 when the kernel has none.
+uint64_t map_native_stack(uint64_t size);
+
+// ---- arena.cc ------------------------------------------------------------------------------------------------------
+
+void map_header();
+/// Address space in the arena, mapped. 0 when there is none.
+uint64_t arena_take(uint64_t length, uint32_t protection, uint32_t kind);
+void arena_give(uint64_t start, uint64_t length);
+/// Maps what an image says was mapped, readable and writable until arena_protect().
+bool arena_map_again(const Region& region);
+/// Sets the protection that the table says, after the content is there.
+void arena_protect();
+void arena_forget_lock();
+/// Held around a fork, so that the child finds the table whole.
+Lock& arena_lock();
+
+// ---- frames.cc -----------------------------------------------------------------------------------------------------
+
+/// The current thread's frames have all been popped: gives their room back.
+void release_frames();
+
+// ---- threads.cc ----------------------------------------------------------------------------------------------------
+
+/// A thread of this process. Row i belongs to header().threads[i].
+struct Native {
+  uint32_t tid;      ///< the kernel's; cleared by the kernel when the thread has gone, only then the row is used again
+  uint32_t arrived;  ///< at rest, everything of it is in the arena
+  uint64_t stack;
+  Thread* record;
+};
+
+extern __thread Native* tls_native;
+
+inline Thread& current() { return *tls_native->record; }
+
+/// Row 0 is the first thread of this process, whichever of the unit's it runs.
+Native& native_row(uint32_t index);
+/// Rows from here on were never used.
+uint32_t native_rows();
+void begin_first_thread();
+[[noreturn]] void run_first_thread();
+/// After a restore: starts all others, each re-entered.
+void begin_restored_threads();
+/// Of those that haven't ended. Called with the lock.
+template <class Each>
+void for_each_thread(Each each) {
+  for (uint32_t i = 0; i < native_rows(); ++i) {
+    Thread& record = header().threads[i];
+    if (record.number && !record.ended) each(record, native_row(i));
+  }
+}
+Lock& threads_lock();
+uint32_t own_pid();
+/// The kernel's number for one of the unit's own; 0: no such thread.
+uint32_t kernel_tid(long number);
+
+// ---- stop.cc -------------------------------------------------------------------------------------------------------
+
+/// Which of a thread's calls was the innermost one when it was saved: the first 8 bytes of the runtime's own frame.
+enum : uint64_t { kPollFrame = UINT64_C(0x474f445749540001), kCallFrame = UINT64_C(0x474f445749540002) };
+
+/// The runtime's own frame, the innermost of each thread (but for a handler's). Its layout is a part of the image's format.
+struct OwnFrame {
+  uint64_t kind;
+  int64_t left = -1;      ///< kCallFrame: nanoseconds that a wait still has, -1 when it has no limit of its own
+  uint64_t progress = 0;  ///< kCallFrame: bytes already written
+  int64_t result = 0;     ///< kCallFrame: of the call, when `finished`
+  uint64_t finished = 0;
+  uint64_t handling = 0;  ///< the signal whose handler was running, or 0
+  uint64_t handler = 0;
+  uint64_t mask = 0;     ///< to be set again after the handler
+  uint64_t blocked = 0;  ///< Thread::handlers_block before it
+  uint64_t reserved = 0;
+};
+
+extern uint32_t stopping;  ///< all threads shall come to rest
+
+/// Sets the state to kSaving and pushes the runtime's frame.
+void begin_saving(const OwnFrame& frame);
+/// Pops it. Unless it was in a handler, the thread runs again.
+OwnFrame pop_own_frame(uint64_t kind);
+
+/// Makes `stopping` true, so that threads begin to come to rest.
+void ask_to_stop();
+/// Waits until every thread is at rest. False: some aren't, and are named in `why`.
+bool wait_for_rest(int64_t limit_ns, Line& why);
+/// Everybody goes on.
+void release_threads();
+/// A thread whose frames are all pushed comes here, and leaves to be re-entered.
+void rest();
+/// Somebody ended or came to rest: whoever waits looks again.
+void tell_waiter();
+
+/// Whether adaptation points take the slow path: a stop, a pending signal, a test that counts.
+void refresh_request();
+/// A signal waits for its handler in some thread.
+void request_for_signal();
+
+// ---- request.cc ----------------------------------------------------------------------------------------------------
+
+/// For tests: stops at the n-th adaptation point. 0: never.
+void test_stop_after(uint32_t points, const char* image);
+void test_count_point();
+void forget_requests();  ///< in a fork's child
+/// From the handler of the reserved signal.
+void helper_for_request();
+bool counting();
+
+// ---- signals.cc ----------------------------------------------------------------------------------------------------
+
+struct KernelInfo {  ///< siginfo_t, the same on all 64-bit targets
+  int signo, error, code, padding;
+  uint32_t pid, uid;
+  uint64_t rest[13];
+};
+static_assert(sizeof(KernelInfo) == 128);
+
+/// Installs the reserved signal's handler and finds out which signal arrives when this process is sent it. Leaves all
+/// signals blocked: threads unblock them when there is a record to note them in.
+void begin_signals();
+uint64_t initial_signal_mask();
+int stop_signal();
+void restore_signals();
+void block_all_signals();
+/// Whether this thread has a signal whose handler may run now.
+bool signal_due();
+/// Runs handlers that are due; first the one that `frame` was saved in. False: the state isn't kRunning any more, and when it
+/// is kSaving, `frame` has been pushed: the caller returns at once. `restart` becomes false if a handler wants -EINTR seen.
+bool run_handlers(OwnFrame& frame, bool& restart);
+uint64_t swap_signal_mask(uint64_t mask);
+
+// ---- syscalls.cc ---------------------------------------------------------------------------------------------------
+
+/// A neutral system call on its way. A handler returns its result, or kStopHere: to be issued again when restored.
+struct Call {
+  long number;
+  long a[6];
+  long native;
+  bool resumed;
+  int64_t left;
+  uint64_t progress;
+};
+inline constexpr long kStopHere = -100000;
+
+/// After -EINTR: what to do.
+enum class Interrupted { kAgain, kStop, kTell };
+Interrupted interrupted();
+/// The native call with the neutral arguments, issued again when only the runtime's own signal has interrupted it.
+long pass(Call& call);
+long pass(Call& call, long a, long b, long c, long d, long e, long f);
+
+struct Timespec {
+  int64_t seconds, nanoseconds;
+};
+inline constexpr int64_t kSecond = 1000000000;
+
+/// A call that waits at most `limit` ns (negative: for ever). `issue(Timespec*)`, null for ever. What is left is kept.
+template <class Issue>
+long wait_at_most(Call& call, int64_t limit, Issue issue) {
+  if (call.resumed && call.left >= 0) limit = call.left;
+  const int64_t begun = limit < 0 ? 0 : native_clock(1);
+  int64_t left = limit;
+  for (;;) {
+    Timespec timeout = {left / kSecond, left % kSecond};
+    const long result = issue(limit < 0 ? nullptr : &timeout);
+    if (limit >= 0) {
+      left = limit - (native_clock(1) - begun);
+      if (left < 0) left = 0;
+      call.left = left;
+    }
+    if (result != -4) return result;
+    switch (interrupted()) {
+      case Interrupted::kAgain: break;
+      case Interrupted::kStop: return kStopHere;
+      case Interrupted::kTell: return result;
+    }
+  }
+}
+
+/// Translation between neutral flags and native ones.
+long native_open_flags(long neutral);
+long neutral_open_flags(long native);
+
+using Handler = long (*)(Call&);
+// calls_memory.cc
+long call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&), call_madvise(Call&);
+// calls_files.cc
+long call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&), call_close(Call&),
+    call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&), call_epoll_pwait2(Call&), call_pselect6(Call&),
+    call_ppoll(Call&), call_timerfd_settime(Call&);
+// calls_process.cc
+long call_getpid(Call&), call_gettid(Call&), call_set_tid_address(Call&), call_exit(Call&), call_kill(Call&),
+    call_tkill(Call&), call_tgkill(Call&), call_own_pid(Call&), call_thread(Call&), call_clone(Call&), call_prlimit(Call&);
+// signals.cc
+long call_sigaction(Call&), call_sigprocmask(Call&), call_sigtimedwait(Call&), call_sigsuspend(Call&),
+    call_sigaltstack(Call&);
+// clocks.cc
+long call_clock_gettime(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&), call_futex(Call&);
+
+// ---- clocks.cc -----------------------------------------------------------------------------------------------------
+
+void clocks_before_save();
+void clocks_after_restore();
+
+// ---- descriptors.cc, save.cc, restore.cc ---------------------------------------------------------------------------
+
+/// Blockers, a line each.
+class Refusals {
+ public:
+  Refusals() : lines_(room_, sizeof room_) {}
+  template <class... Parts>
+  void add(const Parts&... parts) {
+    ++count_;
+    (void)((lines_ << "refused: ") << ... << parts);
+    lines_ << "\n";
+  }
+  void clear() {
+    lines_.clear();
+    count_ = 0;
+  }
+  [[nodiscard]] uint32_t count() const { return count_; }
+  [[nodiscard]] const Line& lines() const { return lines_; }
+
+ private:
+  char room_[16384];
+  Line lines_;
+  uint32_t count_ = 0;
+};
+
+/// A stream of records on its way out; the first error stays.
+struct ImageOut {
+  int fd;
+  long error;
+  uint64_t chain;
+  uint64_t records;
+  uint64_t bytes;
+
+  void put(uint32_t type, uint64_t address, const void* payload, uint64_t length);
+  void write(const void* bytes, uint64_t length, const void* more = nullptr, uint64_t more_length = 0);
+};
+
+/// Descriptors from here on are the runtime's own (as far as the limit of open files lets them), and aren't saved.
+inline constexpr int kOwnDescriptors = 900;
+/// Moves one of the runtime's own out of the program's way.
+int put_aside(int fd);
+
+/// Looks at all open descriptors but two; blockers are refused by name.
+void collect_descriptors(Refusals& refusals, int except_a, int except_b);
+/// Writes a record for each that was collected.
+void write_descriptors(ImageOut& out);
+/// Closes all that the restoring process has, but 0, 1, 2.
+void close_foreign_descriptors();
+/// False: `why` has the reason. `path` ends with a zero.
+bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* path, Line& why);
+
+/// All threads are at rest. Adds to `refusals` and writes nothing when something bars it. Else bytes written, or -errno.
+long save_image(int fd, int own_socket, Refusals& refusals);
+/// Reads the image and rebuilds all but the threads; ends the process with a refusal when it doesn't fit.
+void restore_image(int fd);
+
+}  // namespace godwit::portable

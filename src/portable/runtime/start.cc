@@ -1,0 +1,226 @@
+// The entry of a portable program on one architecture.
+//
+// The kernel's stack is used only to get going. The first thread then runs on a stack of the runtime's own, because its size
+// must not depend on the machine: the same recursion needs more room on one architecture than on another, and it must be
+// possible to re-enter everywhere what one of them held. It costs nothing where it isn't touched.
+//
+// Native thread-local storage holds the runtime's few variables only (the program's own are neutral memory at __godwit_tp).
+// It is reached in the local-exec model, at offsets that the linker has chosen by the rules of each architecture:
+//
+//     x86_64            variant II: [variables, ending at tp][tp: its own address]
+//     aarch64           variant I:  [tp: 16 bytes][variables, aligned]
+//     riscv64           variant I:  [tp: variables]
+#include <linux/auxvec.h>
+#include <linux/elf.h>
+#include <linux/mman.h>
+#include <asm/mman.h>
+
+#include "portable/runtime/runtime.h"
+
+extern "C" {
+GODWIT_THREAD uint32_t __godwit_state;
+GODWIT_THREAD char* __godwit_sp;
+GODWIT_THREAD char* __godwit_tp;
+uint32_t __godwit_request;
+}
+
+namespace godwit::portable {
+namespace {
+
+constexpr uint64_t kFirstStack = UINT64_C(256) << 20;
+constexpr uint64_t kNeutralStack = UINT64_C(1) << 30;
+constexpr uint64_t kGuard = 65536;
+
+struct ThreadLocals {
+  const void* image;
+  uint64_t file_size, size, alignment;
+} thread_locals;
+
+struct Environment {
+  int argc;
+  char** argv;
+  char** envp;
+  const char* argv0;
+  int64_t restore_fd = -1;
+};
+Environment environment;
+
+void find_thread_locals(const Elf64_Phdr* headers, uint64_t count) {
+  thread_locals.alignment = 16;
+  for (uint64_t i = 0; headers && i < count; ++i) {
+    if (headers[i].p_type != PT_TLS) continue;
+    thread_locals.image = reinterpret_cast<const void*>(headers[i].p_vaddr);
+    thread_locals.file_size = headers[i].p_filesz;
+    thread_locals.size = headers[i].p_memsz;
+    if (headers[i].p_align > 16) thread_locals.alignment = headers[i].p_align;
+  }
+}
+
+[[maybe_unused]] uint64_t round_up(uint64_t value, uint64_t alignment) {
+  return (value + alignment - 1) & ~(alignment - 1);
+}
+
+/// Puts a block of thread-locals below `top`. Returns the thread pointer; `low` is the block's beginning.
+uint64_t place_thread_locals(uint64_t top, uint64_t& low) {
+  const uint64_t alignment = thread_locals.alignment;
+#if defined(__x86_64__)
+  const uint64_t tp = (top - 64) & ~(alignment - 1);
+  low = tp - round_up(thread_locals.size, alignment);
+  const uint64_t variables = low;
+  *reinterpret_cast<uint64_t*>(tp) = tp;
+#elif defined(__aarch64__)
+  const uint64_t header_size = round_up(16, alignment);
+  low = (top - header_size - thread_locals.size) & ~(alignment - 1);
+  const uint64_t tp = low;
+  const uint64_t variables = tp + header_size;
+#else
+  low = (top - thread_locals.size) & ~(alignment - 1);
+  const uint64_t tp = low;
+  const uint64_t variables = tp;
+#endif
+  memset(reinterpret_cast<void*>(variables), 0, thread_locals.size);
+  memcpy(reinterpret_cast<void*>(variables), thread_locals.image, thread_locals.file_size);
+  return tp;
+}
+
+void set_thread_pointer(uint64_t tp) {
+#if defined(__x86_64__)
+  sys(__NR_arch_prctl, 0x1002 /* ARCH_SET_FS */, tp);
+#elif defined(__aarch64__)
+  asm volatile("msr tpidr_el0, %0" : : "r"(tp));
+#else
+  asm volatile("mv tp, %0" : : "r"(tp));
+#endif
+}
+
+/// Takes what is meant for the runtime out of the environment.
+void read_environment() {
+  const char* stop_after = nullptr;
+  const char* image = nullptr;
+  char** kept = environment.envp;
+  for (char** entry = environment.envp; *entry; ++entry) {
+    if (auto* number = after(*entry, "GODWIT_RESTORE_FD=")) {
+      environment.restore_fd = parse_number(number, GODWIT_IMAGE_FD_MAX);
+      if (environment.restore_fd < 0) fatal("GODWIT_RESTORE_FD isn't a descriptor's number: '", number, "'");
+    } else if (auto* name = after(*entry, "GODWIT_ARGV0=")) {
+      environment.argv0 = name;
+    } else if (auto* points = after(*entry, "GODWIT_TEST_STOP_AFTER=")) {
+      stop_after = points;
+    } else if (auto* path = after(*entry, "GODWIT_TEST_IMAGE=")) {
+      image = path;
+    } else {
+      *kept++ = *entry;
+    }
+  }
+  *kept = nullptr;
+  if (stop_after && image) {
+    const int64_t points = parse_number(stop_after, UINT32_MAX);
+    if (points < 0) fatal("GODWIT_TEST_STOP_AFTER isn't a number: '", stop_after, "'");
+    test_stop_after(static_cast<uint32_t>(points), image);
+  }
+}
+
+/// Copies argv or envp into `at`; its strings to `strings`, which moves on.
+void copy_strings(char** from, const char* first, uint64_t* at, char*& strings) {
+  for (uint64_t i = 0; from[i]; ++i) {
+    const char* text = i == 0 && first ? first : from[i];
+    const size_t size = length_of(text) + 1;
+    memcpy(strings, text, size);
+    at[i] = reinterpret_cast<uint64_t>(strings);
+    strings += size;
+  }
+}
+
+void copy_arguments() {
+  uint64_t words = 0, bytes = environment.argv0 ? length_of(environment.argv0) + 1 : 0;
+  char** const lists[] = {environment.argv, environment.envp};
+  for (char** list : lists) {
+    for (; *list; ++list, ++words) bytes += length_of(*list) + 1;
+    ++words;
+  }
+  const uint64_t block = arena_take(page_up(words * 8 + bytes), PROT_READ | PROT_WRITE, GODWIT_REGION_ARGUMENTS);
+  if (!block) fatal("no room in the arena for the arguments");
+  auto* list = reinterpret_cast<uint64_t*>(block);
+  auto* strings = reinterpret_cast<char*>(block + words * 8);
+  Header& head = header();
+  head.argc = static_cast<uint32_t>(environment.argc);
+  head.argv = block;
+  copy_strings(environment.argv, environment.argv0, list, strings);
+  head.envp = block + (static_cast<uint64_t>(environment.argc) + 1) * 8;
+  copy_strings(environment.envp, nullptr, list + environment.argc + 1, strings);
+}
+
+void start_afresh() {
+  map_header();
+  Header& head = header();
+  memcpy(head.magic, "GODWITAR", 8);
+  head.pid = static_cast<uint32_t>(sys(__NR_getpid));
+  head.next_number = 2;
+  copy_arguments();
+  Thread& first = head.threads[0];
+  first.number = 1;
+  first.signal_mask = initial_signal_mask();
+  first.stack = arena_take(kNeutralStack, PROT_READ | PROT_WRITE, GODWIT_REGION_STACK);
+  first.stack_size = kNeutralStack;
+  if (!first.stack || !arena_take(kGuard, PROT_NONE, GODWIT_REGION_GUARD)) {
+    fatal("no room in the arena for the first thread's stack");
+  }
+}
+
+[[noreturn]] void on_own_stack(void*) {
+  begin_first_thread();
+  begin_signals();
+  if (environment.restore_fd >= 0) {
+    restore_image(static_cast<int>(environment.restore_fd));
+  } else {
+    start_afresh();
+  }
+  refresh_request();
+  run_first_thread();
+}
+
+}  // namespace
+
+uint64_t map_native_stack(uint64_t size) {
+  const long low = sys(__NR_mmap, nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (failed(low)) return 0;
+  const auto stack = static_cast<uint64_t>(low) + kGuard;
+  if (failed(sys(__NR_mprotect, stack, size, PROT_READ | PROT_WRITE))) {
+    sys(__NR_munmap, low, size + kGuard);
+    return 0;
+  }
+  return stack;
+}
+
+NativeTop prepare_native_stack(uint64_t low, uint64_t size) {
+  uint64_t block = 0;
+  const uint64_t tp = place_thread_locals(low + size, block);
+  return {reinterpret_cast<void*>(block & ~UINT64_C(63)), reinterpret_cast<void*>(tp)};
+}
+
+}  // namespace godwit::portable
+
+extern "C" [[noreturn]] void godwit_start(uint64_t* stack) {
+  using namespace godwit::portable;
+  environment.argc = static_cast<int>(stack[0]);
+  environment.argv = reinterpret_cast<char**>(stack + 1);
+  environment.envp = environment.argv + environment.argc + 1;
+  char** end = environment.envp;
+  while (*end) ++end;
+  const Elf64_Phdr* headers = nullptr;
+  uint64_t count = 0;
+  for (auto* entry = reinterpret_cast<uint64_t*>(end + 1); entry[0] != AT_NULL; entry += 2) {
+    if (entry[0] == AT_PHDR) headers = reinterpret_cast<const Elf64_Phdr*>(entry[1]);
+    if (entry[0] == AT_PHNUM) count = entry[1];
+    if (entry[0] == AT_PAGESZ && entry[1] != GODWIT_PAGE) {
+      fatal("this machine's pages have ", entry[1], " bytes, a portable program needs ", GODWIT_PAGE);
+    }
+  }
+  find_thread_locals(headers, count);
+  read_environment();
+  const uint64_t low = map_native_stack(kFirstStack);
+  if (!low) fatal("no memory for the first thread's native stack");
+  const NativeTop top = prepare_native_stack(low, kFirstStack);
+  set_thread_pointer(reinterpret_cast<uint64_t>(top.tls));
+  godwit_arch_on_stack(on_own_stack, nullptr, top.stack);
+}
