@@ -56,18 +56,19 @@ enum { GODWIT_RUNNING = 0, GODWIT_SAVING = 1, GODWIT_RESTORING = 2, GODWIT_THROW
 /* ---- The program, as the link step describes it to the runtime. All fields are u64 or bytes: the layout is the same on
  * every target. It lies in read-only native memory and isn't part of an image; `signature` is. */
 struct godwit_program {
-  char magic[8];          /* "GODWITP1" */
-  uint8_t signature[32];  /* SHA-256 of what must be equal for an image to fit: the instrumented neutral code and this ABI */
-  char family[16];        /* "lp64le" */
-  char name[64];          /* the output file's last part, for messages */
-  uint64_t data_start;    /* all neutral globals, writable and constant: [data_start, data_end) */
+  char magic[8]; /* "GODWITP1" */
+  uint8_t
+      signature[32]; /* SHA-256 of what must be equal for an image to fit: the instrumented neutral code and this ABI */
+  char family[16]; /* "lp64le" */
+  char name[64]; /* the output file's last part, for messages */
+  uint64_t data_start; /* all neutral globals, writable and constant: [data_start, data_end) */
   uint64_t data_end;
   uint64_t arena;
   uint64_t arena_size;
-  uint64_t tls_size;      /* thread-local variables: a multiple of tls_align. They end where __godwit_tp points to: */
-  uint64_t tls_align;     /* [tp - tls_size, tp); the C library's own struct pthread begins at tp */
-  uint64_t tls_image;     /* address, in neutral data, of their tls_size bytes of initial content */
-  uint64_t functions;     /* how many have thunks */
+  uint64_t tls_size; /* thread-local variables: a multiple of tls_align. They end where __godwit_tp points to: */
+  uint64_t tls_align; /* [tp - tls_size, tp); the C library's own struct pthread begins at tp */
+  uint64_t tls_image; /* address, in neutral data, of their tls_size bytes of initial content */
+  uint64_t functions; /* how many have thunks */
 };
 extern const struct godwit_program godwit_program;
 
@@ -80,9 +81,10 @@ extern const struct godwit_program godwit_program;
 #endif
 
 extern GODWIT_THREAD uint32_t __godwit_state; /* above */
-extern GODWIT_THREAD char* __godwit_sp;       /* first free byte of this thread's stack in the arena */
-extern GODWIT_THREAD char* __godwit_tp;       /* the thread pointer of neutral code: its variables lie at __godwit_tp + offset */
-extern uint32_t __godwit_request;             /* not 0: somebody wants threads to stop; read relaxed at each adaptation point */
+extern GODWIT_THREAD char* __godwit_sp; /* first free byte of this thread's stack in the arena */
+extern GODWIT_THREAD char*
+    __godwit_tp; /* the thread pointer of neutral code: its variables lie at __godwit_tp + offset */
+extern uint32_t __godwit_request; /* not 0: somebody wants threads to stop; read relaxed at each adaptation point */
 
 /* An adaptation point whose request flag was set, or that a thread arrives at while it is restored. A call site. */
 void __godwit_poll(void);

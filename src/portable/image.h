@@ -49,7 +49,8 @@ struct godwit_image_record {
   uint32_t flags;   /* zero */
   uint64_t address; /* MEMORY: where its bytes lie; END: how many records came before; else zero */
   uint64_t length;  /* of the payload that follows */
-  uint64_t digest;  /* XXH64 of the payload, seed 0; END: XXH64 over the headers of all records before, one after the other,
+  uint64_t
+      digest; /* XXH64 of the payload, seed 0; END: XXH64 over the headers of all records before, one after the other,
                        each with the digest of those before it as its seed (the first: the file header's digest) */
 };
 
@@ -69,29 +70,29 @@ struct godwit_image_process {
 };
 
 enum {
-  GODWIT_FD_FILE = 1,      /* regular file or directory: opened again by its path */
-  GODWIT_FD_DEVICE = 2,    /* null, zero, full, random, urandom, tty: likewise */
+  GODWIT_FD_FILE = 1, /* regular file or directory: opened again by its path */
+  GODWIT_FD_DEVICE = 2, /* null, zero, full, random, urandom, tty: likewise */
   GODWIT_FD_INHERITED = 3, /* one of 0, 1, 2 that isn't a file: the restoring process's own */
-  GODWIT_FD_DUPLICATE = 4  /* the same open file as a descriptor before it */
+  GODWIT_FD_DUPLICATE = 4 /* the same open file as a descriptor before it */
 };
 
 struct godwit_image_descriptor {
   uint32_t fd;
   uint32_t kind;
-  uint32_t flags;     /* O_ flags of the neutral family, those of opening (O_CREAT and the like) left out */
+  uint32_t flags; /* O_ flags of the neutral family, those of opening (O_CREAT and the like) left out */
   uint32_t close_on_exec;
   uint64_t offset;
-  uint32_t same_as;   /* DUPLICATE: which descriptor */
+  uint32_t same_as; /* DUPLICATE: which descriptor */
   uint32_t path_size; /* FILE, DEVICE: bytes that follow, without a zero at the end */
 };
 
 /* REGIONS: what of the arena is in use, in ascending order and without overlap; the header of the arena isn't among them. */
 enum {
-  GODWIT_REGION_MAPPED = 1,    /* the program's mmap, private */
-  GODWIT_REGION_SHARED = 2,    /* likewise, shared with children */
-  GODWIT_REGION_FILE = 3,      /* likewise, a file's content as it was */
-  GODWIT_REGION_STACK = 4,     /* the first thread's stack */
-  GODWIT_REGION_SHADOW = 5,    /* frames */
+  GODWIT_REGION_MAPPED = 1, /* the program's mmap, private */
+  GODWIT_REGION_SHARED = 2, /* likewise, shared with children */
+  GODWIT_REGION_FILE = 3, /* likewise, a file's content as it was */
+  GODWIT_REGION_STACK = 4, /* the first thread's stack */
+  GODWIT_REGION_SHADOW = 5, /* frames */
   GODWIT_REGION_ARGUMENTS = 6, /* argv, envp, their strings */
   GODWIT_REGION_GUARD = 7
 };

@@ -24,8 +24,8 @@ uint64_t first_address() { return godwit_program.arena + kHeaderSize; }
 uint64_t end_address() { return godwit_program.arena + godwit_program.arena_size; }
 
 bool map_native(uint64_t start, uint64_t length, long protection, uint32_t kind) {
-  const long flags = (kind == GODWIT_REGION_SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE |
-                     MAP_FIXED_NOREPLACE;
+  const long flags =
+      (kind == GODWIT_REGION_SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
   const long got = sys(__NR_mmap, start, length, protection, flags, -1, 0);
   if (failed(got)) return false;
   if (static_cast<uint64_t>(got) == start) return true;
@@ -57,8 +57,7 @@ void open_rows(uint32_t index, uint32_t count) {
 
 void close_rows(uint32_t index, uint32_t count) {
   Header& head = header();
-  memmove(head.regions + index, head.regions + index + count,
-          (head.regions_used - index - count) * sizeof(Region));
+  memmove(head.regions + index, head.regions + index + count, (head.regions_used - index - count) * sizeof(Region));
   head.regions_used -= count;
 }
 

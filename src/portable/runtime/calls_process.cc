@@ -15,7 +15,8 @@ long call_getpid(Call&) { return header().pid; }
 
 /// kill and rt_sigqueueinfo: 0 and negative numbers are groups.
 long call_kill(Call& call) {
-  const long pid = call.a[0] == -static_cast<long>(header().pid) ? -static_cast<long>(own_pid()) : kernel_pid(call.a[0]);
+  const long pid =
+      call.a[0] == -static_cast<long>(header().pid) ? -static_cast<long>(own_pid()) : kernel_pid(call.a[0]);
   return sys(call.native, pid, call.a[1], call.a[2]);
 }
 
@@ -44,8 +45,6 @@ long call_thread(Call& call) {
   return sys(call.native, tid, call.a[1], call.a[2], call.a[3]);
 }
 
-long call_prlimit(Call& call) {
-  return sys(__NR_prlimit64, kernel_pid(call.a[0]), call.a[1], call.a[2], call.a[3]);
-}
+long call_prlimit(Call& call) { return sys(__NR_prlimit64, kernel_pid(call.a[0]), call.a[1], call.a[2], call.a[3]); }
 
 }  // namespace godwit::portable

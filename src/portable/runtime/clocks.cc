@@ -80,9 +80,8 @@ namespace {
 
 long sleep_for(Call& call, long clock, const Timespec& time, Timespec* rest) {
   if (!valid(time)) return -EINVAL;
-  const long result = wait_at_most(call, nanoseconds(time), [&](Timespec* left) {
-    return sys(__NR_clock_nanosleep, clock, 0, left, nullptr);
-  });
+  const long result = wait_at_most(call, nanoseconds(time),
+                                   [&](Timespec* left) { return sys(__NR_clock_nanosleep, clock, 0, left, nullptr); });
   if (result == -EINTR && rest) *rest = timespec_of(call.left);
   return result;
 }

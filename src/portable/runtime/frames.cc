@@ -14,10 +14,10 @@ namespace godwit::portable {
 namespace {
 
 struct Chunk {
-  uint64_t size;      ///< of the mapping
-  uint64_t used;      ///< bytes of it, this structure included
+  uint64_t size;  ///< of the mapping
+  uint64_t used;  ///< bytes of it, this structure included
   uint64_t previous;  ///< the chunk before
-  uint64_t empty;     ///< a chunk that was popped empty: given back later
+  uint64_t empty;  ///< a chunk that was popped empty: given back later
 };
 
 constexpr uint64_t kFirstChunk = 65536;

@@ -17,8 +17,8 @@
 // a request is heard even if no thread ever reaches an adaptation point, and the helper can then say which one doesn't.
 #include <asm/errno.h>
 #include <asm/socket.h>
-#include <linux/sched.h>
 #include <linux/fcntl.h>
+#include <linux/sched.h>
 #include <linux/socket.h>
 #include <linux/un.h>
 
@@ -94,8 +94,7 @@ int connect_to_requester() {
   const Credentials me = {own_pid(), static_cast<uint32_t>(sys(__NR_geteuid)), 0};
   Credentials peer = {};
   uint32_t size = sizeof peer;
-  const long connected =
-      sys(__NR_connect, fd, &address, offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  const long connected = sys(__NR_connect, fd, &address, offsetof(sockaddr_un, sun_path) + 1 + name.size());
   if (failed(connected) || failed(sys(__NR_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &peer, &size)) ||
       (peer.uid != 0 && peer.uid != me.uid)) {
     sys(__NR_close, fd);

@@ -55,20 +55,20 @@ struct Action {
 
 struct Thread {
   uint32_t number;  ///< the unit's own; 0: the row is free
-  uint32_t ended;   ///< only of the first thread: its row stays, so that nobody else becomes the first
+  uint32_t ended;  ///< only of the first thread: its row stays, so that nobody else becomes the first
   uint64_t function;  ///< 0: __godwit_main
   uint64_t argument;
   uint64_t tp;
   uint64_t stack;
   uint64_t stack_size;
-  uint64_t sp;      ///< while it is at rest: what lies above in its stack means nothing
+  uint64_t sp;  ///< while it is at rest: what lies above in its stack means nothing
   uint64_t shadow;  ///< the newest chunk of its frames, or 0
   uint64_t ctid;
-  uint64_t signal_mask;   ///< while it is at rest
-  uint64_t signals;         ///< arrived for this thread, their handlers didn't run yet
+  uint64_t signal_mask;  ///< while it is at rest
+  uint64_t signals;  ///< arrived for this thread, their handlers didn't run yet
   uint64_t handlers_block;  ///< what the handlers that are running keep away from themselves
-  int64_t cpu_offset;     ///< CPU time of earlier lives
-  int64_t saved_cpu;      ///< while it is at rest: its CPU time in all lives
+  int64_t cpu_offset;  ///< CPU time of earlier lives
+  int64_t saved_cpu;  ///< while it is at rest: its CPU time in all lives
 };
 
 struct Header {
@@ -167,7 +167,7 @@ void release_frames();
 
 /// A thread of this process. Row i belongs to header().threads[i].
 struct Native {
-  uint32_t tid;      ///< the kernel's; cleared by the kernel when the thread has gone, only then the row is used again
+  uint32_t tid;  ///< the kernel's; cleared by the kernel when the thread has gone, only then the row is used again
   uint32_t arrived;  ///< at rest, everything of it is in the arena
   uint64_t stack;
   Thread* record;
@@ -206,13 +206,13 @@ enum : uint64_t { kPollFrame = UINT64_C(0x474f445749540001), kCallFrame = UINT64
 /// The runtime's own frame, the innermost of each thread (but for a handler's). Its layout is a part of the image's format.
 struct OwnFrame {
   uint64_t kind;
-  int64_t left = -1;      ///< kCallFrame: nanoseconds that a wait still has, -1 when it has no limit of its own
+  int64_t left = -1;  ///< kCallFrame: nanoseconds that a wait still has, -1 when it has no limit of its own
   uint64_t progress = 0;  ///< kCallFrame: bytes already written
-  int64_t result = 0;     ///< kCallFrame: of the call, when `finished`
+  int64_t result = 0;  ///< kCallFrame: of the call, when `finished`
   uint64_t finished = 0;
   uint64_t handling = 0;  ///< the signal whose handler was running, or 0
   uint64_t handler = 0;
-  uint64_t mask = 0;     ///< to be set again after the handler
+  uint64_t mask = 0;  ///< to be set again after the handler
   uint64_t blocked = 0;  ///< Thread::handlers_block before it
   uint64_t reserved = 0;
 };
@@ -327,14 +327,16 @@ long neutral_open_flags(long native);
 
 using Handler = long (*)(Call&);
 // calls_memory.cc
-long call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&), call_madvise(Call&);
+long call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&),
+    call_madvise(Call&);
 // calls_files.cc
-long call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&), call_close(Call&),
-    call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&), call_epoll_pwait2(Call&), call_pselect6(Call&),
-    call_ppoll(Call&), call_timerfd_settime(Call&);
+long call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
+    call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&), call_epoll_pwait2(Call&),
+    call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
 // calls_process.cc
 long call_getpid(Call&), call_gettid(Call&), call_set_tid_address(Call&), call_exit(Call&), call_kill(Call&),
-    call_tkill(Call&), call_tgkill(Call&), call_own_pid(Call&), call_thread(Call&), call_clone(Call&), call_prlimit(Call&);
+    call_tkill(Call&), call_tgkill(Call&), call_own_pid(Call&), call_thread(Call&), call_clone(Call&),
+    call_prlimit(Call&);
 // signals.cc
 long call_sigaction(Call&), call_sigprocmask(Call&), call_sigtimedwait(Call&), call_sigsuspend(Call&),
     call_sigaltstack(Call&);

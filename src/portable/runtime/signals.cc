@@ -78,7 +78,8 @@ void on_signal(int signal, KernelInfo* info, void*) {
 void install(int signal) {
   const Action& action = header().actions[signal];
   if (action.handler <= 1) {
-    set_native(signal, reinterpret_cast<void (*)(int, KernelInfo*, void*)>(action.handler), action.flags & SA_NOCLDWAIT);
+    set_native(signal, reinterpret_cast<void (*)(int, KernelInfo*, void*)>(action.handler),
+               action.flags & SA_NOCLDWAIT);
   } else {
     set_native(signal, on_signal, SA_SIGINFO | (action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)));
   }
@@ -220,9 +221,8 @@ long call_sigsuspend(Call& call) {
 long call_sigtimedwait(Call& call) {
   const uint64_t set = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[2]);
-  return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1, [&](Timespec* left) {
-    return sys(__NR_rt_sigtimedwait, &set, call.a[1], left, 8);
-  });
+  return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1,
+                      [&](Timespec* left) { return sys(__NR_rt_sigtimedwait, &set, call.a[1], left, 8); });
 }
 
 /// Handlers run on the thread's own stack in the arena, which a native overflow doesn't touch.

@@ -10,10 +10,10 @@
 //     x86_64            variant II: [variables, ending at tp][tp: its own address]
 //     aarch64           variant I:  [tp: 16 bytes][variables, aligned]
 //     riscv64           variant I:  [tp: variables]
+#include <asm/mman.h>
 #include <linux/auxvec.h>
 #include <linux/elf.h>
 #include <linux/mman.h>
-#include <asm/mman.h>
 
 #include "portable/runtime/runtime.h"
 
@@ -182,7 +182,8 @@ void start_afresh() {
 }  // namespace
 
 uint64_t map_native_stack(uint64_t size) {
-  const long low = sys(__NR_mmap, nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const long low =
+      sys(__NR_mmap, nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (failed(low)) return 0;
   const auto stack = static_cast<uint64_t>(low) + kGuard;
   if (failed(sys(__NR_mprotect, stack, size, PROT_READ | PROT_WRITE))) {

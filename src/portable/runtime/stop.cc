@@ -30,7 +30,7 @@ namespace {
 constexpr int64_t kSendAgain = 2000000;
 
 uint32_t generation;  ///< counts releases
-uint32_t arrivals;    ///< counts whatever the waiter should look at
+uint32_t arrivals;  ///< counts whatever the waiter should look at
 
 constexpr uint64_t kOwnFrameSize = sizeof(OwnFrame);
 static_assert(kOwnFrameSize % 16 == 0);
@@ -107,7 +107,8 @@ bool wait_for_rest(int64_t limit_ns, Line& why) {
     }
     if (!missing) return true;
     if (late) {
-      why << (missing == 1 ? " hasn't" : " haven't") << " reached an adaptation point in " << limit_ns / kSecond << " s";
+      why << (missing == 1 ? " hasn't" : " haven't") << " reached an adaptation point in " << limit_ns / kSecond
+          << " s";
       return false;
     }
     futex_wait(arrivals, seen, kSendAgain);

@@ -147,8 +147,8 @@ static_assert(numbers_agree(), "a row's number isn't that of its name");
 #endif
 
 constexpr long kExit = 93, kExitGroup = 94;
-constexpr long kPselect = 72, kPpoll = 73, kEpollPwait = 22, kEpollPwait2 = 441, kNanosleep = 101, kClockNanosleep = 115,
-               kSigsuspend = 133, kSigtimedwait = 137;
+constexpr long kPselect = 72, kPpoll = 73, kEpollPwait = 22, kEpollPwait2 = 441, kNanosleep = 101,
+               kClockNanosleep = 115, kSigsuspend = 133, kSigtimedwait = 137;
 
 /// signal(7): these return -EINTR whatever SA_RESTART says.
 bool never_restarted(const Call& call) {

@@ -10,14 +10,14 @@
 
 void* memcpy(void*, const void*, unsigned long);
 
-#define BEGIN(l)                                                                    \
-  char* const base = __godwit_sp;                                                   \
-  (void)base;                                                                       \
+#define BEGIN(l)                                                                   \
+  char* const base = __godwit_sp;                                                  \
+  (void)base;                                                                      \
   if (__godwit_state == GODWIT_RESTORING) memcpy(&(l), __godwit_pop(), sizeof(l)); \
-  switch ((l).site) {                                                               \
+  switch ((l).site) {                                                              \
     case 0:
-#define END  \
-  default:;  \
+#define END \
+  default:; \
     }
 #define ROUND(size) (((size) + 15) / 16 * 16)
 #define CALL(l, number, expression)                                                                  \
@@ -96,8 +96,7 @@ static uint64_t print(const char* label, uint64_t number) {
   while (count) g.text[l.size++] = digits[--count];
   g.text[l.size++] = '\n';
   CALL(l, 1, SYS(kWrite, 1, g.text, l.size, 0))
-  END
-  return 0;
+  END return 0;
 }
 
 /* ---- Recursion, with a variable in the arena's stack whose address is passed on. */
@@ -106,8 +105,7 @@ static uint64_t recurse(uint64_t depth, uint64_t* above) {
     uint64_t site, i, sum, got;
   } l = {0};
   BEGIN(l)
-  END
-  uint64_t* const own = (uint64_t*)base;
+  END uint64_t* const own = (uint64_t*)base;
   __godwit_sp = base + 64;
   switch (l.site) {
     case 0:
@@ -131,8 +129,7 @@ static uint64_t test_count(void) {
     uint64_t site, i, got;
   } l = {0};
   BEGIN(l)
-  END
-  uint64_t* const top = (uint64_t*)base;
+  END uint64_t* const top = (uint64_t*)base;
   __godwit_sp = base + 16;
   switch (l.site) {
     case 0:
@@ -159,8 +156,7 @@ static uint64_t deep(uint64_t depth) {
   if (depth) {
     CALL(l, 2, l.got = deep(depth - 1))
   }
-  END
-  return mix(l.got + depth);
+  END return mix(l.got + depth);
 }
 
 static uint64_t test_deep(void) {
@@ -170,8 +166,7 @@ static uint64_t test_deep(void) {
   BEGIN(l)
   CALL(l, 1, l.got = deep(20000))
   CALL(l, 2, print("deep", l.got))
-  END
-  return 0;
+  END return 0;
 }
 
 /* ---- Files: offsets go on, also shared ones. */
@@ -200,8 +195,7 @@ static uint64_t test_files(void) {
   }
   CALL(l, 10, l.got = SYS(kRead, l.device, byte, 4, 0))
   CALL(l, 8, print("file", l.sum + (uint64_t)l.got))
-  END
-  return 0;
+  END return 0;
 }
 
 /* ---- Memory: mmap, mprotect, mremap, munmap. */
@@ -233,8 +227,7 @@ static uint64_t test_memory(void) {
     l.block[l.i][(l.i + 1) * 7000] = 1;
   }
   CALL(l, 9, print("memory", l.sum))
-  END
-  return 0;
+  END return 0;
 }
 
 /* ---- Threads: a mutex of one futex word, sleeping in turns. */
@@ -246,8 +239,7 @@ static uint64_t lock(uint32_t* word) {
   while (__atomic_exchange_n(word, 2, __ATOMIC_SEQ_CST)) {
     CALL(l, 1, SYS(kFutex, word, 0, 2, 0))
   }
-  END
-  return 0;
+  END return 0;
 }
 
 static uint64_t unlock(uint32_t* word) {
@@ -257,8 +249,7 @@ static uint64_t unlock(uint32_t* word) {
   BEGIN(l)
   __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
   CALL(l, 1, SYS(kFutex, word, 1, 1, 0))
-  END
-  return 0;
+  END return 0;
 }
 
 int hand_thread(void* argument) {
@@ -266,8 +257,7 @@ int hand_thread(void* argument) {
     uint64_t site, i, number, before;
   } l = {0};
   BEGIN(l)
-  END
-  struct time* const pause = (struct time*)base;
+  END struct time* const pause = (struct time*)base;
   __godwit_sp = base + 16;
   switch (l.site) {
     case 0:
@@ -313,8 +303,7 @@ static uint64_t test_threads(void) {
     CALL(l, 3, print("turns", g.turns[l.i + 1]))
   }
   CALL(l, 4, print("shared", g.shared))
-  END
-  return 0;
+  END return 0;
 }
 
 /* ---- Waiting: on standard input, and in a sleep that is cut into pieces by moves. */
@@ -324,8 +313,7 @@ static uint64_t test_wait(void) {
     int64_t got, begun;
   } l = {0};
   BEGIN(l)
-  END
-  struct time* const time = (struct time*)base;
+  END struct time* const time = (struct time*)base;
   char* const byte = base + 32;
   __godwit_sp = base + 48;
   switch (l.site) {
@@ -360,8 +348,7 @@ static uint64_t handle(uint64_t signal, uint32_t* info) {
     POLL(l, 1)
     g.handled = mix(g.handled + signal + info[0]);
   }
-  END
-  return 0;
+  END return 0;
 }
 void hand_handler(int signal, void* info, void* context) {
   (void)context;
@@ -385,8 +372,7 @@ static uint64_t test_signals(void) {
     POLL(l, 5)
   }
   CALL(l, 6, print("handled", g.handled + (uint64_t)l.got))
-  END
-  return 0;
+  END return 0;
 }
 
 static uint64_t run(int argc, char** argv) {
@@ -397,9 +383,8 @@ static uint64_t run(int argc, char** argv) {
   static const struct {
     const char* name;
     uint64_t (*test)(void);
-  } tests[] = {{"count", test_count},     {"deep", test_deep},       {"files", test_files},
-               {"memory", test_memory},   {"threads", test_threads}, {"wait", test_wait},
-               {"signals", test_signals}};
+  } tests[] = {{"count", test_count},     {"deep", test_deep}, {"files", test_files},    {"memory", test_memory},
+               {"threads", test_threads}, {"wait", test_wait}, {"signals", test_signals}};
   BEGIN(l)
   if (argc != 2) return 2;
   for (l.what = 0; l.what < sizeof tests / sizeof *tests; ++l.what) {
@@ -411,8 +396,7 @@ static uint64_t run(int argc, char** argv) {
   if (l.what == sizeof tests / sizeof *tests) return 2;
   CALL(l, 1, l.got = (int64_t)tests[l.what].test())
   CALL(l, 2, print(argv[1], length(argv[0]) ? 0 : 1))
-  END
-  return (uint64_t)l.got;
+  END return (uint64_t)l.got;
 }
 
 int __godwit_main(int argc, char** argv, char** envp) {

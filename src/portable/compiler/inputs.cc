@@ -1,0 +1,172 @@
+// Many inputs, one module.
+//
+// Objects are bitcode (`godwit cc -c`), archives hold such objects. As with any linker an object is taken whole, an archive's
+// member only when it defines something that is missing by then; an archive is looked through until nothing more comes of
+// it. GNU ar writes no index for bitcode, so the members themselves are asked what they define. Last come the C library's
+// start code and, function by function, what is needed of the C library.
+#include <fmt/format.h>
+#include <llvm/BinaryFormat/Magic.h>
+#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IRReader/IRReader.h>
+#include <llvm/Linker/Linker.h>
+#include <llvm/Object/Archive.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/SourceMgr.h>
+#include <llvm/Transforms/IPO/Internalize.h>
+
+#include "portable/compiler/libcalls.h"
+#include "portable/compiler/link.h"
+
+namespace godwit::portable {
+namespace {
+
+using llvm::MemoryBufferRef;
+using llvm::Module;
+
+Result<std::unique_ptr<Module>> parse(MemoryBufferRef bytes, llvm::LLVMContext& context) {
+  const auto magic = llvm::identify_magic(bytes.getBuffer());
+  const auto name = bytes.getBufferIdentifier().str();
+  if (magic != llvm::file_magic::bitcode)
+    return fail(
+        Code::kUsage,
+        fmt::format("{}: not made by godwit cc (its code is for one machine); compile it with godwit cc -c", name));
+  auto module = llvm::parseBitcodeFile(bytes, context);
+  if (!module) return fail(Code::kCorrupt, fmt::format("{}: {}", name, llvm::toString(module.takeError())));
+  return std::move(*module);
+}
+
+class Program {
+ public:
+  explicit Program(llvm::LLVMContext& context)
+      : module_(std::make_unique<Module>("program", context)), linker_(*module_) {}
+
+  Result<void> add_file(const fs::path& path) {
+    auto file = llvm::MemoryBuffer::getFile(path.string());
+    if (!file) return fail(Code::kNotFound, fmt::format("{}: {}", path.string(), file.getError().message()));
+    if (llvm::identify_magic((*file)->getBuffer()) != llvm::file_magic::archive) {
+      TRY(auto module, parse((*file)->getMemBufferRef(), module_->getContext()));
+      return link(std::move(module), llvm::Linker::Flags::None, path.string());
+    }
+    return add_archive((*file)->getMemBufferRef());
+  }
+
+  Result<void> add_needed(const fs::path& path) {
+    auto file = llvm::MemoryBuffer::getFile(path.string());
+    if (!file) return fail(Code::kNotFound, fmt::format("{}: {}", path.string(), file.getError().message()));
+    auto module = llvm::getLazyBitcodeModule((*file)->getMemBufferRef(), module_->getContext());
+    if (!module) return fail(Code::kCorrupt, fmt::format("{}: {}", path.string(), llvm::toString(module.takeError())));
+    return link(std::move(*module), llvm::Linker::Flags::LinkOnlyNeeded, path.string());
+  }
+
+  Module& module() { return *module_; }
+  std::unique_ptr<Module> take() { return std::move(module_); }
+
+ private:
+  Result<void> link(std::unique_ptr<Module> module, unsigned flags, const std::string& name) {
+    if (linker_.linkInModule(std::move(module), flags))
+      return fail(Code::kUsage, fmt::format("{}: it can't be linked with what comes before it (see above)", name));
+    return {};
+  }
+
+  bool is_missing(llvm::StringRef name) const {
+    const auto* have = module_->getNamedValue(name);
+    return have && have->isDeclaration() && !have->hasExternalWeakLinkage() && !have->use_empty();
+  }
+
+  Result<void> add_archive(MemoryBufferRef bytes) {
+    auto archive = llvm::object::Archive::create(bytes);
+    if (!archive) return fail(Code::kCorrupt, llvm::toString(archive.takeError()));
+    std::vector<MemoryBufferRef> members;
+    llvm::Error trouble = llvm::Error::success();
+    for (const auto& child : (*archive)->children(trouble)) {
+      auto member = child.getMemoryBufferRef();
+      if (member && llvm::identify_magic(member->getBuffer()) == llvm::file_magic::bitcode)
+        members.push_back(*member);
+      else if (!member)
+        llvm::consumeError(member.takeError());
+    }
+    if (trouble)
+      return fail(Code::kCorrupt,
+                  fmt::format("{}: {}", bytes.getBufferIdentifier().str(), llvm::toString(std::move(trouble))));
+    for (bool more = true; more;) {
+      more = false;
+      for (auto& member : members) {
+        if (member.getBufferSize() == 0) continue;
+        TRY(auto module, parse(member, module_->getContext()));
+        const auto wanted = [&](const llvm::GlobalValue& v) {
+          return !v.isDeclaration() && !v.hasLocalLinkage() && is_missing(v.getName());
+        };
+        if (std::none_of(module->begin(), module->end(), wanted) &&
+            std::none_of(module->global_begin(), module->global_end(), wanted) &&
+            std::none_of(module->alias_begin(), module->alias_end(), wanted))
+          continue;
+        TRY_DO(link(std::move(module), llvm::Linker::Flags::None, member.getBufferIdentifier().str()));
+        member = MemoryBufferRef();
+        more = true;
+      }
+    }
+    return {};
+  }
+
+  std::unique_ptr<Module> module_;
+  llvm::Linker linker_;
+};
+
+/// -lm and the like: parts of the C library that is linked anyway.
+bool is_of_libc(std::string_view name) {
+  for (const std::string_view part : {"m", "c", "pthread", "rt", "dl", "util", "crypt", "resolv", "xnet"})
+    if (name == part) return true;
+  return false;
+}
+
+Result<fs::path> find_library(std::string_view name, const LinkOptions& options) {
+  for (const auto& folder : options.library_folders) {
+    const auto path = fs::path(folder) / fmt::format("lib{}.a", name);
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) return path;
+  }
+  return fail(
+      Code::kNotFound,
+      fmt::format("-l{}: there is no lib{}.a of portable code in the folders of -L; a library must be compiled by "
+                  "godwit cc, too",
+                  name, name));
+}
+
+/// Everything that stays undefined must be the runtime's: else it would bind to nothing, or to something native.
+Result<void> nothing_missing(const Module& module) {
+  std::string missing;
+  for (const auto& f : module)
+    if (f.isDeclaration() && !f.isIntrinsic() && !f.use_empty() && !is_supplied_natively(f.getName()) &&
+        !f.hasExternalWeakLinkage())
+      missing += fmt::format("\n  {}()", f.getName().str());
+  for (const auto& v : module.globals())
+    if (v.isDeclaration() && !v.use_empty() && !is_supplied_natively(v.getName()) && !v.hasExternalWeakLinkage())
+      missing += fmt::format("\n  {}", v.getName().str());
+  if (missing.empty()) return {};
+  return fail(Code::kUsage, "these are used and nowhere defined:" + missing);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context) {
+  Program program(context);
+  for (const auto& input : options.inputs) {
+    if (!input.starts_with("-l")) {
+      TRY_DO(program.add_file(input));
+    } else if (const auto name = std::string_view(input).substr(2); !is_of_libc(name)) {
+      TRY(const auto path, find_library(name, options));
+      TRY_DO(program.add_file(path));
+    }
+  }
+  TRY_DO(program.add_file(options.library / "start.bc"));
+  want_library_functions(program.module());
+  TRY_DO(program.add_needed(options.library / "libc.bc"));
+  forget_wanted(program.module());
+  TRY_DO(nothing_missing(program.module()));
+  llvm::internalizeModule(program.module(),
+                          [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kSimplify); });
+  return program.take();
+}
+
+}  // namespace godwit::portable

@@ -1,0 +1,78 @@
+#include "portable/compiler/libcalls.h"
+
+#include <llvm/ADT/STLExtras.h>
+#include <llvm/IR/Constants.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace godwit::portable {
+namespace {
+
+constexpr std::string_view kEntries[] = {"__godwit_main", "__godwit_thread"};
+
+constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "godwit_program"};
+
+/// By LLVM's simplification of library calls, TargetLibraryInfo says they exist.
+constexpr std::string_view kBySimplification[] = {
+    "puts",    "putchar", "fwrite", "fputc",  "fputs",   "strlen",  "strchr",  "strcpy",  "stpcpy",
+    "strnlen", "strncpy", "memchr", "strcmp", "strncmp", "strcat",  "strpbrk", "strrchr", "strspn",
+    "strcspn", "strstr",  "malloc", "calloc", "exp2",    "exp2f",   "ldexp",   "ldexpf",  "pow",
+    "powf",    "sqrt",    "sqrtf",  "cbrt",   "cbrtf",   "toascii", "isdigit"};
+
+/// By the back ends, for an intrinsic or an operation without an instruction: name, with "f" and "l" for other types.
+constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rint",  "nearbyint", "round", "roundeven",
+                                           "fma",    "fmin",    "fmax",     "fmod",  "sqrt",      "lrint", "llrint",
+                                           "lround", "llround", "copysign", "ldexp", "frexp"};
+
+template <size_t N>
+bool is_among(const std::string_view (&names)[N], llvm::StringRef name) {
+  return std::ranges::find(names, std::string_view(name)) != std::end(names);
+}
+
+bool may_be_called_by_back_end(llvm::StringRef name) {
+  return is_among(kByBackEnd, name) ||
+         ((name.ends_with("f") || name.ends_with("l")) && is_among(kByBackEnd, name.drop_back()));
+}
+
+constexpr const char* kWanted = "godwit.wanted";
+
+}  // namespace
+
+bool is_supplied_natively(llvm::StringRef name) {
+  if (name.starts_with("__godwit_") || name.starts_with("llvm.")) return true;
+  return is_among(kNative, name);
+}
+
+bool stays_visible(llvm::StringRef name, Stage stage) {
+  return is_among(kEntries, name) || may_be_called_by_back_end(name) ||
+         (stage == Stage::kSimplify && is_among(kBySimplification, name));
+}
+
+void want_library_functions(llvm::Module& module) {
+  auto& context = module.getContext();
+  auto* nothing = llvm::FunctionType::get(llvm::Type::getVoidTy(context), false);
+  llvm::SmallVector<llvm::Constant*, 64> wanted;
+  const auto want = [&](llvm::StringRef name) {
+    auto* value = module.getNamedValue(name);
+    wanted.push_back(value ? value : llvm::Function::Create(nothing, llvm::Function::ExternalLinkage, name, module));
+  };
+  for (const auto name : kBySimplification) want(name);
+  for (const auto base : kByBackEnd)
+    for (const char* suffix : {"", "f", "l"}) want(std::string(base) + suffix);
+  // A reference that lasts until the C library has been linked in: LinkOnlyNeeded takes what is declared and used.
+  auto* pointer = llvm::PointerType::get(context, 0);
+  auto* list = llvm::ArrayType::get(pointer, wanted.size());
+  new llvm::GlobalVariable(module, list, true, llvm::GlobalValue::InternalLinkage,
+                           llvm::ConstantArray::get(list, wanted), kWanted);
+}
+
+void forget_wanted(llvm::Module& module) {
+  if (auto* list = module.getNamedGlobal(kWanted)) list->eraseFromParent();
+  for (auto& f : llvm::make_early_inc_range(module)) {
+    f.removeDeadConstantUsers();  // the list's content
+    if (f.isDeclaration() && f.use_empty()) f.eraseFromParent();
+  }
+}
+
+}  // namespace godwit::portable

@@ -1,0 +1,58 @@
+// From bitcode to one portable file. What each step does is in its .cc; main.cc calls them in this order.
+//
+//   read_program   objects, archives and the C library become one module                 (inputs.cc)
+//   simplify       LLVM's own passes, no vectors, no target                              (pipeline.cc)
+//   instrument     ../pass: points, frames, layout; from here the program has a signature  (pipeline.cc)
+//   lower          a copy of it becomes an object file of one target                     (lower.cc)
+//   assemble       that object, the runtime and libgcc become an executable              (assemble.cc)
+//   same_addresses fails when two executables put something at different addresses       (assemble.cc)
+//   pack           all executables and the script that starts the right one              (pack.cc)
+#pragma once
+
+#include <llvm/IR/Module.h>
+
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "portable/compiler/targets.h"
+
+namespace godwit::portable {
+
+namespace fs = std::filesystem;
+
+struct LinkOptions {
+  std::vector<std::string> inputs;          ///< objects and archives in the order of the command line; "-lNAME" too
+  std::vector<std::string> library_folders;
+  std::vector<const Target*> targets;
+  fs::path output = "a.out";
+  fs::path library;                         ///< Godwit's own: libc.bc, start.bc, libgodwit-runtime-*.a
+  unsigned level = 2;                       ///< -O
+  bool static_names = false;                ///< keep local symbols (-g)
+  fs::path keep;                            ///< folder for what is made on the way; empty: a temporary one
+  bool report = false;                      ///< -fgodwit-report
+};
+
+using Signature = std::array<uint8_t, 32>;
+
+Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context);
+Result<void> simplify(llvm::Module& module, unsigned level);
+/// Names of the functions that have thunks, in their order, and the signature.
+struct Instrumented {
+  std::vector<std::string> thunks;
+  Signature signature{};
+};
+Result<Instrumented> instrument(llvm::Module& module, std::string_view name);
+/// Writes the object file. `bitcode` is the instrumented module; a context of its own is used: any thread.
+Result<void> lower(std::string_view bitcode, const Target& target, const std::vector<std::string>& thunks,
+                   unsigned level, const fs::path& object);
+Result<void> assemble(const LinkOptions& options, const Target& target, const fs::path& object,
+                      const fs::path& executable);
+Result<void> same_addresses(const std::vector<fs::path>& executables);
+Result<void> pack(const std::vector<const Target*>& targets, const std::vector<fs::path>& executables,
+                  const fs::path& output);
+
+}  // namespace godwit::portable

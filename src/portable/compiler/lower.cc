@@ -1,0 +1,145 @@
+// One target's object file from the instrumented module.
+//
+// The module is read again from bitcode into a context of its own, so that targets can be lowered side by side. What made it
+// neutral is replaced: triple, data layout, processor. Then the target's own optimisations run: function passes and
+// vectorisers only matter, and no module pass may touch a global (all are in llvm.compiler.used), since their order and
+// number is what makes addresses equal.
+//
+// Floating point: no contraction of a*b+c and no other change of results, or the same program would compute something else
+// where a fused instruction exists.
+#include <fmt/format.h>
+#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/FileSystem.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/TargetParser/Triple.h>
+#include <llvm/Transforms/Utils/ModuleUtils.h>
+
+#include <mutex>
+
+#include "portable/compiler/link.h"
+#include "portable/pass/support.h"
+
+namespace godwit::portable {
+namespace {
+
+std::string as_string(std::string_view text) { return std::string(text); }
+
+Result<std::unique_ptr<llvm::TargetMachine>> machine_for(const Target& target, unsigned level) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeAllTargetInfos();
+    llvm::InitializeAllTargets();
+    llvm::InitializeAllTargetMCs();
+    llvm::InitializeAllAsmParsers();
+    llvm::InitializeAllAsmPrinters();
+  });
+  std::string trouble;
+  const auto* which = llvm::TargetRegistry::lookupTarget(as_string(target.triple), trouble);
+  if (!which) return fail(Code::kSystem, fmt::format("LLVM has no back end for {}: {}", target.name, trouble));
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  options.FunctionSections = true;  // the linker leaves out what nobody calls
+  options.ExceptionModel = llvm::ExceptionHandling::None;
+  if (target.name == "riscv64") options.MCOptions.ABIName = "lp64d";
+  auto* machine = which->createTargetMachine(
+      as_string(target.triple), as_string(target.cpu), as_string(target.features), options, llvm::Reloc::Static,
+      target.code_model, level == 0 ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default);
+  return std::unique_ptr<llvm::TargetMachine>(machine);
+}
+
+/// What the neutral front end wrote about its own target.
+void make_target(llvm::Module& module, const Target& target, const llvm::TargetMachine& machine) {
+  module.setTargetTriple(as_string(target.triple));
+  module.setDataLayout(machine.createDataLayout());
+  if (auto* flags = module.getModuleFlagsMetadata()) {
+    llvm::SmallVector<llvm::Module::ModuleFlagEntry, 8> entries;
+    module.getModuleFlagsMetadata(entries);
+    flags->clearOperands();
+    for (const auto& e : entries) {
+      const auto key = e.Key->getString();
+      if (key == "target-abi" || key == "riscv-isa" || key == "Code Model" || key == "PIC Level" ||
+          key == "PIE Level" || key == "SmallDataLimit" || key == "uwtable")
+        continue;
+      module.addModuleFlag(e.Behavior, key, e.Val);
+    }
+  }
+  for (auto& function : module) {
+    for (const char* attribute :
+         {"target-cpu", "target-features", "tune-cpu", "no-trapping-math", "stack-protector-buffer-size"})
+      function.removeFnAttr(attribute);
+    function.removeFnAttr(llvm::Attribute::UWTable);
+    if (!function.isDeclaration()) function.addFnAttr("target-cpu", std::string_view(target.cpu).data());
+    if (!target.features.empty()) function.addFnAttr("target-features", std::string_view(target.features).data());
+  }
+}
+
+void add_thunks(llvm::Module& module, const Target& target, const std::vector<std::string>& thunks) {
+  std::string text = fmt::format(".section .godwit.thunks,\"ax\",@progbits\n{}\n", target.before_jumps);
+  for (const auto& name : thunks) {
+    text += fmt::format(".balign 16\n.globl {0}{1}\n.type {0}{1},@function\n{0}{1}:\n", kThunkPrefix, name);
+    text += fmt::format(fmt::runtime(target.jump), name) + "\n";
+  }
+  if (!thunks.empty()) module.setModuleInlineAsm(text + ".balign 16\n" + module.getModuleInlineAsm());
+}
+
+void pin_globals(llvm::Module& module) {
+  llvm::SmallVector<llvm::GlobalValue*, 64> pinned;
+  for (auto& v : module.globals())
+    if (!v.isDeclaration() && !v.getName().starts_with("llvm.")) pinned.push_back(&v);
+  for (auto& f : module)  // thunks jump to them
+    if (!f.isDeclaration() && f.hasExternalLinkage()) pinned.push_back(&f);
+  llvm::appendToCompilerUsed(module, pinned);
+}
+
+void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level) {
+  if (level == 0) return;
+  const auto how = level == 1   ? llvm::OptimizationLevel::O1
+                   : level == 2 ? llvm::OptimizationLevel::O2
+                                : llvm::OptimizationLevel::O3;
+  llvm::PassBuilder builder(&machine);
+  llvm::LoopAnalysisManager of_loops;
+  llvm::FunctionAnalysisManager of_functions;
+  llvm::CGSCCAnalysisManager of_components;
+  llvm::ModuleAnalysisManager of_modules;
+  builder.registerModuleAnalyses(of_modules);
+  builder.registerCGSCCAnalyses(of_components);
+  builder.registerFunctionAnalyses(of_functions);
+  builder.registerLoopAnalyses(of_loops);
+  builder.crossRegisterProxies(of_loops, of_functions, of_components, of_modules);
+  llvm::ModulePassManager passes;
+  passes.addPass(llvm::createModuleToFunctionPassAdaptor(
+      builder.buildFunctionSimplificationPipeline(how, llvm::ThinOrFullLTOPhase::None)));
+  passes.addPass(builder.buildModuleOptimizationPipeline(how, llvm::ThinOrFullLTOPhase::None));
+  passes.run(module, of_modules);
+}
+
+}  // namespace
+
+Result<void> lower(std::string_view bitcode, const Target& target, const std::vector<std::string>& thunks,
+                   unsigned level, const fs::path& object) {
+  llvm::LLVMContext context;
+  auto module = llvm::parseBitcodeFile(llvm::MemoryBufferRef(llvm::StringRef(bitcode), "program"), context);
+  if (!module) return fail(Code::kFailed, llvm::toString(module.takeError()));
+  TRY(auto machine, machine_for(target, level));
+  make_target(**module, target, *machine);
+  pin_globals(**module);
+  add_thunks(**module, target, thunks);
+  optimise(**module, *machine, level);
+  std::error_code trouble;
+  llvm::raw_fd_ostream file(object.string(), trouble);
+  if (trouble) return fail(Code::kSystem, fmt::format("{}: {}", object.string(), trouble.message()));
+  llvm::legacy::PassManager emit;
+  if (machine->addPassesToEmitFile(emit, file, nullptr, llvm::CodeGenFileType::ObjectFile))
+    return fail(Code::kFailed, fmt::format("LLVM can't write objects for {}", target.name));
+  emit.run(**module);
+  file.close();
+  if (file.has_error()) return fail(Code::kSystem, fmt::format("{}: {}", object.string(), file.error().message()));
+  return {};
+}
+
+}  // namespace godwit::portable

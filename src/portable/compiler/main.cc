@@ -1,0 +1,130 @@
+// godwit-link: the linker of portable programs. `godwit cc` calls it; see link.h for the steps.
+#include <fmt/format.h>
+#include <llvm/Bitcode/BitcodeWriter.h>
+#include <llvm/IR/LLVMContext.h>
+#include <stdlib.h>
+
+#include <cstdio>
+#include <future>
+
+#include "portable/compiler/link.h"
+
+namespace godwit::portable {
+namespace {
+
+/// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [-LDIR…] INPUT…
+Result<LinkOptions> parse(int argc, char** argv) {
+  LinkOptions options;
+  std::string names = "x86_64,aarch64,riscv64";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    const auto value = [&]() -> Result<std::string> {
+      if (i + 1 >= argc) return fail(Code::kUsage, fmt::format("{} needs a value", word));
+      return std::string(argv[++i]);
+    };
+    if (word == "-o") {
+      TRY(options.output, value());
+    } else if (word == "--targets") {
+      TRY(names, value());
+    } else if (word == "--library") {
+      TRY(options.library, value());
+    } else if (word == "--keep") {
+      TRY(options.keep, value());
+    } else if (word.starts_with("-O") && word.size() == 3)
+      options.level = static_cast<unsigned>(word[2] - '0');
+    else if (word.starts_with("-L"))
+      options.library_folders.emplace_back(word.substr(2));
+    else if (word.starts_with("-") && !word.starts_with("-l"))
+      return fail(Code::kUsage, fmt::format("unknown option {}", word));
+    else
+      options.inputs.emplace_back(word);
+  }
+  for (size_t at = 0; at <= names.size();) {
+    const size_t comma = std::min(names.find(',', at), names.size());
+    const auto name = names.substr(at, comma - at);
+    const auto* target = find_target(name);
+    if (!target) return fail(Code::kUsage, fmt::format("unknown architecture '{}' in --targets", name));
+    options.targets.push_back(target);
+    at = comma + 1;
+  }
+  if (options.inputs.empty()) return fail(Code::kUsage, "no input files");
+  return options;
+}
+
+/// A folder for what is made on the way; removed at the end unless the caller wanted to keep it.
+class WorkFolder {
+ public:
+  static Result<WorkFolder> make(const fs::path& keep) {
+    std::error_code trouble;
+    if (!keep.empty()) {
+      fs::create_directories(keep, trouble);
+      if (trouble) return fail(Code::kSystem, fmt::format("{}: {}", keep.string(), trouble.message()));
+      return WorkFolder(keep, false);
+    }
+    std::string name = (fs::temp_directory_path() / "godwit-link.XXXXXX").string();
+    if (!::mkdtemp(name.data())) return fail_errno(errno, "making a temporary folder");
+    return WorkFolder(name, true);
+  }
+  WorkFolder(WorkFolder&& other) noexcept
+      : path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, false)) {}
+  WorkFolder& operator=(WorkFolder&&) = delete;
+  ~WorkFolder() {
+    std::error_code ignored;
+    if (temporary_) fs::remove_all(path_, ignored);
+  }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  WorkFolder(fs::path path, bool temporary) : path_(std::move(path)), temporary_(temporary) {}
+  fs::path path_;
+  bool temporary_;
+};
+
+Result<void> link(const LinkOptions& options) {
+  TRY(const auto folder, WorkFolder::make(options.keep));
+  llvm::LLVMContext context;
+  TRY(auto module, read_program(options, context));
+  TRY_DO(simplify(*module, options.level));
+  TRY(const auto instrumented, instrument(*module, options.output.filename().string()));
+  std::string bitcode;
+  {
+    llvm::raw_string_ostream stream(bitcode);
+    llvm::WriteBitcodeToFile(*module, stream);
+  }
+  if (!options.keep.empty()) {
+    std::error_code ignored;
+    llvm::raw_fd_ostream((folder / "program.bc").string(), ignored) << bitcode;
+  }
+  module.reset();
+  std::vector<std::future<Result<void>>> parts;
+  std::vector<fs::path> executables;
+  for (const auto* target : options.targets) {
+    const fs::path executable = folder / std::string(target->name);
+    executables.push_back(executable);
+    parts.push_back(std::async(std::launch::async, [&, target, executable]() -> Result<void> {
+      const fs::path object = executable.string() + ".o";
+      TRY_DO(lower(bitcode, *target, instrumented.thunks, options.level, object));
+      return assemble(options, *target, object, executable);
+    }));
+  }
+  Result<void> outcome;
+  for (auto& part : parts)
+    if (auto done = part.get(); !done && outcome) outcome = std::move(done);
+  TRY_DO(outcome);
+  TRY_DO(same_addresses(executables));
+  return pack(options.targets, executables, options.output);
+}
+
+}  // namespace
+}  // namespace godwit::portable
+
+int main(int argc, char** argv) {
+  using namespace godwit;
+  const auto done = [&]() -> Result<void> {
+    TRY(const auto options, portable::parse(argc, argv));
+    return portable::link(options);
+  }();
+  if (done) return 0;
+  fmt::print(stderr, "godwit cc: {}\n", done.error().message());
+  return done.error().code == Code::kUsage ? 2 : 1;
+}

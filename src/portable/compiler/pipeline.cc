@@ -1,0 +1,111 @@
+// LLVM's simplification, then Godwit's passes, on the one neutral module.
+//
+// Vectors and everything that asks a processor's cost model are left to the targets' own pipelines (lower.cc): here the cost
+// model is LLVM's generic one. The signature covers the module as it is after the last pass, so two builds of the same
+// source by the same compiler agree and everything else differs.
+#include <fmt/format.h>
+#include <llvm/Bitcode/BitcodeWriter.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/DiagnosticPrinter.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/SHA256.h>
+#include <llvm/Transforms/IPO/GlobalDCE.h>
+#include <llvm/Transforms/IPO/Internalize.h>
+
+#include "portable/compiler/libcalls.h"
+#include "portable/compiler/link.h"
+#include "portable/compiler/program.h"
+#include "portable/pass/passes.h"
+
+namespace godwit::portable {
+namespace {
+
+/// Counts the errors that passes report; LLVM's default would print and exit.
+struct Diagnostics : llvm::DiagnosticHandler {
+  bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
+    if (info.getSeverity() != llvm::DS_Error) return false;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    llvm::DiagnosticPrinterRawOStream printer(stream);
+    info.print(printer);
+    llvm::errs() << "godwit cc: error: " << text << "\n";
+    ++errors;
+    return true;
+  }
+  unsigned errors = 0;
+};
+
+llvm::OptimizationLevel as_level(unsigned level) {
+  switch (level) {
+    case 0: return llvm::OptimizationLevel::O0;
+    case 1: return llvm::OptimizationLevel::O1;
+    case 2: return llvm::OptimizationLevel::O2;
+    default: return llvm::OptimizationLevel::O3;
+  }
+}
+
+/// Runs what `fill` adds, with the analyses of LLVM's generic target.
+Result<void> run(llvm::Module& module, const std::function<void(llvm::PassBuilder&, llvm::ModulePassManager&)>& fill) {
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = false;
+  tuning.SLPVectorization = false;
+  tuning.LoopInterleaving = false;
+  llvm::PassBuilder builder(nullptr, tuning);
+  llvm::LoopAnalysisManager of_loops;
+  llvm::FunctionAnalysisManager of_functions;
+  llvm::CGSCCAnalysisManager of_components;
+  llvm::ModuleAnalysisManager of_modules;
+  builder.registerModuleAnalyses(of_modules);
+  builder.registerCGSCCAnalyses(of_components);
+  builder.registerFunctionAnalyses(of_functions);
+  builder.registerLoopAnalyses(of_loops);
+  builder.crossRegisterProxies(of_loops, of_functions, of_components, of_modules);
+  llvm::ModulePassManager passes;
+  fill(builder, passes);
+  auto handler = std::make_unique<Diagnostics>();
+  auto* diagnostics = handler.get();
+  auto before = module.getContext().getDiagnosticHandler();
+  module.getContext().setDiagnosticHandler(std::move(handler));
+  passes.run(module, of_modules);
+  const unsigned errors = diagnostics->errors;
+  module.getContext().setDiagnosticHandler(std::move(before));
+  if (errors)
+    return fail(Code::kRefused, fmt::format("{} place{} can't be carried to another machine (see above)", errors,
+                                            errors == 1 ? "" : "s"));
+  std::string trouble;
+  llvm::raw_string_ostream stream(trouble);
+  if (llvm::verifyModule(module, &stream))
+    return fail(Code::kFailed, "a pass of godwit cc made wrong code, please report it:\n" + trouble);
+  return {};
+}
+
+}  // namespace
+
+Result<void> simplify(llvm::Module& module, unsigned level) {
+  return run(module, [&](llvm::PassBuilder& builder, llvm::ModulePassManager& passes) {
+    add_lowering(passes);
+    passes.addPass(llvm::GlobalDCEPass());
+    passes.addPass(level == 0 ? builder.buildO0DefaultPipeline(as_level(level))
+                              : builder.buildPerModuleDefaultPipeline(as_level(level)));
+  });
+}
+
+Result<Instrumented> instrument(llvm::Module& module, std::string_view name) {
+  Instrumented result;
+  llvm::internalizeModule(module, [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kLower); });
+  TRY_DO(run(module, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
+    passes.addPass(llvm::GlobalDCEPass());
+    add_instrumentation(passes, &result.thunks);
+  }));
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::WriteBitcodeToFile(module, stream);
+  llvm::SHA256 hash;
+  hash.update(llvm::StringRef(bytes.data(), bytes.size()));
+  result.signature = hash.final();
+  describe_program(module, name, result);
+  return result;
+}
+
+}  // namespace godwit::portable

@@ -1,0 +1,42 @@
+#include "portable/compiler/targets.h"
+
+namespace godwit::portable {
+
+const std::vector<Target>& targets() {
+  static const std::vector<Target> table = {
+      {.name = "x86_64",
+       .triple = "x86_64-unknown-linux-gnu",
+       .cpu = "x86-64",
+       .features = "",
+       .jump = "jmp {}",
+       .before_jumps = "",
+       .compiler_library = "/usr/lib/gcc/x86_64-linux-gnu/12",
+       .code_model = llvm::CodeModel::Small},
+      // Outlined atomics would ask the C library of the target for the processor's features.
+      {.name = "aarch64",
+       .triple = "aarch64-unknown-linux-gnu",
+       .cpu = "generic",
+       .features = "+neon,-outline-atomics",
+       .jump = "b {}",
+       .before_jumps = "",
+       .compiler_library = "/usr/lib/gcc-cross/aarch64-linux-gnu/12",
+       .code_model = llvm::CodeModel::Small},
+      // Relaxation by the linker would shorten the jumps and with them the stride.
+      {.name = "riscv64",
+       .triple = "riscv64-unknown-linux-gnu",
+       .cpu = "generic-rv64",
+       .features = "+m,+a,+f,+d,+c",
+       .jump = "tail {}",
+       .before_jumps = ".option norelax",
+       .compiler_library = "/usr/lib/gcc-cross/riscv64-linux-gnu/12",
+       .code_model = llvm::CodeModel::Medium}};
+  return table;
+}
+
+const Target* find_target(std::string_view name) {
+  for (const Target& t : targets())
+    if (t.name == name) return &t;
+  return nullptr;
+}
+
+}  // namespace godwit::portable

@@ -1,0 +1,36 @@
+// The words of a compiler's command line, sorted: which are ours, which clang's, which the linker's.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace godwit::portable {
+
+enum class Until { kPreprocessed, kAssembly, kObject, kProgram, kNothing };
+
+/// A file, or a library of -l, in its place among the others: order matters to the linker.
+struct Input {
+  std::string word;
+  std::string language;  ///< of -x before it; empty: by its name
+  bool is_source = false;
+};
+
+struct Arguments {
+  std::vector<Input> inputs;
+  std::vector<std::string> for_clang;  ///< options of the compilation
+  std::vector<std::string> library_folders;
+  std::vector<std::string> warnings;  ///< what was left out, for standard error
+  std::string output;
+  std::string targets;  ///< empty: all
+  std::string keep;     ///< --keep DIR
+  std::string level = "-O0";
+  Until until = Until::kProgram;
+  bool verbose = false;
+};
+
+Result<Arguments> sort_arguments(const std::vector<std::string>& words);
+
+}  // namespace godwit::portable

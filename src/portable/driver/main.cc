@@ -1,0 +1,179 @@
+// godwit-cc: the compiler driver behind `godwit cc`. Takes a C compiler's command line.
+//
+// It compiles by clang-19 with the flags of neutral code (../libc/neutral-flags), so objects are bitcode, and links by
+// godwit-link. It knows nothing of LLVM: a compilation costs what clang costs. What is between is files in a temporary
+// folder, named after their sources.
+//
+// Environment: GODWIT_CLANG, another clang-19 than the one in PATH.
+#include <errno.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "portable/driver/arguments.h"
+
+namespace godwit::portable {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kHelp = R"(usage: godwit cc [OPTION…] FILE…
+
+Compiles C for every architecture at once: the program that comes out runs on each of them and can move between them
+while it runs. A C compiler's options work (-c -o -O -g -I -D -l -L -W… -std=…); objects can be put into archives by ar.
+
+  --targets A,B   the architectures: x86_64, aarch64, riscv64 (the default is all)
+  --keep DIR      keep what is made on the way: the instrumented bitcode, each architecture's executable
+  -v              show the commands
+  -E -S -c -fsyntax-only   stop earlier; -S writes LLVM's language
+
+Refused: shared libraries, sanitizers, code for one processor (-march is ignored).
+)";
+
+struct Tools {
+  fs::path library;  ///< headers, neutral-flags, libc.bc …
+  fs::path linker;
+  std::string clang;
+};
+
+Result<Tools> find_tools() {
+  std::error_code trouble;
+  const auto self = fs::read_symlink("/proc/self/exe", trouble);
+  if (trouble) return fail(Code::kSystem, "reading /proc/self/exe: " + trouble.message());
+  const char* named = ::getenv("GODWIT_CLANG");
+  Tools tools{self.parent_path().parent_path() / "lib/godwit/portable", self.parent_path() / "godwit-link",
+              named ? named : "clang-19"};
+  if (!fs::exists(tools.library / "neutral-flags", trouble))
+    return fail(Code::kSystem,
+                fmt::format("{}: no C library of portable programs; build Godwit with llvm-19-dev installed",
+                            tools.library.string()));
+  return tools;
+}
+
+/// Exit status of the command; 127 when it can't be started.
+int run(const std::vector<std::string>& words, bool verbose) {
+  if (verbose) fmt::print(stderr, "{}\n", fmt::join(words, " "));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::vector<char*> argv;
+    for (const auto& w : words) argv.push_back(const_cast<char*>(w.c_str()));
+    argv.push_back(nullptr);
+    ::execvp(argv[0], argv.data());
+    fmt::print(stderr, "godwit cc: {}: {}{}\n", words[0], ::strerror(errno),
+               words[0] == "clang-19" ? " (install the package clang-19)" : "");
+    ::_exit(127);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+class Driver {
+ public:
+  Driver(Arguments arguments, Tools tools) : arguments_(std::move(arguments)), tools_(std::move(tools)) {}
+  ~Driver() {
+    std::error_code ignored;
+    if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  }
+
+  Result<int> drive() {
+    if (arguments_.inputs.empty()) return fail(Code::kUsage, "no input files");
+    if (arguments_.until != Until::kProgram) return compile_only();
+    std::vector<std::string> link{
+        tools_.linker.string(),  "-o",        arguments_.output.empty() ? "a.out" : arguments_.output, "--library",
+        tools_.library.string(), link_level()};
+    if (!arguments_.targets.empty()) link.insert(link.end(), {"--targets", arguments_.targets});
+    if (!arguments_.keep.empty()) link.insert(link.end(), {"--keep", arguments_.keep});
+    for (const auto& f : arguments_.library_folders) link.push_back("-L" + f);
+    for (const auto& input : arguments_.inputs) {
+      if (!input.is_source) {
+        link.push_back(input.word);
+        continue;
+      }
+      TRY(const auto object, temporary(input));
+      if (const int status = compile(input, object, {"-c", "-emit-llvm"}); status != 0) return status;
+      link.push_back(object);
+    }
+    return run(link, arguments_.verbose);
+  }
+
+ private:
+  Result<int> compile_only() {
+    const bool several = arguments_.inputs.size() > 1;
+    if (several && !arguments_.output.empty() && arguments_.until != Until::kPreprocessed)
+      return fail(Code::kUsage, "-o with several sources needs a link");
+    for (const auto& input : arguments_.inputs) {
+      if (!input.is_source) continue;
+      std::vector<std::string> how;
+      if (arguments_.until == Until::kObject) how = {"-c", "-emit-llvm"};
+      if (arguments_.until == Until::kAssembly) how = {"-S", "-emit-llvm"};
+      std::string output = arguments_.output;
+      if (output.empty() && !how.empty())
+        output = fs::path(input.word)
+                     .filename()
+                     .replace_extension(arguments_.until == Until::kObject ? ".o" : ".s")
+                     .string();
+      if (const int status = compile(input, output, how); status != 0) return status;
+    }
+    return 0;
+  }
+
+  int compile(const Input& input, const std::string& output, const std::vector<std::string>& how) {
+    std::vector<std::string> words{tools_.clang, "--no-default-config",
+                                   "--config=" + (tools_.library / "neutral-flags").string()};
+    words.insert(words.end(), arguments_.for_clang.begin(), arguments_.for_clang.end());
+    words.insert(words.end(), how.begin(), how.end());
+    if (!output.empty()) words.insert(words.end(), {"-o", output});
+    if (!input.language.empty()) words.insert(words.end(), {"-x", input.language});
+    words.push_back(input.word);
+    return run(words, arguments_.verbose);
+  }
+
+  Result<std::string> temporary(const Input& input) {
+    if (folder_.empty()) {
+      std::string name = (fs::temp_directory_path() / "godwit-cc.XXXXXX").string();
+      if (!::mkdtemp(name.data())) return fail_errno(errno, "making a temporary folder");
+      folder_ = name;
+    }
+    return (folder_ / fmt::format("{}-{}.o", objects_++, fs::path(input.word).stem().string())).string();
+  }
+
+  /// Without -O a compiler means -O0; that keeps every variable in memory and polls nothing away, so the least here is -O1.
+  std::string link_level() const { return arguments_.level == "-O0" ? "-O1" : arguments_.level; }
+
+  Arguments arguments_;
+  Tools tools_;
+  fs::path folder_;
+  unsigned objects_ = 0;
+};
+
+Result<int> drive(const std::vector<std::string>& words) {
+  for (const auto& word : words)
+    if (word == "--help") {
+      fmt::print("{}", kHelp);
+      return 0;
+    }
+  TRY(auto tools, find_tools());
+  for (const auto& word : words)
+    if (word == "--version" || word.starts_with("-dump") || word.starts_with("-print-"))
+      return run({tools.clang, "--no-default-config", "--config=" + (tools.library / "neutral-flags").string(), word},
+                 false);
+  TRY(auto arguments, sort_arguments(words));
+  for (const auto& warning : arguments.warnings) fmt::print(stderr, "godwit cc: warning: {}\n", warning);
+  return Driver(std::move(arguments), std::move(tools)).drive();
+}
+
+}  // namespace
+}  // namespace godwit::portable
+
+int main(int argc, char** argv) {
+  const auto status = godwit::portable::drive(std::vector<std::string>(argv + 1, argv + argc));
+  if (status) return *status;
+  fmt::print(stderr, "godwit cc: {}\n", status.error().message());
+  return status.error().code == godwit::Code::kUsage ? 2 : 1;
+}

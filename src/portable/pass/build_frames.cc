@@ -1,0 +1,243 @@
+// Functions learn to save and restore their frames.
+//
+// Problem: a thread must stop anywhere between two instructions of neutral code, leave nothing on the native stack, and go on
+// on a machine whose native stack looks different.
+//
+// What others do: unwinding by stack maps and building foreign frames (Popcorn, Unifico) costs nothing while the program runs,
+// but needs a back end for each target that can say where every value lies. Asyncify (Binaryen) needs nothing of the
+// target; its cost comes from being applied to code that isn't optimised afterwards.
+//
+// Idea: Asyncify's, on SSA form, between LLVM's simplification and its back end. A function that may be on the stack while a
+// thread stops becomes
+//
+//     entry:      addresses of its variables in the arena            (arena_frame.cc)
+//                 state == kRestoring ? → restore : → body
+//     body:       …
+//     call k:     r = callee(arguments)                              (alone in its block: call_sites.cc)
+//                 state == kRunning ? → after k : → save k           (one load, one branch that is never taken)
+//     after k:    …
+//     save k:     frame = __godwit_push(size); frame[0] = k; frame[…] = live values; sp = base; return poison
+//     restore:    frame = __godwit_pop(); switch (frame[0])  k: → restore k
+//     restore k:  live values = frame[…]; → call k, with poison for what only the callee needs: it restores itself
+//
+// The innermost call is __godwit_poll or a system call: the runtime sets kSaving there and returns, and when it is called
+// again from `restore k` it sets kRunning. So a frame is restored in full before the next inner one is entered.
+//
+// `restore k` is a second way into `call k`, so values that were computed on the first way don't dominate their uses any
+// more: each value that is live across a call (or is an operand of one) is made a variable with several definitions and
+// SSAUpdaterBulk puts phis where they meet. Values of the entry block (addresses in the arena) are computed on both ways.
+//
+// A frame: u64 number of the call site, then the live values, each aligned to at most 16, as the neutral data layout stores
+// them. The numbers are those of one build: an image fits only the program with the same signature.
+//
+// Limits: no musttail, no setjmp yet. Loops with a call site get a second entry, so LLVM's loop passes leave them alone
+// from here on: that is why this runs after simplification and after place_points.
+#include <llvm/Analysis/CFG.h>
+#include <llvm/IR/Dominators.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Transforms/Utils/BasicBlockUtils.h>
+#include <llvm/Transforms/Utils/Local.h>
+#include <llvm/Transforms/Utils/SSAUpdaterBulk.h>
+
+#include "portable/pass/frames.h"
+#include "portable/pass/passes.h"
+
+namespace godwit::portable {
+namespace {
+
+using llvm::BasicBlock;
+using llvm::Function;
+using llvm::IRBuilder;
+using llvm::Value;
+
+constexpr uint64_t kFrameAlign = 16;
+
+class FrameBuilder {
+ public:
+  FrameBuilder(Function& function, Abi& abi, const MayStop& may_stop)
+      : function_(function), abi_(abi), layout_(function.getParent()->getDataLayout()), may_stop_(may_stop) {}
+
+  void build() {
+    llvm::removeUnreachableBlocks(function_);
+    BasicBlock* entry = &function_.getEntryBlock();
+    split_entry(entry);
+    arena_ = move_variables(function_, abi_, entry->getTerminator());
+    sites_ = isolate_calls(function_, may_stop_);
+    drop_promises(function_);
+    if (sites_.empty()) return;
+    find_live(function_, sites_);
+    BasicBlock* body = entry->getSingleSuccessor();
+    make_dispatch(entry, body);
+    for (unsigned k = 0; k < sites_.size(); ++k) add_site(sites_[k], k);
+    repair(body);
+  }
+
+ private:
+  struct Place {
+    Value* value;
+    uint64_t offset;
+  };
+  struct Frame {
+    unsigned number;
+    std::vector<Place> places;
+    uint64_t stack_pointer = 0;  ///< where __godwit_sp is kept, in a function that moves it as it runs
+    uint64_t size = 0;
+  };
+
+  /// The entry block keeps its variables; everything else goes to a block that a restored function doesn't run.
+  void split_entry(BasicBlock* entry) {
+    auto* first = &*entry->getFirstNonPHIOrDbgOrAlloca();
+    llvm::SplitBlock(entry, first->getIterator());
+    // A fixed variable that the front end put further down is still fixed.
+    for (auto& block : function_)
+      for (auto& i : llvm::make_early_inc_range(block))
+        if (auto* v = llvm::dyn_cast<llvm::AllocaInst>(&i))
+          if (v->getParent() != entry && llvm::isa<llvm::ConstantInt>(v->getArraySize()) && was_in_entry(&block, entry))
+            v->moveBefore(entry->getTerminator());
+  }
+  static bool was_in_entry(const BasicBlock* block, const BasicBlock* entry) {
+    return block == entry->getSingleSuccessor();
+  }
+
+  Frame plan(const CallSite& site, unsigned number) const {
+    Frame frame{.number = number};
+    uint64_t size = sizeof(uint64_t);
+    const auto room = [&](uint64_t bytes, llvm::Align align) {
+      size = llvm::alignTo(size, std::min(align, llvm::Align(kFrameAlign)));
+      return std::exchange(size, size + bytes);
+    };
+    for (Value* v : site.live)
+      frame.places.push_back({v, room(layout_.getTypeAllocSize(v->getType()), layout_.getABITypeAlign(v->getType()))});
+    if (arena_.dynamic) frame.stack_pointer = room(sizeof(uint64_t), llvm::Align(sizeof(uint64_t)));
+    frame.size = llvm::alignTo(size, kFrameAlign);
+    return frame;
+  }
+
+  void make_dispatch(BasicBlock* entry, BasicBlock* body) {
+    auto& context = function_.getContext();
+    auto* restore = BasicBlock::Create(context, "restore", &function_);
+    auto* never = BasicBlock::Create(context, "restore.never", &function_);
+    new llvm::UnreachableInst(context, never);
+    entry->getTerminator()->eraseFromParent();
+    IRBuilder<> builder(entry);
+    auto* restoring = builder.CreateICmpEQ(abi_.load_state(builder), builder.getInt32(kRestoring));
+    builder.CreateCondBr(restoring, restore, body, unlikely(context));
+    builder.SetInsertPoint(restore);
+    frame_ = builder.CreateCall(abi_.pop(), {}, "frame");
+    auto* number = builder.CreateAlignedLoad(builder.getInt64Ty(), frame_, llvm::Align(kFrameAlign), "site");
+    dispatch_ = builder.CreateSwitch(number, never, static_cast<unsigned>(sites_.size()));
+  }
+
+  void add_site(const CallSite& site, unsigned number) {
+    const Frame frame = plan(site, number);
+    auto* terminator = site.block->getTerminator();
+    IRBuilder<> builder(terminator);
+    auto* left = builder.CreateICmpNE(abi_.load_state(builder), builder.getInt32(kRunning));
+    builder.CreateCondBr(left, make_save(frame), site.after, unlikely(function_.getContext()));
+    terminator->eraseFromParent();
+    make_restore(site, frame);
+  }
+
+  static Value* slot(IRBuilder<>& builder, Value* frame, uint64_t offset) {
+    return builder.CreateConstInBoundsGEP1_64(builder.getInt8Ty(), frame, offset);
+  }
+
+  BasicBlock* make_save(const Frame& frame) {
+    auto* save = BasicBlock::Create(function_.getContext(), "save." + llvm::Twine(frame.number), &function_);
+    IRBuilder<> builder(save);
+    Value* pointer = builder.CreateCall(abi_.push(), {builder.getInt64(frame.size)});
+    builder.CreateAlignedStore(builder.getInt64(frame.number), pointer, llvm::Align(kFrameAlign));
+    for (const Place& p : frame.places)
+      builder.CreateAlignedStore(p.value, slot(builder, pointer, p.offset), align_at(p.offset));
+    if (frame.stack_pointer != 0)
+      builder.CreateStore(builder.CreateLoad(abi_.pointer(), abi_.stack_pointer()),
+                          slot(builder, pointer, frame.stack_pointer));
+    if (arena_.base) builder.CreateStore(arena_.base, abi_.stack_pointer());
+    auto* type = function_.getReturnType();
+    if (type->isVoidTy())
+      builder.CreateRetVoid();
+    else
+      builder.CreateRet(llvm::PoisonValue::get(type));
+    return save;
+  }
+
+  void make_restore(const CallSite& site, const Frame& frame) {
+    auto* restore = BasicBlock::Create(function_.getContext(), "restore." + llvm::Twine(frame.number), &function_);
+    IRBuilder<> builder(restore);
+    for (const Place& p : frame.places) {
+      Value* value = builder.CreateAlignedLoad(p.value->getType(), slot(builder, frame_, p.offset), align_at(p.offset),
+                                               p.value->getName());
+      definitions_[p.value].push_back({restore, value});
+    }
+    if (frame.stack_pointer != 0)
+      builder.CreateStore(builder.CreateLoad(abi_.pointer(), slot(builder, frame_, frame.stack_pointer)),
+                          abi_.stack_pointer());
+    builder.CreateBr(site.block);
+    dispatch_->addCase(builder.getInt64(frame.number), restore);
+  }
+
+  static llvm::Align align_at(uint64_t offset) { return llvm::commonAlignment(llvm::Align(kFrameAlign), offset); }
+
+  /// Values that no longer dominate all their uses: those that cross a call site or that one takes as operands.
+  void repair(BasicBlock* body) {
+    llvm::SSAUpdaterBulk updater;
+    llvm::DominatorTree dominators(function_);
+    bool any = false;
+    const auto add = [&](Value& value, BasicBlock* defined_in) {
+      std::vector<llvm::Use*> uses;
+      const auto* restored = definitions_.contains(&value) ? &definitions_[&value] : nullptr;
+      for (auto& use : value.uses())
+        if (needs_repair(use, defined_in, restored != nullptr, dominators)) uses.push_back(&use);
+      if (uses.empty()) return;
+      const unsigned variable = updater.AddVariable(value.getName(), value.getType());
+      updater.AddAvailableValue(variable, defined_in, &value);
+      if (restored)
+        for (const auto& [block, loaded] : *restored) updater.AddAvailableValue(variable, block, loaded);
+      for (auto* use : uses) updater.AddUse(variable, use);
+      any = true;
+    };
+    for (auto& argument : function_.args())
+      if (definitions_.contains(&argument)) add(argument, body);
+    for (auto& block : function_)
+      if (!block.isEntryBlock())
+        for (auto& i : block)
+          if (!i.getType()->isVoidTy() && !i.use_empty()) add(i, &block);
+    if (any) updater.RewriteAllUses(&dominators);
+  }
+
+  static bool needs_repair(const llvm::Use& use, const BasicBlock* defined_in, bool restored,
+                           const llvm::DominatorTree& dominators) {
+    const auto* user = llvm::cast<llvm::Instruction>(use.getUser());
+    const auto* phi = llvm::dyn_cast<llvm::PHINode>(user);
+    const BasicBlock* in = phi ? phi->getIncomingBlock(use) : user->getParent();
+    if (in == defined_in) return false;
+    return restored || !dominators.dominates(defined_in, in);
+  }
+
+  Function& function_;
+  Abi& abi_;
+  const llvm::DataLayout& layout_;
+  const MayStop& may_stop_;
+  ArenaFrame arena_;
+  std::vector<CallSite> sites_;
+  llvm::CallInst* frame_ = nullptr;
+  llvm::SwitchInst* dispatch_ = nullptr;
+  llvm::DenseMap<Value*, std::vector<std::pair<BasicBlock*, Value*>>> definitions_;
+};
+
+}  // namespace
+
+llvm::PreservedAnalyses BuildFrames::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+  const MayStop may_stop(module);
+  Abi abi(module);
+  for (Function& function : module) {
+    // A thread can't stop while it is in any other: its variables may stay on the native stack.
+    if (function.isDeclaration() || !may_stop.function(function)) continue;
+    FrameBuilder(function, abi, may_stop).build();
+    if (llvm::verifyFunction(function, &llvm::errs()))
+      llvm::report_fatal_error("godwit: build_frames made '" + function.getName() + "' wrong");
+  }
+  return llvm::PreservedAnalyses::none();
+}
+
+}  // namespace godwit::portable

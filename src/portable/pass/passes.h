@@ -1,0 +1,75 @@
+// The passes that make a program portable, in the order in which a module goes through them.
+//
+//   prepare            aliases are resolved
+//   lower_varargs      variable arguments become a buffer of 8-byte slots: va_list differs on every target
+//   lower_gotos        labels as values become numbers, a computed goto a switch
+//   lower_threads      thread-local variables become offsets from the thread pointer of neutral code
+//   lower_constructors llvm.global_ctors becomes a function that __godwit_main calls
+//     (LLVM's own simplification: inlining, SROA, LICM … on neutral IR, so that few values are in memory)
+//   place_points       adaptation points: where a thread may stop
+//   build_frames       every function that may be on the stack at such a point learns to save and restore its frame
+//   lay_out            thunks for functions whose address is taken; all globals into two sections
+//
+// Then the target's triple and data layout are set and its back end runs. The passes know no target. Each may be run alone,
+// by its name, in `opt -load-pass-plugin godwit-passes.so -passes=godwit-…`: that is how they are tested (tests/portable/pass).
+//
+// Threads: none. Errors: what can't be carried is reported by LLVMContext::diagnose with severity DS_Error and the source
+// line, when there is debug information; the pass then goes on with the rest, so that all such places are told at once.
+#pragma once
+
+#include <llvm/IR/PassManager.h>
+#include <llvm/Passes/PassBuilder.h>
+
+namespace godwit::portable {
+
+struct Prepare : llvm::PassInfoMixin<Prepare> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct LowerVarargs : llvm::PassInfoMixin<LowerVarargs> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct LowerGotos : llvm::PassInfoMixin<LowerGotos> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct LowerThreads : llvm::PassInfoMixin<LowerThreads> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct LowerConstructors : llvm::PassInfoMixin<LowerConstructors> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct PlacePoints : llvm::PassInfoMixin<PlacePoints> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct BuildFrames : llvm::PassInfoMixin<BuildFrames> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+/// `names`, when given, gets the names of the functions that have a thunk, in the order of their addresses.
+struct LayOut : llvm::PassInfoMixin<LayOut> {
+  explicit LayOut(std::vector<std::string>* names = nullptr) : thunks(names) {}
+  static bool isRequired() { return true; }
+  llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) const;
+  std::vector<std::string>* thunks;
+};
+
+/// Makes the passes known by their names: "godwit-lower-varargs" …
+void register_passes(llvm::PassBuilder& builder);
+
+/// The passes before LLVM's simplification, and those after it.
+void add_lowering(llvm::ModulePassManager& passes);
+void add_instrumentation(llvm::ModulePassManager& passes, std::vector<std::string>* thunks);
+
+}  // namespace godwit::portable

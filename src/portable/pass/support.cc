@@ -1,0 +1,90 @@
+#include "portable/pass/support.h"
+
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/IntrinsicInst.h>
+#include <llvm/IR/MDBuilder.h>
+
+#include <vector>
+
+namespace godwit::portable {
+
+llvm::GlobalVariable* Abi::word(const char* name, llvm::Type* type, bool of_thread) {
+  auto* variable = module_.getNamedGlobal(name);
+  if (!variable) {
+    variable = new llvm::GlobalVariable(module_, type, false, llvm::GlobalValue::ExternalLinkage, nullptr, name);
+  }
+  // The program is linked statically: its threads' words are at a constant distance from the thread register.
+  if (of_thread) variable->setThreadLocalMode(llvm::GlobalValue::LocalExecTLSModel);
+  variable->setDSOLocal(true);
+  return variable;
+}
+
+namespace {
+
+llvm::FunctionCallee cold(llvm::FunctionCallee callee) {
+  auto* function = llvm::cast<llvm::Function>(callee.getCallee());
+  function->addFnAttr(llvm::Attribute::Cold);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  return callee;
+}
+
+}  // namespace
+
+llvm::FunctionCallee Abi::poll() {
+  return cold(module_.getOrInsertFunction("__godwit_poll", llvm::Type::getVoidTy(context_)));
+}
+llvm::FunctionCallee Abi::push() {
+  return cold(module_.getOrInsertFunction("__godwit_push", pointer(), llvm::Type::getInt64Ty(context_)));
+}
+llvm::FunctionCallee Abi::pop() { return cold(module_.getOrInsertFunction("__godwit_pop", pointer())); }
+
+llvm::Value* Abi::load_request(llvm::IRBuilder<>& builder) {
+  auto* load = builder.CreateAlignedLoad(builder.getInt32Ty(), request(), llvm::Align(4));
+  load->setAtomic(llvm::AtomicOrdering::Monotonic);
+  return load;
+}
+
+llvm::Value* Abi::load_state(llvm::IRBuilder<>& builder) {
+  return builder.CreateAlignedLoad(builder.getInt32Ty(), state(), llvm::Align(4));
+}
+
+bool is_native(const llvm::Function& function) {
+  return function.isDeclaration() && function.getName().starts_with("__godwit_");
+}
+
+llvm::MDNode* unlikely(llvm::LLVMContext& context) { return llvm::MDBuilder(context).createBranchWeights(1, 100000); }
+
+void refuse(const llvm::Instruction& where, const llvm::Twine& what) {
+  const llvm::Function& function = *where.getFunction();
+  function.getContext().diagnose(
+      llvm::DiagnosticInfoUnsupported(function, what, llvm::DiagnosticLocation(where.getDebugLoc()), llvm::DS_Error));
+}
+
+bool MayStop::call(const llvm::CallBase& call) const {
+  if (llvm::isa<llvm::IntrinsicInst>(call) || call.isInlineAsm()) return false;
+  const llvm::Function* callee = call.getCalledFunction();
+  return callee == nullptr || functions_.contains(callee);
+}
+
+MayStop::MayStop(llvm::Module& module) {
+  std::vector<const llvm::Function*> work;
+  const auto add = [&](const llvm::Function* f) {
+    if (functions_.insert(f).second) work.push_back(f);
+  };
+  for (const char* name : {"__godwit_poll", "__godwit_syscall"})
+    if (const auto* f = module.getFunction(name)) add(f);
+  for (const llvm::Function& f : module)
+    for (const llvm::BasicBlock& block : f)
+      for (const llvm::Instruction& i : block)
+        if (const auto* c = llvm::dyn_cast<llvm::CallBase>(&i))
+          if (!c->isInlineAsm() && !c->getCalledFunction()) add(&f);
+  while (!work.empty()) {
+    const llvm::Function* f = work.back();
+    work.pop_back();
+    for (const llvm::User* user : f->users())
+      if (const auto* c = llvm::dyn_cast<llvm::CallBase>(user))
+        if (c->getCalledOperand() == f) add(c->getFunction());
+  }
+}
+
+}  // namespace godwit::portable

@@ -1,0 +1,72 @@
+// What several passes share: the names of abi.h as LLVM sees them, call sites, diagnostics.
+#pragma once
+
+#include <llvm/ADT/DenseSet.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/InstrTypes.h>
+#include <llvm/IR/Module.h>
+
+namespace godwit::portable {
+
+// Values of the state word, see abi.h.
+constexpr uint32_t kRunning = 0, kSaving = 1, kRestoring = 2, kThrowing = 3;
+
+/// A function with this attribute gets no adaptation points in its loops (it may still be on the stack at one).
+constexpr const char* kLeaf = "godwit-leaf";
+
+/// A thunk's name is this and the function's. The linker (compiler/) and lay_out.cc share these.
+constexpr const char* kThunkPrefix = "__godwit_to_";
+constexpr const char* kDataSection = ".godwit.data";
+constexpr const char* kZeroSection = ".bss.godwit";  ///< its name makes LLVM give it no bytes in the file
+constexpr const char* kConstantSection = ".godwit.constants";
+
+/// The native words and functions of abi.h, declared in `module` when first asked for.
+class Abi {
+ public:
+  explicit Abi(llvm::Module& module) : module_(module), context_(module.getContext()) {}
+
+  llvm::GlobalVariable* state() { return word("__godwit_state", llvm::Type::getInt32Ty(context_), true); }
+  llvm::GlobalVariable* request() { return word("__godwit_request", llvm::Type::getInt32Ty(context_), false); }
+  llvm::GlobalVariable* stack_pointer() { return word("__godwit_sp", pointer(), true); }
+  llvm::GlobalVariable* thread_pointer() { return word("__godwit_tp", pointer(), true); }
+  llvm::FunctionCallee poll();
+  llvm::FunctionCallee push();
+  llvm::FunctionCallee pop();
+
+  /// The request word, that another thread changes: relaxed, so that no loop reads it only once.
+  llvm::Value* load_request(llvm::IRBuilder<>& builder);
+  /// This thread's state word: only what is called changes it, so an ordinary load, which becomes part of a comparison.
+  llvm::Value* load_state(llvm::IRBuilder<>& builder);
+
+  llvm::PointerType* pointer() { return llvm::PointerType::get(context_, 0); }
+
+ private:
+  llvm::GlobalVariable* word(const char* name, llvm::Type* type, bool of_thread);
+
+  llvm::Module& module_;
+  llvm::LLVMContext& context_;
+};
+
+/// Is it one of the runtime's own (native) names? They have no neutral body.
+bool is_native(const llvm::Function& function);
+
+/// Weights of a branch that is taken once in a program's life.
+llvm::MDNode* unlikely(llvm::LLVMContext& context);
+
+/// Reports, at the place of `where`, what can't be carried. See passes.h for what follows.
+void refuse(const llvm::Instruction& where, const llvm::Twine& what);
+
+/// Which functions may be on the stack while a thread stops: those that have an adaptation point, make a system call,
+/// call through a pointer, or call one of these.
+class MayStop {
+ public:
+  explicit MayStop(llvm::Module& module);
+  bool function(const llvm::Function& f) const { return functions_.contains(&f); }
+  /// May a thread stop while it is inside this call?
+  bool call(const llvm::CallBase& call) const;
+
+ private:
+  llvm::DenseSet<const llvm::Function*> functions_;
+};
+
+}  // namespace godwit::portable
