@@ -80,8 +80,9 @@ namespace {
 
 long sleep_for(Call& call, long clock, const Timespec& time, Timespec* rest) {
   if (!valid(time)) return -EINVAL;
-  const long result = wait_at_most(call, nanoseconds(time),
-                                   [&](Timespec* left) { return sys(__NR_clock_nanosleep, clock, 0, left, nullptr); });
+  const long result = wait_at_most(call, nanoseconds(time), [&](Timespec* left) {
+    return sys_wait(__NR_clock_nanosleep, clock, 0, left, nullptr);
+  });
   if (result == -EINTR && rest) *rest = timespec_of(call.left);
   return result;
 }
@@ -99,7 +100,7 @@ long call_clock_nanosleep(Call& call) {
   if (!(call.a[1] & kAbsolute)) return sleep_for(call, call.a[0], time, reinterpret_cast<Timespec*>(call.a[3]));
   if (!valid(time)) return -EINVAL;
   const Timespec moment = native_moment(time, offset_of(call.a[0]));
-  return pass(call, call.a[0], call.a[1], reinterpret_cast<long>(&moment), 0, 0, 0);
+  return wait(call, call.a[0], call.a[1], reinterpret_cast<long>(&moment), 0, 0, 0);
 }
 
 /// Words that hold a thread's number (priority inheritance) would need the kernel's numbers, which change: a C library that
@@ -111,14 +112,14 @@ long call_futex(Call& call) {
     case FUTEX_WAIT:
       if (limit && !valid(*limit)) return -EINVAL;
       return wait_at_most(call, limit ? nanoseconds(*limit) : -1, [&](Timespec* left) {
-        return sys(__NR_futex, call.a[0], call.a[1], call.a[2], left, call.a[4], call.a[5]);
+        return sys_wait(__NR_futex, call.a[0], call.a[1], call.a[2], left, call.a[4], call.a[5]);
       });
     case FUTEX_WAIT_BITSET: {
-      if (!limit) return pass(call);
+      if (!limit) return wait(call);
       if (!valid(*limit)) return -EINVAL;
       const bool realtime = call.a[1] & FUTEX_CLOCK_REALTIME;
       const Timespec moment = native_moment(*limit, realtime ? 0 : header().monotonic_offset);
-      return pass(call, call.a[0], call.a[1], call.a[2], reinterpret_cast<long>(&moment), call.a[4], call.a[5]);
+      return wait(call, call.a[0], call.a[1], call.a[2], reinterpret_cast<long>(&moment), call.a[4], call.a[5]);
     }
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET:

@@ -34,6 +34,9 @@ long godwit_arch_clone(unsigned long flags, void* stack, uint32_t* ptid, void* t
                        void (*entry)(void*), void* argument);
 [[noreturn]] void godwit_arch_on_stack(void (*entry)(void*), void* argument, void* stack);
 void godwit_arch_sigreturn();
+/// A system call that isn't begun when a signal has come: see stop.cc.
+long godwit_arch_wait(const uint32_t* attention, long number, const long* arguments);
+extern const char godwit_arch_wait_begin[], godwit_arch_wait_end[], godwit_arch_wait_abort[];
 }
 
 namespace godwit::portable {
@@ -169,6 +172,7 @@ void release_frames();
 struct Native {
   uint32_t tid;  ///< the kernel's; cleared by the kernel when the thread has gone, only then the row is used again
   uint32_t arrived;  ///< at rest, everything of it is in the arena
+  uint32_t attention;  ///< a signal has come since this was last cleared
   uint64_t stack;
   Thread* record;
 };
@@ -289,9 +293,18 @@ inline constexpr long kStopHere = -100000;
 /// After -EINTR: what to do.
 enum class Interrupted { kAgain, kStop, kTell };
 Interrupted interrupted();
-/// The native call with the neutral arguments, issued again when only the runtime's own signal has interrupted it.
+/// The native call with the neutral arguments.
 long pass(Call& call);
-long pass(Call& call, long a, long b, long c, long d, long e, long f);
+/// The same for a call that may wait: issued again when only the runtime's own signal has interrupted it.
+long wait(Call& call);
+long wait(Call& call, long a, long b, long c, long d, long e, long f);
+/// A native call that may wait. -EINTR, without having begun, when the thread has something else to do first.
+long sys_wait_list(long number, const long* arguments);
+template <class... Arguments>
+long sys_wait(long number, Arguments... arguments) {
+  const long list[7] = {as_argument(arguments)..., 0};
+  return sys_wait_list(number, list);
+}
 
 struct Timespec {
   int64_t seconds, nanoseconds;

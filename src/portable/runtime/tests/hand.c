@@ -270,7 +270,7 @@ int hand_thread(void* argument) {
         g.shared = l.before + l.number;
         CALL(l, 4, unlock(&g.lock))
         if (l.i % 50 == l.number) {
-          *pause = (struct time){0, 3000000};
+          *pause = (struct time){0, 30000000};
           CALL(l, 5, SYS(kNanosleep, pause, 0, 0, 0))
         }
       }
@@ -290,6 +290,7 @@ static uint64_t test_threads(void) {
     char* stack;
   } l = {0};
   BEGIN(l)
+  CALL(l, 5, print("ready", 0))
   for (l.i = 0; l.i < 4; ++l.i) {
     CALL(l, 1, l.stack = (char*)__godwit_syscall(222, 0, 65536, 3, 0x22, -1, 0))
     g.done[l.i] = 1;
