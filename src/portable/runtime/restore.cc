@@ -263,6 +263,7 @@ void restore_image(int fd) {
   arena_protect();
   clocks_after_restore();
   restore_signals();
+  raise_held_signals(header().pending, true);  // blocked in this thread, and in those it starts, until they run
   refresh_request();
   begin_restored_threads();
   restart_timers();

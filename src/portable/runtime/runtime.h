@@ -67,8 +67,9 @@ struct Thread {
   uint64_t sp;  ///< while it is at rest: what lies above in its stack means nothing
   uint64_t shadow;  ///< the newest chunk of its frames, or 0
   uint64_t ctid;
-  uint64_t signal_mask;  ///< while it is at rest
-  uint64_t signals;  ///< arrived for this thread, their handlers didn't run yet
+  uint64_t signal_mask;   ///< while it is at rest
+  uint64_t pending;         ///< while it is at rest: blocked ones that the kernel holds for it
+  uint64_t signals;         ///< arrived for this thread, their handlers didn't run yet
   uint64_t handlers_block;  ///< what the handlers that are running keep away from themselves
   int64_t cpu_offset;  ///< CPU time of earlier lives
   int64_t saved_cpu;  ///< while it is at rest: its CPU time in all lives
@@ -86,6 +87,7 @@ struct Header {
   int64_t cpu_offset;
   int64_t saved_monotonic;  ///< neutral, when the image was written
   int64_t saved_cpu;
+  uint64_t pending;  ///< blocked signals that the kernel held for the process
   uint8_t signal_info[kSignals + 1][128];  ///< what came with the newest of each number
   Action actions[kSignals + 1];
   uint64_t timers[3][4];  ///< setitimer's, in the order ITIMER_REAL, VIRTUAL, PROF; filled in when saved
@@ -276,6 +278,10 @@ bool signal_due();
 /// is kSaving, `frame` has been pushed: the caller returns at once. `restart` becomes false if a handler wants -EINTR seen.
 bool run_handlers(OwnFrame& frame, bool& restart);
 uint64_t swap_signal_mask(uint64_t mask);
+/// Blocked signals: what the kernel holds for this thread, which of them are for the process, and raising them again.
+uint64_t held_signals();
+void sort_held_signals();
+void raise_held_signals(uint64_t signals, bool for_process);
 
 // ---- syscalls.cc ---------------------------------------------------------------------------------------------------
 

@@ -219,6 +219,7 @@ long save_image(int fd, int own_socket, Refusals& refusals) {
   open_pagemap();
   clocks_before_save();
   keep_timers();
+  sort_held_signals();
   ImageOut out = {.fd = fd, .error = 0, .chain = 0, .records = 0, .bytes = 0};
   write_header(out);
   write_process(out);

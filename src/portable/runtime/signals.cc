@@ -190,6 +190,32 @@ uint64_t swap_signal_mask(uint64_t mask) {
   return old;
 }
 
+uint64_t held_signals() {
+  uint64_t held = 0;
+  sys(__NR_rt_sigpending, &held, 8);
+  return held & ~kReserved;
+}
+
+/// The kernel shows each thread its own and the process's. What all have is taken to be the process's.
+void sort_held_signals() {
+  uint64_t shared = ~UINT64_C(0);
+  for_each_thread([&](const Thread& thread, const Native&) { shared &= thread.pending; });
+  for_each_thread([&](Thread& thread, const Native&) { thread.pending &= ~shared; });
+  header().pending = shared;
+}
+
+void raise_held_signals(uint64_t signals, bool for_process) {
+  const uint32_t pid = own_pid();
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    if (!(signals & bit(signal))) continue;
+    if (for_process) {
+      sys(__NR_kill, pid, signal);
+    } else {
+      sys(__NR_tgkill, pid, sys(__NR_gettid), signal);
+    }
+  }
+}
+
 bool signal_due() { return due_signals() != 0; }
 
 bool run_handlers(OwnFrame& frame, bool& restart) {

@@ -73,9 +73,10 @@ OwnFrame pop_own_frame(uint64_t kind) {
 }
 
 void refresh_request() {
-  bool due = false;
+  write_shared(__godwit_request, 0);  // first: what a handler notes after this isn't overwritten
+  bool due = read_shared(stopping) || counting();
   for_each_thread([&](const Thread& thread, const Native&) { due = due || thread.signals; });
-  write_shared(__godwit_request, due || read_shared(stopping) || counting());
+  if (due) write_shared(__godwit_request, 1);
 }
 
 void request_for_signal() { write_shared(__godwit_request, 1); }
@@ -131,6 +132,7 @@ void rest() {
   Native& native = *tls_native;
   Thread& thread = *native.record;
   thread.tp = reinterpret_cast<uint64_t>(__godwit_tp);
+  thread.pending = held_signals();
   thread.signal_mask = swap_signal_mask(~UINT64_C(0));
   thread.saved_cpu = thread.cpu_offset + native_clock(3 /* CLOCK_THREAD_CPUTIME_ID */);
   uint32_t seen = 0;
