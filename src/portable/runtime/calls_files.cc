@@ -80,8 +80,8 @@ long wait_for_events(Call& call, int64_t limit) {
   const long count = wait_at_most(call, limit, [&](const Timespec* left) {
     // Rounded up: to wake before the limit would make a program that polls for it spin.
     const int64_t milliseconds = left ? (left->seconds * kSecond + left->nanoseconds + 999999) / 1000000 : -1;
-    return sys_wait(__NR_epoll_pwait, call.a[0], events, most, milliseconds > INT32_MAX ? INT32_MAX : milliseconds, call.a[4],
-               call.a[5]);
+    return sys_wait(__NR_epoll_pwait, call.a[0], events, most, milliseconds > INT32_MAX ? INT32_MAX : milliseconds,
+                    call.a[4], call.a[5]);
   });
   auto* out = reinterpret_cast<NeutralEvent*>(call.a[1]);
   for (long i = 0; i < count; ++i) out[i] = {events[i].events, 0, events[i].data};
@@ -93,9 +93,7 @@ long wait_for_events(Call& call, int64_t limit) {
 long native_open_flags(long neutral) { return translate_flags(neutral, true); }
 long neutral_open_flags(long native) { return translate_flags(native, false); }
 
-long call_openat(Call& call) {
-  return wait(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0);
-}
+long call_openat(Call& call) { return wait(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0); }
 
 long call_openat2(Call& call) {
   if (static_cast<uint64_t>(call.a[3]) != sizeof(open_how)) return -E2BIG;

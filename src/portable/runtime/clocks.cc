@@ -47,7 +47,7 @@ Timespec native_moment(const Timespec& moment, int64_t offset) {
 
 int64_t native_clock(int clock) {
   Timespec now = {};
-  sys(__NR_clock_gettime, clock, &now);
+  read_clock(clock, &now);
   return now.seconds * kSecond + now.nanoseconds;
 }
 
@@ -67,7 +67,7 @@ void clocks_after_restore() {
 }
 
 long call_clock_gettime(Call& call) {
-  const long result = sys(__NR_clock_gettime, call.a[0], call.a[1]);
+  const long result = read_clock(static_cast<int>(call.a[0]), reinterpret_cast<Timespec*>(call.a[1]));
   if (failed(result)) return result;
   if (const int64_t offset = offset_of(call.a[0])) {
     auto* time = reinterpret_cast<Timespec*>(call.a[1]);
@@ -80,9 +80,8 @@ namespace {
 
 long sleep_for(Call& call, long clock, const Timespec& time, Timespec* rest) {
   if (!valid(time)) return -EINVAL;
-  const long result = wait_at_most(call, nanoseconds(time), [&](Timespec* left) {
-    return sys_wait(__NR_clock_nanosleep, clock, 0, left, nullptr);
-  });
+  const long result = wait_at_most(
+      call, nanoseconds(time), [&](Timespec* left) { return sys_wait(__NR_clock_nanosleep, clock, 0, left, nullptr); });
   if (result == -EINTR && rest) *rest = timespec_of(call.left);
   return result;
 }

@@ -11,6 +11,7 @@
 //     signals.cc      dispositions, and handlers at adaptation points
 //     descriptors.cc  open files: what can move, and opening them again
 //     save.cc         writes an image         restore.cc  reads one
+//     vdso.cc         the clock without a system call
 //     text, mem, hash, sys, arch.S            no libc: what one would have used of it
 //
 // Two kinds of state. The unit's own is in the arena's header and moves with it: everything in `Header`. What belongs to
@@ -67,9 +68,9 @@ struct Thread {
   uint64_t sp;  ///< while it is at rest: what lies above in its stack means nothing
   uint64_t shadow;  ///< the newest chunk of its frames, or 0
   uint64_t ctid;
-  uint64_t signal_mask;   ///< while it is at rest
-  uint64_t pending;         ///< while it is at rest: blocked ones that the kernel holds for it
-  uint64_t signals;         ///< arrived for this thread, their handlers didn't run yet
+  uint64_t signal_mask;  ///< while it is at rest
+  uint64_t pending;  ///< while it is at rest: blocked ones that the kernel holds for it
+  uint64_t signals;  ///< arrived for this thread, their handlers didn't run yet
   uint64_t handlers_block;  ///< what the handlers that are running keep away from themselves
   int64_t cpu_offset;  ///< CPU time of earlier lives
   int64_t saved_cpu;  ///< while it is at rest: its CPU time in all lives
@@ -135,8 +136,20 @@ void futex_wake(const uint32_t& word, uint32_t how_many);
 inline uint32_t read_shared(const uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_SEQ_CST); }
 inline void write_shared(uint32_t& word, uint32_t value) { __atomic_store_n(&word, value, __ATOMIC_SEQ_CST); }
 
+struct Timespec {
+  int64_t seconds, nanoseconds;
+};
+inline constexpr int64_t kSecond = 1000000000;
+
 /// Native CLOCK_…, nanoseconds.
 int64_t native_clock(int clock);
+
+// ---- vdso.cc -------------------------------------------------------------------------------------------------------
+
+/// `image` is where AT_SYSINFO_EHDR says that the vDSO lies.
+void use_vdso(uint64_t image);
+/// clock_gettime of a native clock.
+long read_clock(int clock, Timespec* now);
 
 // ---- start.cc ------------------------------------------------------------------------------------------------------
 
@@ -311,11 +324,6 @@ long sys_wait(long number, Arguments... arguments) {
   const long list[7] = {as_argument(arguments)..., 0};
   return sys_wait_list(number, list);
 }
-
-struct Timespec {
-  int64_t seconds, nanoseconds;
-};
-inline constexpr int64_t kSecond = 1000000000;
 
 /// A call that waits at most `limit` ns (negative: for ever). `issue(Timespec*)`, null for ever. What is left is kept.
 template <class Issue>

@@ -14,8 +14,8 @@
 // The reserved signal is 64, the last one. qemu's user mode has no 63 and 64 for its program and delivers the host's 64
 // as 62, so a program finds out at its start which of them arrives, and keeps all three from the program's hands.
 #include <asm/errno.h>
-#include <asm/siginfo.h>
 #include <asm/sigcontext.h>
+#include <asm/siginfo.h>
 #include <asm/signal.h>
 #include <asm/ucontext.h>
 
@@ -264,9 +264,8 @@ long call_sigsuspend(Call& call) {
 long call_sigtimedwait(Call& call) {
   const uint64_t set = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[2]);
-  return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1, [&](Timespec* left) {
-    return sys_wait(__NR_rt_sigtimedwait, &set, call.a[1], left, 8);
-  });
+  return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1,
+                      [&](Timespec* left) { return sys_wait(__NR_rt_sigtimedwait, &set, call.a[1], left, 8); });
 }
 
 /// Handlers run on the thread's own stack in the arena, which a native overflow doesn't touch.

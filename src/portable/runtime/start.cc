@@ -174,6 +174,7 @@ extern "C" [[noreturn]] void godwit_start(uint64_t* stack) {
   char** end = environment.envp;
   while (*end) ++end;
   for (auto* entry = reinterpret_cast<uint64_t*>(end + 1); entry[0] != AT_NULL; entry += 2) {
+    if (entry[0] == AT_SYSINFO_EHDR) use_vdso(entry[1]);
     if (entry[0] == AT_PAGESZ && entry[1] != GODWIT_PAGE) {
       fatal("this machine's pages have ", entry[1], " bytes, a portable program needs ", GODWIT_PAGE);
     }

@@ -213,9 +213,7 @@ long sys_wait_list(long number, const long* arguments) {
   return godwit_arch_wait(&native.attention, number, arguments);
 }
 
-long pass(Call& call) {
-  return sys6(call.native, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]);
-}
+long pass(Call& call) { return sys6(call.native, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]); }
 
 long wait(Call& call, long a, long b, long c, long d, long e, long f) {
   for (;;) {

@@ -393,8 +393,7 @@ int hand_survivor(void* argument) {
   }
   CALL(l, 4, print("survivor", l.sum))
   CALL(l, 5, SYS(93, 0, 0, 0, 0))
-  END
-  return 0;
+  END return 0;
 }
 extern int hand_survivor_thunk(void*);
 
@@ -410,8 +409,7 @@ static uint64_t test_leader(void) {
   if (l.got < 0) return 1;
   POLL(l, 2)
   CALL(l, 3, SYS(93, 0, 0, 0, 0))
-  END
-  return 1;
+  END return 1;
 }
 
 /* ---- A child process; and a thread that doesn't listen. */
@@ -432,8 +430,7 @@ static uint64_t test_fork(void) {
   }
   CALL(l, 8, l.got = __godwit_syscall(260, l.got, (long)g.bytes, 0, 0, 0, 0))
   CALL(l, 9, print("status", (uint64_t)g.bytes[1]))
-  END
-  return 0;
+  END return 0;
 }
 
 static uint64_t test_deaf(void) {
@@ -444,8 +441,7 @@ static uint64_t test_deaf(void) {
   CALL(l, 1, print("ready", 0))
   while (!__atomic_load_n(&g.ready, __ATOMIC_SEQ_CST)) {
   }
-  END
-  return 0;
+  END return 0;
 }
 
 /* ---- Mapped files, shared memory, and what is asked of a C library's memcpy and its kin. */
@@ -468,8 +464,7 @@ static uint64_t test_maps(void) {
   POLL(l, 8)
   l.sum += mix((uint64_t)l.copy[19]) + mix((uint64_t)l.copy[20]) + mix((uint64_t)l.shared[4999]);
   CALL(l, 9, print("maps", l.sum))
-  END
-  return 0;
+  END return 0;
 }
 
 static int wrong_bytes(uint64_t size, uint64_t from, uint64_t to) {
@@ -507,8 +502,7 @@ static uint64_t test_bytes(void) {
     }
   }
   CALL(l, 1, print("wrong", l.wrong))
-  END
-  return 0;
+  END return 0;
 }
 
 static uint64_t run(int argc, char** argv) {
@@ -519,10 +513,9 @@ static uint64_t run(int argc, char** argv) {
   static const struct {
     const char* name;
     uint64_t (*test)(void);
-  } tests[] = {{"count", test_count},     {"deep", test_deep},       {"files", test_files},
-               {"memory", test_memory},   {"threads", test_threads}, {"wait", test_wait},
-               {"signals", test_signals}, {"leader", test_leader},   {"fork", test_fork},
-               {"deaf", test_deaf},       {"maps", test_maps},       {"bytes", test_bytes}};
+  } tests[] = {{"count", test_count},     {"deep", test_deep}, {"files", test_files},     {"memory", test_memory},
+               {"threads", test_threads}, {"wait", test_wait}, {"signals", test_signals}, {"leader", test_leader},
+               {"fork", test_fork},       {"deaf", test_deaf}, {"maps", test_maps},       {"bytes", test_bytes}};
   BEGIN(l)
   if (argc != 2) return 2;
   for (l.what = 0; l.what < sizeof tests / sizeof *tests; ++l.what) {
