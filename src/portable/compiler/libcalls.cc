@@ -25,6 +25,10 @@ constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rin
                                            "fma",    "fmin",    "fmax",     "fmod",  "sqrt",      "lrint", "llrint",
                                            "lround", "llround", "copysign", "ldexp", "frexp"};
 
+/// By ../pass, for exceptions.
+constexpr std::string_view kByExceptions[] = {"__godwit_raise", "__godwit_land", "__godwit_filter",
+                                              "__godwit_exception_object", "__godwit_uncaught"};
+
 template <size_t N>
 bool is_among(const std::string_view (&names)[N], llvm::StringRef name) {
   return std::ranges::find(names, std::string_view(name)) != std::end(names);
@@ -49,7 +53,7 @@ bool stays_visible(llvm::StringRef name, Stage stage) {
          (stage == Stage::kSimplify && is_among(kBySimplification, name));
 }
 
-void want_library_functions(llvm::Module& module) {
+void want_library_functions(llvm::Module& module, bool with_libcxx) {
   auto& context = module.getContext();
   auto* nothing = llvm::FunctionType::get(llvm::Type::getVoidTy(context), false);
   llvm::SmallVector<llvm::Constant*, 64> wanted;
@@ -58,6 +62,8 @@ void want_library_functions(llvm::Module& module) {
     wanted.push_back(value ? value : llvm::Function::Create(nothing, llvm::Function::ExternalLinkage, name, module));
   };
   for (const auto name : kBySimplification) want(name);
+  if (with_libcxx)
+    for (const auto name : kByExceptions) want(name);
   for (const auto base : kByBackEnd)
     for (const char* suffix : {"", "f", "l"}) want(std::string(base) + suffix);
   // A reference that lasts until the C library has been linked in: LinkOnlyNeeded takes what is declared and used.
