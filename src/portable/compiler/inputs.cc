@@ -183,7 +183,7 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
     }
   }
   TRY_DO(program.add_file(options.library / "start.bc"));
-  want_library_functions(program.module(), options.with_libcxx);
+  want_library_functions(program.module());
   if (options.with_libcxx) {
     TRY_DO(program.add_file(options.library / "libcxx-apart.a"));
     TRY_DO(program.add_needed(options.library / "libcxx.bc"));

@@ -13,6 +13,9 @@ constexpr std::string_view kEntries[] = {"__godwit_main", "__godwit_thread"};
 
 constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "godwit_program"};
 
+/// No functions: lower_jumps.cc makes something else of them.
+constexpr std::string_view kSetjmp[] = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp"};
+
 /// By LLVM's simplification of library calls, TargetLibraryInfo says they exist.
 constexpr std::string_view kBySimplification[] = {
     "puts",    "putchar", "fwrite", "fputc",  "fputs",   "strlen",  "strchr",  "strcpy",  "stpcpy",
@@ -20,14 +23,16 @@ constexpr std::string_view kBySimplification[] = {
     "strcspn", "strstr",  "malloc", "calloc", "exp2",    "exp2f",   "ldexp",   "ldexpf",  "pow",
     "powf",    "sqrt",    "sqrtf",  "cbrt",   "cbrtf",   "toascii", "isdigit"};
 
+/// By Godwit's passes, which run when the libraries have been linked in; those for exceptions are libcxx.bc's (eh.cpp).
+constexpr std::string_view kByPasses[] = {
+    "__godwit_new_activation", "__godwit_keep_mask", "__godwit_left_all",        "longjmp",
+    "__godwit_raise",          "__godwit_land",      "__godwit_exception_object", "__godwit_filter",
+    "__godwit_uncaught"};
+
 /// By the back ends, for an intrinsic or an operation without an instruction: name, with "f" and "l" for other types.
 constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rint",  "nearbyint", "round", "roundeven",
                                            "fma",    "fmin",    "fmax",     "fmod",  "sqrt",      "lrint", "llrint",
                                            "lround", "llround", "copysign", "ldexp", "frexp"};
-
-/// By ../pass, for exceptions.
-constexpr std::string_view kByExceptions[] = {"__godwit_raise", "__godwit_land", "__godwit_filter",
-                                              "__godwit_exception_object", "__godwit_uncaught"};
 
 template <size_t N>
 bool is_among(const std::string_view (&names)[N], llvm::StringRef name) {
@@ -45,15 +50,15 @@ constexpr const char* kWanted = "godwit.wanted";
 
 bool is_supplied_natively(llvm::StringRef name) {
   if (name.starts_with("__godwit_") || name.starts_with("llvm.")) return true;
-  return is_among(kNative, name);
+  return is_among(kNative, name) || is_among(kSetjmp, name);
 }
 
 bool stays_visible(llvm::StringRef name, Stage stage) {
   return is_among(kEntries, name) || may_be_called_by_back_end(name) ||
-         (stage == Stage::kSimplify && is_among(kBySimplification, name));
+         (stage == Stage::kSimplify && (is_among(kBySimplification, name) || is_among(kByPasses, name)));
 }
 
-void want_library_functions(llvm::Module& module, bool with_libcxx) {
+void want_library_functions(llvm::Module& module) {
   auto& context = module.getContext();
   auto* nothing = llvm::FunctionType::get(llvm::Type::getVoidTy(context), false);
   llvm::SmallVector<llvm::Constant*, 64> wanted;
@@ -62,8 +67,7 @@ void want_library_functions(llvm::Module& module, bool with_libcxx) {
     wanted.push_back(value ? value : llvm::Function::Create(nothing, llvm::Function::ExternalLinkage, name, module));
   };
   for (const auto name : kBySimplification) want(name);
-  if (with_libcxx)
-    for (const auto name : kByExceptions) want(name);
+  for (const auto name : kByPasses) want(name);
   for (const auto base : kByBackEnd)
     for (const char* suffix : {"", "f", "l"}) want(std::string(base) + suffix);
   // A reference that lasts until the C library has been linked in: LinkOnlyNeeded takes what is declared and used.

@@ -223,6 +223,9 @@ void check_tables() {
 
 void rebuild_descriptors() {
   close_foreign_descriptors();
+  // Refusals are for whoever restores, also when the unit's own standard error is open again already.
+  const long messages = sys(__NR_fcntl, 2, F_DUPFD_CLOEXEC, kOwnDescriptors);
+  if (!failed(messages)) say_to(static_cast<int>(messages));
   bool kept[3] = {};
   for (uint64_t at = 0; at < descriptors_used;) {
     const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
@@ -238,6 +241,8 @@ void rebuild_descriptors() {
     if (!restore_descriptor(descriptor, descriptors + at + sizeof descriptor, why)) refuse(why.text());
     at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
   }
+  say_to(2);
+  sys(__NR_close, messages);
   if (descriptors) sys(__NR_munmap, descriptors, kDescriptorRoom);
 }
 
@@ -263,6 +268,7 @@ void restore_image(int fd) {
   arena_protect();
   clocks_after_restore();
   restore_signals();
+  raise_held_signals(header().pending, true);  // blocked in this thread, and in those it starts, until they run
   refresh_request();
   begin_restored_threads();
   restart_timers();

@@ -60,7 +60,10 @@ void enter(void* argument) {
   Thread& thread = *native.record;
   __godwit_sp = reinterpret_cast<char*>(thread.stack);
   __godwit_tp = reinterpret_cast<char*>(thread.tp);
-  if (thread.shadow) __godwit_state = GODWIT_RESTORING;
+  if (thread.shadow) {
+    __godwit_state = GODWIT_RESTORING;
+    raise_held_signals(thread.pending, false);
+  }
   if (thread.shadow || !thread.function) swap_signal_mask(thread.signal_mask);  // else its creator's
   run(native);
 }
