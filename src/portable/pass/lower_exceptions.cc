@@ -107,13 +107,14 @@ class ExceptionLowering {
   /// Whether anything changed.
   bool lower() {
     collect();
+    // A personality alone would make the back end write a table.
+    function_.setPersonalityFn(nullptr);
     if (pads_.empty() && invokes_.empty() && calls_.empty() && resumes_.empty()) return false;
     for (auto* call : calls_) lower_call(call);
     for (auto* resume : resumes_) lower_resume(resume);
     for (auto* invoke : invokes_) lower_invoke(invoke);
     for (auto* pad : pads_) lower_pad(pad);
     for (auto* typeid_for : typeids_) lower_typeid(typeid_for);
-    function_.setPersonalityFn(nullptr);
     drop_promises(function_);
     llvm::removeUnreachableBlocks(function_);
     return true;
