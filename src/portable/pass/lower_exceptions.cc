@@ -296,6 +296,15 @@ class ExceptionLowering {
   BasicBlock* leave_ = nullptr;
 };
 
+/// A function whose every way ends in a throw doesn't return, as LLVM has found out; from here on it does, and whoever removes
+/// unreachable code must not believe otherwise.
+void let_return(Function& function) {
+  function.removeFnAttr(llvm::Attribute::NoReturn);
+  for (auto& block : function)
+    for (auto& i : block)
+      if (auto* call = llvm::dyn_cast<CallBase>(&i)) call->removeFnAttr(llvm::Attribute::NoReturn);
+}
+
 /// Its body, written in C++, remembers the object; the state is set here, where LLVM's simplification can't conclude from it
 /// that the function never throws.
 void let_raise(Function& function) {
@@ -315,6 +324,7 @@ llvm::PreservedAnalyses LowerExceptions::run(llvm::Module& module, llvm::ModuleA
   std::vector<Function*> functions;
   for (Function& f : module)
     if (!f.isDeclaration()) functions.push_back(&f);
+  for (Function& f : module) let_return(f);
   bool changed = false;
   for (Function* f : functions) changed |= ExceptionLowering(*f, may_leave).lower();
   if (Function* f = module.getFunction(kRaise); f && !f->isDeclaration()) let_raise(*f), changed = true;
