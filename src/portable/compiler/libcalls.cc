@@ -24,10 +24,11 @@ constexpr std::string_view kBySimplification[] = {
     "cbrt",    "cbrtf",   "toascii", "isdigit", "bcmp",   "memrchr", "mempcpy", "memccpy", "strdup",  "strndup",
     "exp10",   "exp10f",  "sin",     "cos",     "free",   "realloc", "abs",     "labs",    "isascii", "fmodf"};
 
-/// By Godwit's passes, which run when the libraries have been linked in.
+/// By Godwit's passes, which run when the libraries have been linked in; those for exceptions are libcxx.bc's (eh.cpp).
 constexpr std::string_view kByPasses[] = {
     "__godwit_new_activation", "__godwit_keep_mask", "__godwit_left_all",        "longjmp",
-    "__godwit_raise",          "__godwit_land",      "__godwit_exception_object"};
+    "__godwit_raise",          "__godwit_land",      "__godwit_exception_object", "__godwit_filter",
+    "__godwit_uncaught"};
 
 /// By the back ends, for an intrinsic or an operation without an instruction: name, with "f" and "l" for other types.
 constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rint",  "nearbyint", "round", "roundeven",

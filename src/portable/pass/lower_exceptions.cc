@@ -22,7 +22,7 @@
 // What differs from the native way: an exception that nobody catches has run the clean-ups when std::terminate is called (the
 // Itanium ABI leaves that open); a throw costs what its frames cost, without looking up tables: 10 to 30 times less.
 //
-// Limits: exception specifications with types (throw(A), gone since C++17).
+// An exception specification with types (throw(A), gone since C++17) is a clause, too, whose selector is negative: __godwit_filter.
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/Module.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
@@ -107,13 +107,14 @@ class ExceptionLowering {
   /// Whether anything changed.
   bool lower() {
     collect();
+    // A personality alone would make the back end write a table.
+    function_.setPersonalityFn(nullptr);
     if (pads_.empty() && invokes_.empty() && calls_.empty() && resumes_.empty()) return false;
     for (auto* call : calls_) lower_call(call);
     for (auto* resume : resumes_) lower_resume(resume);
     for (auto* invoke : invokes_) lower_invoke(invoke);
     for (auto* pad : pads_) lower_pad(pad);
     for (auto* typeid_for : typeids_) lower_typeid(typeid_for);
-    function_.setPersonalityFn(nullptr);
     drop_promises(function_);
     llvm::removeUnreachableBlocks(function_);
     return true;
@@ -216,22 +217,40 @@ class ExceptionLowering {
     resume->eraseFromParent();
   }
 
-  /// The clauses of a landing pad as __godwit_land wants them.
-  Value* select(IRBuilder<>& builder, llvm::LandingPadInst* pad) {
-    std::vector<llvm::Constant*> clauses;
-    for (unsigned k = 0; k < pad->getNumClauses(); ++k) {
-      if (pad->isFilter(k))
-        refuse(*pad, "an exception specification with types isn't carried");
-      else
-        clauses.push_back(pad->getClause(k));
+  /// A call of `function` (of libcxx/eh.cpp) with a table of typeinfos.
+  Value* ask(IRBuilder<>& builder, const char* function, llvm::ArrayRef<llvm::Constant*> types) {
+    auto callee =
+        module_.getOrInsertFunction(function, builder.getInt32Ty(), abi_.pointer(), builder.getInt64Ty());
+    llvm::Constant* table = llvm::ConstantPointerNull::get(abi_.pointer());
+    if (!types.empty()) {
+      auto* type = llvm::ArrayType::get(abi_.pointer(), types.size());
+      table = new llvm::GlobalVariable(module_, type, true, llvm::GlobalValue::InternalLinkage,
+                                       llvm::ConstantArray::get(type, types), "clauses");
     }
-    if (clauses.empty()) return builder.getInt32(0);
-    auto* type = llvm::ArrayType::get(abi_.pointer(), clauses.size());
-    auto* table = new llvm::GlobalVariable(module_, type, true, llvm::GlobalValue::InternalLinkage,
-                                           llvm::ConstantArray::get(type, clauses), "clauses");
-    auto land =
-        module_.getOrInsertFunction("__godwit_land", builder.getInt32Ty(), abi_.pointer(), builder.getInt64Ty());
-    return builder.CreateCall(land, {table, builder.getInt64(clauses.size())}, "selector");
+    return builder.CreateCall(callee, {table, builder.getInt64(types.size())}, "selector");
+  }
+
+  /// The first clause that fits decides, and each question that is answered with yes leaves its mark in the exception: so the
+  /// last clause is asked about first and an earlier one has the last word. Handlers in a row are one question.
+  Value* select(IRBuilder<>& builder, llvm::LandingPadInst* pad) {
+    Value* selector = builder.getInt32(0);
+    const auto prefer = [&](Value* earlier) {
+      selector = builder.CreateSelect(builder.CreateICmpNE(earlier, builder.getInt32(0)), earlier, selector);
+    };
+    std::vector<llvm::Constant*> types;
+    for (unsigned k = pad->getNumClauses(); k-- > 0;) {
+      if (pad->isCatch(k)) {
+        types.insert(types.begin(), pad->getClause(k));
+        if (k > 0 && pad->isCatch(k - 1)) continue;
+        prefer(ask(builder, "__godwit_land", types));
+      } else {
+        const auto count = llvm::cast<llvm::ArrayType>(pad->getClause(k)->getType())->getNumElements();
+        for (unsigned i = 0; i < count; ++i) types.push_back(pad->getClause(k)->getAggregateElement(i));
+        prefer(builder.CreateNeg(ask(builder, "__godwit_filter", types)));
+      }
+      types.clear();
+    }
+    return selector;
   }
 
   void lower_pad(llvm::LandingPadInst* pad) {
@@ -277,6 +296,15 @@ class ExceptionLowering {
   BasicBlock* leave_ = nullptr;
 };
 
+/// A function whose every way ends in a throw doesn't return, as LLVM has found out; from here on it does, and whoever removes
+/// unreachable code must not believe otherwise.
+void let_return(Function& function) {
+  function.removeFnAttr(llvm::Attribute::NoReturn);
+  for (auto& block : function)
+    for (auto& i : block)
+      if (auto* call = llvm::dyn_cast<CallBase>(&i)) call->removeFnAttr(llvm::Attribute::NoReturn);
+}
+
 /// Its body, written in C++, remembers the object; the state is set here, where LLVM's simplification can't conclude from it
 /// that the function never throws.
 void let_raise(Function& function) {
@@ -296,6 +324,7 @@ llvm::PreservedAnalyses LowerExceptions::run(llvm::Module& module, llvm::ModuleA
   std::vector<Function*> functions;
   for (Function& f : module)
     if (!f.isDeclaration()) functions.push_back(&f);
+  for (Function& f : module) let_return(f);
   bool changed = false;
   for (Function* f : functions) changed |= ExceptionLowering(*f, may_leave).lower();
   if (Function* f = module.getFunction(kRaise); f && !f->isDeclaration()) let_raise(*f), changed = true;

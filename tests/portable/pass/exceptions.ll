@@ -57,3 +57,39 @@ define void @quiet() {
   call void @nothing()
   ret void
 }
+
+; A function that LLVM knows not to return is followed by a look all the same.
+; CHECK-LABEL: define i32 @calls_what_only_throws
+; CHECK: call void @only_throws
+; CHECK: icmp ugt i32
+; CHECK: call i32 @__godwit_land
+define i32 @calls_what_only_throws(ptr %object) personality ptr @personality {
+  invoke void @only_throws(ptr %object) to label %never unwind label %pad
+never:
+  unreachable
+pad:
+  %p = landingpad { ptr, i32 } catch ptr null
+  ret i32 1
+}
+define void @only_throws(ptr %object) noreturn {
+  call void @__godwit_raise(ptr %object)
+  unreachable
+}
+
+; A violated exception specification has a negative selector; what comes first in the source has the last word.
+; CHECK-LABEL: define i32 @specified
+; CHECK: [[LATER:%.*]] = call i32 @__godwit_land(ptr @clauses{{.*}}, i64 1)
+; CHECK: [[FILTER:%.*]] = call i32 @__godwit_filter(ptr @clauses{{.*}}, i64 2)
+; CHECK: sub i32 0, [[FILTER]]
+; CHECK: [[FIRST:%.*]] = call i32 @__godwit_land(ptr @clauses{{.*}}, i64 2)
+; CHECK: icmp ne i32 [[FIRST]], 0
+; CHECK: select i1 %{{.*}}, i32 [[FIRST]], i32
+define i32 @specified(ptr %object) personality ptr @personality {
+  invoke void @throws(ptr %object) to label %normal unwind label %pad
+normal:
+  ret i32 0
+pad:
+  %p = landingpad { ptr, i32 } catch ptr @type catch ptr @type filter [2 x ptr] [ptr @type, ptr @type] catch ptr null
+  %s = extractvalue { ptr, i32 } %p, 1
+  ret i32 %s
+}
