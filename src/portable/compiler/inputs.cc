@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <llvm/BinaryFormat/Magic.h>
 #include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/IR/Constants.h>
 #include <llvm/IR/DiagnosticInfo.h>
 #include <llvm/IRReader/IRReader.h>
 #include <llvm/Linker/Linker.h>
@@ -133,6 +134,17 @@ Result<fs::path> find_library(std::string_view name, const LinkOptions& options)
                   name, name));
 }
 
+/// A weak symbol that nobody defines is null, and known to be so before simplification. Later it would be too late: a function
+/// whose address is taken gets a thunk, which is never null.
+void settle_weak(Module& module) {
+  const auto settle = [](llvm::GlobalValue& v) {
+    if (v.hasExternalWeakLinkage() && !v.isThreadLocal() && !is_supplied_natively(v.getName()))
+      v.replaceAllUsesWith(llvm::ConstantPointerNull::get(v.getType()));
+  };
+  for (auto& f : module) settle(f);
+  for (auto& v : module.globals()) settle(v);
+}
+
 /// Everything that stays undefined must be the runtime's: else it would bind to nothing, or to something native.
 Result<void> nothing_missing(const Module& module) {
   std::string missing;
@@ -163,6 +175,7 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
   want_library_functions(program.module());
   TRY_DO(program.add_needed(options.library / "libc.bc"));
   forget_wanted(program.module());
+  settle_weak(program.module());
   TRY_DO(nothing_missing(program.module()));
   llvm::internalizeModule(program.module(),
                           [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kSimplify); });
