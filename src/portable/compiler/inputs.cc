@@ -3,11 +3,10 @@
 // Objects are bitcode (`godwit cc -c`), archives hold such objects. As with any linker an object is taken whole, an archive's
 // member only when it defines something that is missing by then; an archive is looked through until nothing more comes of
 // it. GNU ar writes no index for bitcode, so the members themselves are asked what they define. Last come the C library's
-// start code and, function by function, what is needed of the C library.
+// start code and, function by function, what is needed of the C++ library and then of the C library.
 #include <fmt/format.h>
 #include <llvm/BinaryFormat/Magic.h>
 #include <llvm/Bitcode/BitcodeReader.h>
-#include <llvm/IR/Constants.h>
 #include <llvm/IR/DiagnosticInfo.h>
 #include <llvm/IRReader/IRReader.h>
 #include <llvm/Linker/Linker.h>
@@ -25,6 +24,18 @@ namespace {
 using llvm::MemoryBufferRef;
 using llvm::Module;
 
+/// Bodies that the front end adds for inlining only (C++: extern templates; C: inline). With them a name would count as
+/// defined, and the real definition, which somebody else has, wouldn't be looked for.
+void drop_copies(Module& module) {
+  for (auto& f : module)
+    if (f.hasAvailableExternallyLinkage()) f.deleteBody();
+  for (auto& v : module.globals()) {
+    if (!v.hasAvailableExternallyLinkage()) continue;
+    v.setInitializer(nullptr);
+    v.setLinkage(llvm::GlobalValue::ExternalLinkage);
+  }
+}
+
 Result<std::unique_ptr<Module>> parse(MemoryBufferRef bytes, llvm::LLVMContext& context) {
   const auto magic = llvm::identify_magic(bytes.getBuffer());
   const auto name = bytes.getBufferIdentifier().str();
@@ -34,6 +45,7 @@ Result<std::unique_ptr<Module>> parse(MemoryBufferRef bytes, llvm::LLVMContext& 
         fmt::format("{}: not made by godwit cc (its code is for one machine); compile it with godwit cc -c", name));
   auto module = llvm::parseBitcodeFile(bytes, context);
   if (!module) return fail(Code::kCorrupt, fmt::format("{}: {}", name, llvm::toString(module.takeError())));
+  drop_copies(**module);
   return std::move(*module);
 }
 
@@ -134,15 +146,14 @@ Result<fs::path> find_library(std::string_view name, const LinkOptions& options)
                   name, name));
 }
 
-/// A weak symbol that nobody defines is null, and known to be so before simplification. Later it would be too late: a function
-/// whose address is taken gets a thunk, which is never null.
-void settle_weak(Module& module) {
-  const auto settle = [](llvm::GlobalValue& v) {
-    if (v.hasExternalWeakLinkage() && !v.isThreadLocal() && !is_supplied_natively(v.getName()))
-      v.replaceAllUsesWith(llvm::ConstantPointerNull::get(v.getType()));
+/// A weak symbol that nobody defines is null. Later it would be too late: a thunk is not.
+void resolve_weak(Module& module) {
+  const auto resolve = [](llvm::GlobalValue& v) {
+    if (v.hasExternalWeakLinkage() && !is_supplied_natively(v.getName()))
+      v.replaceAllUsesWith(llvm::Constant::getNullValue(v.getType()));
   };
-  for (auto& f : module) settle(f);
-  for (auto& v : module.globals()) settle(v);
+  for (auto& f : module) resolve(f);
+  for (auto& v : module.globals()) resolve(v);
 }
 
 /// Everything that stays undefined must be the runtime's: else it would bind to nothing, or to something native.
@@ -173,9 +184,13 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
   }
   TRY_DO(program.add_file(options.library / "start.bc"));
   want_library_functions(program.module());
+  if (options.with_libcxx) {
+    TRY_DO(program.add_file(options.library / "libcxx-apart.a"));
+    TRY_DO(program.add_needed(options.library / "libcxx.bc"));
+  }
   TRY_DO(program.add_needed(options.library / "libc.bc"));
   forget_wanted(program.module());
-  settle_weak(program.module());
+  resolve_weak(program.module());
   TRY_DO(nothing_missing(program.module()));
   llvm::internalizeModule(program.module(),
                           [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kSimplify); });

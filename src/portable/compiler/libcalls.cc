@@ -11,14 +11,24 @@ namespace {
 
 constexpr std::string_view kEntries[] = {"__godwit_main", "__godwit_thread"};
 
-constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "godwit_program"};
+constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strchr", "strcmp", "godwit_program"};
+
+/// No functions: lower_jumps.cc makes something else of them.
+constexpr std::string_view kSetjmp[] = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp"};
 
 /// By LLVM's simplification of library calls, TargetLibraryInfo says they exist.
 constexpr std::string_view kBySimplification[] = {
-    "puts",    "putchar", "fwrite", "fputc",  "fputs",   "strlen",  "strchr",  "strcpy",  "stpcpy",
-    "strnlen", "strncpy", "memchr", "strcmp", "strncmp", "strcat",  "strpbrk", "strrchr", "strspn",
-    "strcspn", "strstr",  "malloc", "calloc", "exp2",    "exp2f",   "ldexp",   "ldexpf",  "pow",
-    "powf",    "sqrt",    "sqrtf",  "cbrt",   "cbrtf",   "toascii", "isdigit"};
+    "puts",    "putchar", "fwrite",  "fputc",   "fputs",  "strlen",  "strchr",  "strcpy",  "stpcpy",  "strnlen",
+    "strncpy", "memchr",  "strcmp",  "strncmp", "strcat", "strpbrk", "strrchr", "strspn",  "strcspn", "strstr",
+    "malloc",  "calloc",  "exp2",    "exp2f",   "ldexp",  "ldexpf",  "pow",     "powf",    "sqrt",    "sqrtf",
+    "cbrt",    "cbrtf",   "toascii", "isdigit", "bcmp",   "memrchr", "mempcpy", "memccpy", "strdup",  "strndup",
+    "exp10",   "exp10f",  "sin",     "cos",     "free",   "realloc", "abs",     "labs",    "isascii", "fmodf"};
+
+/// By Godwit's passes, which run when the libraries have been linked in; those for exceptions are libcxx.bc's (eh.cpp).
+constexpr std::string_view kByPasses[] = {
+    "__godwit_new_activation", "__godwit_keep_mask", "__godwit_left_all",        "longjmp",
+    "__godwit_raise",          "__godwit_land",      "__godwit_exception_object", "__godwit_filter",
+    "__godwit_uncaught"};
 
 /// By the back ends, for an intrinsic or an operation without an instruction: name, with "f" and "l" for other types.
 constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rint",  "nearbyint", "round", "roundeven",
@@ -41,12 +51,12 @@ constexpr const char* kWanted = "godwit.wanted";
 
 bool is_supplied_natively(llvm::StringRef name) {
   if (name.starts_with("__godwit_") || name.starts_with("llvm.")) return true;
-  return is_among(kNative, name);
+  return is_among(kNative, name) || is_among(kSetjmp, name);
 }
 
 bool stays_visible(llvm::StringRef name, Stage stage) {
   return is_among(kEntries, name) || may_be_called_by_back_end(name) ||
-         (stage == Stage::kSimplify && is_among(kBySimplification, name));
+         (stage == Stage::kSimplify && (is_among(kBySimplification, name) || is_among(kByPasses, name)));
 }
 
 void want_library_functions(llvm::Module& module) {
@@ -58,6 +68,7 @@ void want_library_functions(llvm::Module& module) {
     wanted.push_back(value ? value : llvm::Function::Create(nothing, llvm::Function::ExternalLinkage, name, module));
   };
   for (const auto name : kBySimplification) want(name);
+  for (const auto name : kByPasses) want(name);
   for (const auto base : kByBackEnd)
     for (const char* suffix : {"", "f", "l"}) want(std::string(base) + suffix);
   // A reference that lasts until the C library has been linked in: LinkOnlyNeeded takes what is declared and used.

@@ -13,7 +13,7 @@ bool is_supplied_natively(llvm::StringRef name);
 enum class Stage { kSimplify, kLower };
 bool stays_visible(llvm::StringRef name, Stage stage);
 
-/// Declares, as used, what may be called so, before the C library is linked in; and takes the marks away after it.
+/// Declares, as used, what may be called so, before the libraries are linked in; and takes the marks away after it.
 void want_library_functions(llvm::Module& module);
 void forget_wanted(llvm::Module& module);
 

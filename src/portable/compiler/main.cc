@@ -12,7 +12,7 @@
 namespace godwit::portable {
 namespace {
 
-/// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [-LDIR…] INPUT…
+/// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [--cxx] [-LDIR…] INPUT…
 Result<LinkOptions> parse(int argc, char** argv) {
   LinkOptions options;
   std::string names = "x86_64,aarch64,riscv64";
@@ -30,7 +30,9 @@ Result<LinkOptions> parse(int argc, char** argv) {
       TRY(options.library, value());
     } else if (word == "--keep") {
       TRY(options.keep, value());
-    } else if (word.starts_with("-O") && word.size() == 3)
+    } else if (word == "--cxx")
+      options.with_libcxx = true;
+    else if (word.starts_with("-O") && word.size() == 3)
       options.level = static_cast<unsigned>(word[2] - '0');
     else if (word.starts_with("-L"))
       options.library_folders.emplace_back(word.substr(2));

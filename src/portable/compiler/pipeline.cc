@@ -95,7 +95,6 @@ Result<Instrumented> instrument(llvm::Module& module, std::string_view name) {
   Instrumented result;
   llvm::internalizeModule(module, [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kLower); });
   TRY_DO(run(module, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
-    passes.addPass(llvm::GlobalDCEPass());
     add_instrumentation(passes, &result.thunks);
   }));
   llvm::SmallVector<char, 0> bytes;

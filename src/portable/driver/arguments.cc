@@ -36,6 +36,9 @@ constexpr Row kRows[] = {
     {"-msse", Fate::kWarn, "the code is for several processors"},
     {"-mavx", Fate::kWarn, "the code is for several processors"},
     {"-static", Fate::kDrop},
+    {"-static-lib", Fate::kDrop},
+    {"-stdlib=libc++", Fate::kDrop},
+    {"-stdlib=", Fate::kWarn, "the C++ library is libc++"},
     {"-pie", Fate::kDrop},
     {"-no-pie", Fate::kDrop},
     {"-fPIC", Fate::kDrop},
@@ -68,11 +71,30 @@ const Row* special(std::string_view word) {
   return nullptr;
 }
 
-bool is_source(std::string_view name, std::string_view language) {
-  if (!language.empty() || name == "-") return true;
-  constexpr std::array<std::string_view, 8> kEndings = {"c", "i", "cc", "cpp", "cxx", "C", "c++", "ii"};
+constexpr std::string_view kCEndings[] = {"c", "i"};
+constexpr std::string_view kCxxEndings[] = {"cc", "cpp", "cxx", "C", "c++", "cp", "CPP", "ii"};
+
+template <size_t N>
+bool ends_in(std::string_view name, const std::string_view (&endings)[N]) {
   const auto dot = name.rfind('.');
-  return dot != std::string_view::npos && std::ranges::find(kEndings, name.substr(dot + 1)) != kEndings.end();
+  return dot != std::string_view::npos && std::ranges::find(endings, name.substr(dot + 1)) != std::end(endings);
+}
+
+Input make_input(std::string_view name, std::string_view language, bool as_cxx) {
+  Input input{.word = std::string(name), .language = std::string(language)};
+  input.is_source = !language.empty() || name == "-" || ends_in(name, kCEndings) || ends_in(name, kCxxEndings);
+  if (language.empty())
+    input.is_cxx = ends_in(name, kCxxEndings) || (as_cxx && input.is_source);
+  else
+    input.is_cxx = language.starts_with("c++");
+  return input;
+}
+
+/// What others call the C++ library and its parts.
+bool is_cxx_library(std::string_view name) {
+  for (const std::string_view part : {"stdc++", "c++", "c++abi", "supc++", "stdc++fs", "c++fs", "c++experimental"})
+    if (name == part) return true;
+  return false;
 }
 
 /// @FILE: words from a file, as build tools write them for long command lines.
@@ -92,9 +114,10 @@ Result<std::vector<std::string>> expand(const std::vector<std::string>& words) {
 
 class Sorter {
  public:
-  explicit Sorter(std::vector<std::string> words) : words_(std::move(words)) {}
+  Sorter(std::vector<std::string> words, bool as_cxx) : words_(std::move(words)), as_cxx_(as_cxx) {}
 
   Result<Arguments> sort() {
+    result_.with_libcxx = as_cxx_;
     for (at_ = 0; at_ < words_.size(); ++at_) TRY_DO(take(words_[at_]));
     return std::move(result_);
   }
@@ -108,7 +131,7 @@ class Sorter {
 
   Result<void> take(const std::string& word) {
     if (word.size() < 2 || word[0] != '-') {
-      result_.inputs.push_back({word, language_, is_source(word, language_)});
+      result_.inputs.push_back(make_input(word, language_, as_cxx_));
       return {};
     }
     if (take_mode(word)) return {};
@@ -144,7 +167,10 @@ class Sorter {
       TRY(result_.output, value("-o", text.substr(2)));
     } else if (text.starts_with("-l")) {
       TRY(const auto name, value("-l", text.substr(2)));
-      result_.inputs.push_back({"-l" + name, "", false});
+      if (is_cxx_library(name))
+        result_.with_libcxx = true;
+      else
+        result_.inputs.push_back({.word = "-l" + name});
     } else if (text.starts_with("-L")) {
       TRY(auto folder, value("-L", text.substr(2)));
       result_.library_folders.push_back(std::move(folder));
@@ -161,6 +187,8 @@ class Sorter {
                       : text == "-Ofast" || text > "-O3" ? "-O3"
                                                          : word;
       if (text == "-Os" || text == "-Oz" || text == "-Ofast") result_.for_clang.push_back(word);
+    } else if (text == "-nostdlib++") {
+      result_.with_libcxx = false;
     } else if (text == "-v") {
       result_.verbose = true;
     } else {
@@ -180,6 +208,7 @@ class Sorter {
   }
 
   std::vector<std::string> words_;
+  bool as_cxx_;
   size_t at_ = 0;
   std::string language_;
   Arguments result_;
@@ -187,9 +216,9 @@ class Sorter {
 
 }  // namespace
 
-Result<Arguments> sort_arguments(const std::vector<std::string>& words) {
+Result<Arguments> sort_arguments(const std::vector<std::string>& words, bool as_cxx) {
   TRY(auto all, expand(words));
-  return Sorter(std::move(all)).sort();
+  return Sorter(std::move(all), as_cxx).sort();
 }
 
 }  // namespace godwit::portable

@@ -16,6 +16,7 @@ struct Input {
   std::string word;
   std::string language;  ///< of -x before it; empty: by its name
   bool is_source = false;
+  bool is_cxx = false;
 };
 
 struct Arguments {
@@ -29,8 +30,10 @@ struct Arguments {
   std::string level = "-O0";
   Until until = Until::kProgram;
   bool verbose = false;
+  bool with_libcxx = false;  ///< link the C++ library
 };
 
-Result<Arguments> sort_arguments(const std::vector<std::string>& words);
+/// `as_cxx`: the words of a C++ compiler. It takes .c files for C++ and links the C++ library, as c++ does.
+Result<Arguments> sort_arguments(const std::vector<std::string>& words, bool as_cxx);
 
 }  // namespace godwit::portable

@@ -1,4 +1,7 @@
-// godwit-cc: the compiler driver behind `godwit cc`. Takes a C compiler's command line.
+// godwit-cc: the compiler driver behind `godwit cc` and `godwit c++`. Takes a C compiler's command line.
+//
+// Called godwit-c++, or with --driver-mode=g++ first, it is a C++ compiler: that decides what .c means and whether the C++
+// library is linked. C++ sources are compiled as such in any case.
 //
 // It compiles by clang-19 with the flags of neutral code (../libc/neutral-flags), so objects are bitcode, and links by
 // godwit-link. It knows nothing of LLVM: a compilation costs what clang costs. What is between is files in a temporary
@@ -22,8 +25,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kHelp = R"(usage: godwit cc [OPTION…] FILE…
+       godwit c++ [OPTION…] FILE…
 
-Compiles C for every architecture at once: the program that comes out runs on each of them and can move between them
+Compiles C and C++ for every architecture at once: the program that comes out runs on each of them and can move between them
 while it runs. A C compiler's options work (-c -o -O -g -I -D -l -L -W… -std=…); objects can be put into archives by ar.
 
   --targets A,B   the architectures: x86_64, aarch64, riscv64 (the default is all)
@@ -73,6 +77,14 @@ int run(const std::vector<std::string>& words, bool verbose) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/// The begin of a command of clang's. The order matters: libc++'s headers come before the C library's.
+std::vector<std::string> clang(const Tools& tools, bool as_cxx) {
+  std::vector<std::string> words{tools.clang, "--no-default-config"};
+  if (as_cxx) words.insert(words.end(), {"--driver-mode=g++", "--config=" + (tools.library / "c++-flags").string()});
+  words.push_back("--config=" + (tools.library / "neutral-flags").string());
+  return words;
+}
+
 class Driver {
  public:
   Driver(Arguments arguments, Tools tools) : arguments_(std::move(arguments)), tools_(std::move(tools)) {}
@@ -89,6 +101,7 @@ class Driver {
         tools_.library.string(), link_level()};
     if (!arguments_.targets.empty()) link.insert(link.end(), {"--targets", arguments_.targets});
     if (!arguments_.keep.empty()) link.insert(link.end(), {"--keep", arguments_.keep});
+    if (arguments_.with_libcxx) link.emplace_back("--cxx");
     for (const auto& f : arguments_.library_folders) link.push_back("-L" + f);
     for (const auto& input : arguments_.inputs) {
       if (!input.is_source) {
@@ -124,8 +137,7 @@ class Driver {
   }
 
   int compile(const Input& input, const std::string& output, const std::vector<std::string>& how) {
-    std::vector<std::string> words{tools_.clang, "--no-default-config",
-                                   "--config=" + (tools_.library / "neutral-flags").string()};
+    auto words = clang(tools_, input.is_cxx);
     words.insert(words.end(), arguments_.for_clang.begin(), arguments_.for_clang.end());
     words.insert(words.end(), how.begin(), how.end());
     if (!output.empty()) words.insert(words.end(), {"-o", output});
@@ -152,7 +164,11 @@ class Driver {
   unsigned objects_ = 0;
 };
 
-Result<int> drive(const std::vector<std::string>& words) {
+Result<int> drive(std::vector<std::string> words, bool as_cxx) {
+  if (!words.empty() && words[0] == "--driver-mode=g++") {
+    as_cxx = true;
+    words.erase(words.begin());
+  }
   for (const auto& word : words)
     if (word == "--help") {
       fmt::print("{}", kHelp);
@@ -160,10 +176,12 @@ Result<int> drive(const std::vector<std::string>& words) {
     }
   TRY(auto tools, find_tools());
   for (const auto& word : words)
-    if (word == "--version" || word.starts_with("-dump") || word.starts_with("-print-"))
-      return run({tools.clang, "--no-default-config", "--config=" + (tools.library / "neutral-flags").string(), word},
-                 false);
-  TRY(auto arguments, sort_arguments(words));
+    if (word == "--version" || word.starts_with("-dump") || word.starts_with("-print-")) {
+      auto command = clang(tools, as_cxx);
+      command.push_back(word);
+      return run(command, false);
+    }
+  TRY(auto arguments, sort_arguments(words, as_cxx));
   for (const auto& warning : arguments.warnings) fmt::print(stderr, "godwit cc: warning: {}\n", warning);
   return Driver(std::move(arguments), std::move(tools)).drive();
 }
@@ -172,7 +190,8 @@ Result<int> drive(const std::vector<std::string>& words) {
 }  // namespace godwit::portable
 
 int main(int argc, char** argv) {
-  const auto status = godwit::portable::drive(std::vector<std::string>(argv + 1, argv + argc));
+  const bool as_cxx = std::string_view(argv[0]).ends_with("c++");
+  const auto status = godwit::portable::drive(std::vector<std::string>(argv + 1, argv + argc), as_cxx);
   if (status) return *status;
   fmt::print(stderr, "godwit cc: {}\n", status.error().message());
   return status.error().code == godwit::Code::kUsage ? 2 : 1;

@@ -30,7 +30,7 @@
 // A frame: u64 number of the call site, then the live values, each aligned to at most 16, as the neutral data layout stores
 // them. The numbers are those of one build: an image fits only the program with the same signature.
 //
-// Limits: no musttail, no setjmp yet. Loops with a call site get a second entry, so LLVM's loop passes leave them alone
+// Limits: no musttail. Loops with a call site get a second entry, so LLVM's loop passes leave them alone
 // from here on: that is why this runs after simplification and after place_points.
 #include <llvm/Analysis/CFG.h>
 #include <llvm/IR/Dominators.h>
@@ -135,9 +135,19 @@ class FrameBuilder {
     auto* terminator = site.block->getTerminator();
     IRBuilder<> builder(terminator);
     auto* left = builder.CreateICmpNE(abi_.load_state(builder), builder.getInt32(kRunning));
-    builder.CreateCondBr(left, make_save(frame), site.after, unlikely(function_.getContext()));
+    BasicBlock* save = make_save(frame);
+    if (site.call->hasFnAttr(kLookedAfter)) save = if_saving(save, site.after);
+    builder.CreateCondBr(left, save, site.after, unlikely(function_.getContext()));
     terminator->eraseFromParent();
     make_restore(site, frame);
+  }
+
+  /// Behind a call that may throw or jump: that isn't for a frame to save, what follows looks at it.
+  BasicBlock* if_saving(BasicBlock* save, BasicBlock* after) {
+    auto* which = BasicBlock::Create(function_.getContext(), "left", &function_);
+    IRBuilder<> builder(which);
+    builder.CreateCondBr(builder.CreateICmpEQ(abi_.load_state(builder), builder.getInt32(kSaving)), save, after);
+    return which;
   }
 
   static Value* slot(IRBuilder<>& builder, Value* frame, uint64_t offset) {

@@ -15,7 +15,8 @@ using llvm::Value;
 
 bool can_be_site(const llvm::CallInst& call) {
   if (call.isMustTailCall()) return refuse(call, "a call that must be a tail call can't be left for a move"), false;
-  if (call.hasFnAttr(llvm::Attribute::ReturnsTwice)) return refuse(call, "setjmp isn't carried yet"), false;
+  if (call.hasFnAttr(llvm::Attribute::ReturnsTwice))
+    return refuse(call, "a function that returns twice isn't carried, but for setjmp"), false;
   return true;
 }
 

@@ -95,7 +95,7 @@ void name_native_words(llvm::Module& module) {
         auto* intrinsic = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
         if (!intrinsic || intrinsic->getIntrinsicID() != llvm::Intrinsic::threadlocal_address) continue;
         auto* word = llvm::dyn_cast<GlobalVariable>(intrinsic->getArgOperand(0));
-        if (!word || !word->getName().starts_with("__godwit_")) continue;
+        if (!word || !is_native(*word)) continue;
         intrinsic->replaceAllUsesWith(word);
         intrinsic->eraseFromParent();
       }
@@ -107,7 +107,7 @@ llvm::PreservedAnalyses LowerThreads::run(llvm::Module& module, llvm::ModuleAnal
   name_native_words(module);
   std::vector<GlobalVariable*> variables;
   for (auto& v : module.globals()) {
-    if (!v.isThreadLocal() || v.getName().starts_with("__godwit_")) continue;
+    if (!v.isThreadLocal() || is_native(v)) continue;
     if (v.isDeclaration()) {
       if (!v.use_empty())
         module.getContext().emitError("thread-local variable '" + v.getName() + "' is declared but nowhere defined");

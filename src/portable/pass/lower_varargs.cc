@@ -8,6 +8,10 @@
 // array, a variable of its own function, and passes its address as one more, ordinary parameter; va_start stores that
 // parameter. The array is memory like any other: it moves, and a va_list in progress moves with it.
 //
+// C libraries read arguments that nobody gave: syscall() always six, fcntl() and ioctl() one. On a processor that is a stale
+// register; here LLVM would see a load from nowhere and take all that leads to it for unreachable. So there are always six
+// slots, and those that weren't given are zero.
+//
 // Limits: a function that is called without a prototype, or by a pointer of another type than its own, with variable
 // arguments gets none (that is undefined in C as well).
 //
@@ -29,6 +33,7 @@ using llvm::IRBuilder;
 using llvm::Value;
 
 constexpr uint64_t kSlot = 8;
+constexpr uint64_t kAlwaysThere = 6 * kSlot;
 
 FunctionType* with_slots(FunctionType* type) {
   std::vector<llvm::Type*> parameters(type->params());
@@ -96,9 +101,12 @@ void rewrite_call(CallBase& call, Value* buffer, const llvm::DataLayout& layout)
     builder.CreateAlignedStore(
         widened(builder, call, i),
         builder.CreateConstInBoundsGEP1_64(builder.getInt8Ty(), buffer, slots.offsets[i - fixed]), llvm::Align(kSlot));
+  for (uint64_t offset = slots.size; offset < kAlwaysThere; offset += kSlot)
+    builder.CreateAlignedStore(builder.getInt64(0),
+                               builder.CreateConstInBoundsGEP1_64(builder.getInt8Ty(), buffer, offset),
+                               llvm::Align(kSlot));
   std::vector<Value*> arguments(call.arg_begin(), call.arg_begin() + fixed);
-  arguments.push_back(slots.size ? buffer
-                                 : llvm::ConstantPointerNull::get(llvm::PointerType::get(call.getContext(), 0)));
+  arguments.push_back(buffer);
   auto* type = with_slots(call.getFunctionType());
   CallBase* fresh = nullptr;
   if (auto* invoke = llvm::dyn_cast<llvm::InvokeInst>(&call)) {
@@ -138,7 +146,7 @@ void rewrite_calls(Function& function) {
     }
   if (calls.empty()) return;
   const auto& layout = function.getParent()->getDataLayout();
-  uint64_t size = 0;
+  uint64_t size = kAlwaysThere;
   for (const CallBase* call : calls) size = std::max(size, slots_of(*call, layout).size);
   IRBuilder<> entry(&function.getEntryBlock(), function.getEntryBlock().begin());
   auto* buffer = entry.CreateAlloca(llvm::ArrayType::get(entry.getInt8Ty(), size), nullptr, "slots");

@@ -1,6 +1,7 @@
 #include "portable/pass/passes.h"
 
 #include <llvm/Passes/PassPlugin.h>
+#include <llvm/Transforms/IPO/GlobalDCE.h>
 
 namespace godwit::portable {
 
@@ -8,11 +9,14 @@ void add_lowering(llvm::ModulePassManager& passes) {
   passes.addPass(Prepare());
   passes.addPass(LowerVarargs());
   passes.addPass(LowerGotos());
+  passes.addPass(LowerJumps());
   passes.addPass(LowerThreads());
   passes.addPass(LowerConstructors());
 }
 
 void add_instrumentation(llvm::ModulePassManager& passes, std::vector<std::string>* thunks) {
+  passes.addPass(LowerExceptions());
+  passes.addPass(llvm::GlobalDCEPass());  // what only exceptions would have needed
   passes.addPass(PlacePoints());
   passes.addPass(BuildFrames());
   passes.addPass(LayOut(thunks));
@@ -25,6 +29,8 @@ bool add_by_name(llvm::StringRef name, llvm::ModulePassManager& passes) {
   if (name == "godwit-prepare") return passes.addPass(Prepare()), true;
   if (name == "godwit-lower-varargs") return passes.addPass(LowerVarargs()), true;
   if (name == "godwit-lower-gotos") return passes.addPass(LowerGotos()), true;
+  if (name == "godwit-lower-jumps") return passes.addPass(LowerJumps()), true;
+  if (name == "godwit-lower-exceptions") return passes.addPass(LowerExceptions()), true;
   if (name == "godwit-lower-threads") return passes.addPass(LowerThreads()), true;
   if (name == "godwit-lower-constructors") return passes.addPass(LowerConstructors()), true;
   if (name == "godwit-place-points") return passes.addPass(PlacePoints()), true;

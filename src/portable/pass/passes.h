@@ -1,11 +1,13 @@
 // The passes that make a program portable, in the order in which a module goes through them.
 //
-//   prepare            aliases are resolved
+//   prepare            no aliases, no functions that don't return
 //   lower_varargs      variable arguments become a buffer of 8-byte slots: va_list differs on every target
 //   lower_gotos        labels as values become numbers, a computed goto a switch
+//   lower_jumps        setjmp becomes edges of the control flow
 //   lower_threads      thread-local variables become offsets from the thread pointer of neutral code
 //   lower_constructors llvm.global_ctors becomes a function that __godwit_main calls
 //     (LLVM's own simplification: inlining, SROA, LICM … on neutral IR, so that few values are in memory)
+//   lower_exceptions   throwing, catching and jumping become values of the state word
 //   place_points       adaptation points: where a thread may stop
 //   build_frames       every function that may be on the stack at such a point learns to save and restore its frame
 //   lay_out            thunks for functions whose address is taken; all globals into two sections
@@ -37,12 +39,22 @@ struct LowerGotos : llvm::PassInfoMixin<LowerGotos> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
+struct LowerJumps : llvm::PassInfoMixin<LowerJumps> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
 struct LowerThreads : llvm::PassInfoMixin<LowerThreads> {
   static bool isRequired() { return true; }
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
 struct LowerConstructors : llvm::PassInfoMixin<LowerConstructors> {
+  static bool isRequired() { return true; }
+  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+};
+
+struct LowerExceptions : llvm::PassInfoMixin<LowerExceptions> {
   static bool isRequired() { return true; }
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };

@@ -95,7 +95,8 @@ std::vector<Function*> recursive_functions(llvm::Module& module) {
 std::vector<llvm::Instruction*> returns_of(Function& function) {
   std::vector<llvm::Instruction*> returns;
   for (auto& block : function)
-    if (auto* r = llvm::dyn_cast<llvm::ReturnInst>(block.getTerminator())) returns.push_back(r);
+    if (auto* r = llvm::dyn_cast<llvm::ReturnInst>(block.getTerminator()); r && !r->hasMetadata(kLeaves))
+      returns.push_back(r);
   return returns;
 }
 

@@ -1,14 +1,24 @@
-// What must be so before LLVM simplifies: no aliases, so that a call through one is seen as what it is.
+// What must be so before LLVM simplifies.
 //
-// The C library has hundreds (weak_alias). A call of an alias counts as a call through a pointer in CallBase, so each would be
-// taken for a place where a thread may stop.
+// No aliases: the C library has hundreds (weak_alias), and a call of one counts as a call through a pointer in CallBase.
+//
+// No function that doesn't return: exit, abort, longjmp, __cxa_throw do return here, to hand on that the thread's state isn't
+// kRunning. LLVM would take away what follows a call of such a function, also where it has found out by itself that none
+// of a function's ways ends in a return. So the attribute goes, and an `unreachable` right behind such a call becomes a
+// return; what it returns is read by nobody. Promises about returned values (nonnull, a range …) go for the same reason.
+#include <llvm/IR/AttributeMask.h>
+#include <llvm/IR/Instructions.h>
 #include <llvm/IR/Module.h>
 
+#include <vector>
+
 #include "portable/pass/passes.h"
+#include "portable/pass/support.h"
 
 namespace godwit::portable {
+namespace {
 
-llvm::PreservedAnalyses Prepare::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+void resolve_aliases(llvm::Module& module) {
   for (auto& alias : llvm::make_early_inc_range(module.aliases())) {
     alias.replaceAllUsesWith(alias.getAliasee());
     auto* target = llvm::dyn_cast<llvm::GlobalObject>(alias.getAliasee()->stripPointerCasts());
@@ -19,6 +29,59 @@ llvm::PreservedAnalyses Prepare::run(llvm::Module& module, llvm::ModuleAnalysisM
     }
     alias.eraseFromParent();
   }
+}
+
+const llvm::AttributeMask& of_returned_values() {
+  static const llvm::AttributeMask mask = [] {
+    llvm::AttributeMask m;
+    for (const auto kind : {llvm::Attribute::NonNull, llvm::Attribute::NoUndef, llvm::Attribute::Dereferenceable,
+                            llvm::Attribute::DereferenceableOrNull, llvm::Attribute::Range, llvm::Attribute::Alignment})
+      m.addAttribute(kind);
+    return m;
+  }();
+  return mask;
+}
+
+void return_instead(llvm::UnreachableInst* end) {
+  auto* type = end->getFunction()->getReturnType();
+  llvm::ReturnInst::Create(end->getContext(), type->isVoidTy() ? nullptr : llvm::Constant::getNullValue(type),
+                           end->getIterator());
+  end->eraseFromParent();
+}
+
+void let_return(llvm::Function& function) {
+  function.removeFnAttr(llvm::Attribute::NoReturn);
+  function.removeRetAttrs(of_returned_values());
+  std::vector<llvm::CallBase*> calls;
+  for (auto& block : function)
+    for (auto& i : block)
+      if (auto* call = llvm::dyn_cast<llvm::CallBase>(&i)) calls.push_back(call);
+  for (auto* call : calls) {
+    const bool ended = call->doesNotReturn();
+    call->removeFnAttr(llvm::Attribute::NoReturn);
+    call->removeRetAttrs(of_returned_values());
+    auto* end = llvm::dyn_cast_or_null<llvm::UnreachableInst>(call->getNextNode());
+    if (ended && end) return_instead(end);
+  }
+}
+
+}  // namespace
+
+llvm::PreservedAnalyses Prepare::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+  resolve_aliases(module);
+  // Calls first ask the function that they call, so functions lose the attribute last.
+  for (auto& function : module)
+    if (function.doesNotReturn())
+      for (auto* user : function.users())
+        if (auto* call = llvm::dyn_cast<llvm::CallBase>(user)) call->addFnAttr(llvm::Attribute::NoReturn);
+  for (auto& function : module) let_return(function);
+  // They change the state word: nothing may be concluded from their bodies, and calls of them must stay calls: lower_exceptions.cc looks for them.
+  for (const char* name : {kRaise, kLongjmp})
+    if (auto* function = module.getFunction(name); function && !function->isDeclaration()) {
+      function->removeFnAttr(llvm::Attribute::AlwaysInline);
+      function->addFnAttr(llvm::Attribute::NoInline);
+      function->addFnAttr(llvm::Attribute::OptimizeNone);
+    }
   return llvm::PreservedAnalyses::none();
 }
 

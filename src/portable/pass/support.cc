@@ -48,8 +48,14 @@ llvm::Value* Abi::load_state(llvm::IRBuilder<>& builder) {
   return builder.CreateAlignedLoad(builder.getInt32Ty(), state(), llvm::Align(4));
 }
 
-bool is_native(const llvm::Function& function) {
-  return function.isDeclaration() && function.getName().starts_with("__godwit_");
+bool is_native(const llvm::GlobalValue& value) {
+  return value.isDeclaration() && value.getName().starts_with("__godwit_");
+}
+
+void return_left(llvm::IRBuilder<>& builder) {
+  auto* type = builder.GetInsertBlock()->getParent()->getReturnType();
+  auto* end = type->isVoidTy() ? builder.CreateRetVoid() : builder.CreateRet(llvm::Constant::getNullValue(type));
+  end->setMetadata(kLeaves, llvm::MDNode::get(builder.getContext(), {}));
 }
 
 llvm::MDNode* unlikely(llvm::LLVMContext& context) { return llvm::MDBuilder(context).createBranchWeights(1, 100000); }

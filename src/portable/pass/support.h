@@ -9,10 +9,19 @@
 namespace godwit::portable {
 
 // Values of the state word, see abi.h.
-constexpr uint32_t kRunning = 0, kSaving = 1, kRestoring = 2, kThrowing = 3;
+constexpr uint32_t kRunning = 0, kSaving = 1, kRestoring = 2, kThrowing = 3, kJumping = 4;
 
 /// A function with this attribute gets no adaptation points in its loops (it may still be on the stack at one).
 constexpr const char* kLeaf = "godwit-leaf";
+
+/// What begins an exception and a jump: libcxx/, libc/jump.c.
+constexpr const char* kRaise = "__godwit_raise";
+constexpr const char* kLongjmp = "longjmp";
+
+/// A call with this attribute is followed by a look for kThrowing or kJumping.
+constexpr const char* kLookedAfter = "godwit-looked-after";
+/// Metadata of a return that hands on one of the two: no adaptation point before it.
+constexpr const char* kLeaves = "godwit.leaves";
 
 /// A thunk's name is this and the function's. The linker (compiler/) and lay_out.cc share these.
 constexpr const char* kThunkPrefix = "__godwit_to_";
@@ -48,7 +57,10 @@ class Abi {
 };
 
 /// Is it one of the runtime's own (native) names? They have no neutral body.
-bool is_native(const llvm::Function& function);
+bool is_native(const llvm::GlobalValue& value);
+
+/// A return, of whatever value, that hands on the state.
+void return_left(llvm::IRBuilder<>& builder);
 
 /// Weights of a branch that is taken once in a program's life.
 llvm::MDNode* unlikely(llvm::LLVMContext& context);

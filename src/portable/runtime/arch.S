@@ -42,6 +42,27 @@ godwit_arch_on_stack:
         call *%rax
         ud2
 
+        /* long godwit_arch_wait(const uint32_t* attention, long number, const long arguments[6]) */
+        .globl godwit_arch_wait, godwit_arch_wait_begin, godwit_arch_wait_end, godwit_arch_wait_abort
+godwit_arch_wait:
+        movq %rdi, %r11
+        movq %rsi, %rax
+        movq 0(%rdx), %rdi
+        movq 8(%rdx), %rsi
+        movq 24(%rdx), %r10
+        movq 32(%rdx), %r8
+        movq 40(%rdx), %r9
+        movq 16(%rdx), %rdx
+godwit_arch_wait_begin:
+        cmpl $0, (%r11)
+        jne godwit_arch_wait_abort
+        syscall
+godwit_arch_wait_end:
+        ret
+godwit_arch_wait_abort:
+        movq $-4, %rax
+        ret
+
         .globl godwit_arch_sigreturn
 godwit_arch_sigreturn:
         movl $15, %eax
@@ -80,6 +101,24 @@ godwit_arch_on_stack:
         blr x9
         brk #0
 
+        .globl godwit_arch_wait, godwit_arch_wait_begin, godwit_arch_wait_end, godwit_arch_wait_abort
+godwit_arch_wait:
+        mov x9, x0
+        mov x8, x1
+        mov x10, x2
+        ldp x0, x1, [x10]
+        ldp x2, x3, [x10, #16]
+        ldp x4, x5, [x10, #32]
+godwit_arch_wait_begin:
+        ldr w11, [x9]
+        cbnz w11, godwit_arch_wait_abort
+        svc #0
+godwit_arch_wait_end:
+        ret
+godwit_arch_wait_abort:
+        mov x0, #-4
+        ret
+
 #elif defined(__riscv)
         .text
         .globl _start
@@ -114,6 +153,27 @@ godwit_arch_on_stack:
         andi sp, a2, -16
         jalr t0
         ebreak
+
+        .globl godwit_arch_wait, godwit_arch_wait_begin, godwit_arch_wait_end, godwit_arch_wait_abort
+godwit_arch_wait:
+        mv t0, a0
+        mv a7, a1
+        mv t1, a2
+        ld a0, 0(t1)
+        ld a1, 8(t1)
+        ld a2, 16(t1)
+        ld a3, 24(t1)
+        ld a4, 32(t1)
+        ld a5, 40(t1)
+godwit_arch_wait_begin:
+        lw t2, 0(t0)
+        bnez t2, godwit_arch_wait_abort
+        ecall
+godwit_arch_wait_end:
+        ret
+godwit_arch_wait_abort:
+        li a0, -4
+        ret
 #endif
 
         .section .note.GNU-stack, "", %progbits

@@ -80,8 +80,8 @@ long wait_for_events(Call& call, int64_t limit) {
   const long count = wait_at_most(call, limit, [&](const Timespec* left) {
     // Rounded up: to wake before the limit would make a program that polls for it spin.
     const int64_t milliseconds = left ? (left->seconds * kSecond + left->nanoseconds + 999999) / 1000000 : -1;
-    return sys(__NR_epoll_pwait, call.a[0], events, most, milliseconds > INT32_MAX ? INT32_MAX : milliseconds,
-               call.a[4], call.a[5]);
+    return sys_wait(__NR_epoll_pwait, call.a[0], events, most, milliseconds > INT32_MAX ? INT32_MAX : milliseconds,
+                    call.a[4], call.a[5]);
   });
   auto* out = reinterpret_cast<NeutralEvent*>(call.a[1]);
   for (long i = 0; i < count; ++i) out[i] = {events[i].events, 0, events[i].data};
@@ -93,13 +93,13 @@ long wait_for_events(Call& call, int64_t limit) {
 long native_open_flags(long neutral) { return translate_flags(neutral, true); }
 long neutral_open_flags(long native) { return translate_flags(native, false); }
 
-long call_openat(Call& call) { return pass(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0); }
+long call_openat(Call& call) { return wait(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0); }
 
 long call_openat2(Call& call) {
   if (static_cast<uint64_t>(call.a[3]) != sizeof(open_how)) return -E2BIG;
   open_how how = *reinterpret_cast<const open_how*>(call.a[2]);
   how.flags = static_cast<uint64_t>(native_open_flags(static_cast<long>(how.flags)));
-  return pass(call, call.a[0], call.a[1], reinterpret_cast<long>(&how), sizeof how, 0, 0);
+  return wait(call, call.a[0], call.a[1], reinterpret_cast<long>(&how), sizeof how, 0, 0);
 }
 
 /// The descriptor is gone even when close says -EINTR (close(2)).
@@ -115,7 +115,7 @@ long call_fcntl(Call& call) {
       return failed(flags) ? flags : neutral_open_flags(flags);
     }
     case F_SETFL: return sys(__NR_fcntl, call.a[0], F_SETFL, native_open_flags(call.a[2]));
-    default: return pass(call);
+    default: return wait(call);
   }
 }
 
@@ -139,7 +139,7 @@ long call_write(Call& call) {
   uint64_t done = call.resumed ? call.progress : 0;
   for (;;) {
     const long result =
-        pass(call, call.a[0], call.a[1] + static_cast<long>(done), static_cast<long>(size - done), 0, 0, 0);
+        wait(call, call.a[0], call.a[1] + static_cast<long>(done), static_cast<long>(size - done), 0, 0, 0);
     call.progress = done;
     if (result == kStopHere) return result;
     if (failed(result)) return done ? static_cast<long>(done) : result;
@@ -183,7 +183,7 @@ long call_pselect6(Call& call) {
     for (int i = 0; i < 3; ++i) {
       if (call.a[1 + i]) memcpy(reinterpret_cast<void*>(call.a[1 + i]), before[i], words * 8);
     }
-    return sys(__NR_pselect6, call.a[0], call.a[1], call.a[2], call.a[3], left, call.a[5]);
+    return sys_wait(__NR_pselect6, call.a[0], call.a[1], call.a[2], call.a[3], left, call.a[5]);
   });
   if (limit && result != kStopHere && call.left >= 0) *limit = {call.left / kSecond, call.left % kSecond};
   return result;
@@ -193,7 +193,7 @@ long call_ppoll(Call& call) {
   auto* limit = reinterpret_cast<Timespec*>(call.a[2]);
   if (!valid(limit)) return -EINVAL;
   return wait_at_most(call, nanoseconds(limit), [&](Timespec* left) {
-    return sys(__NR_ppoll, call.a[0], call.a[1], left, call.a[3], call.a[4]);
+    return sys_wait(__NR_ppoll, call.a[0], call.a[1], left, call.a[3], call.a[4]);
   });
 }
 

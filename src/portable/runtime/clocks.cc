@@ -47,7 +47,7 @@ Timespec native_moment(const Timespec& moment, int64_t offset) {
 
 int64_t native_clock(int clock) {
   Timespec now = {};
-  sys(__NR_clock_gettime, clock, &now);
+  read_clock(clock, &now);
   return now.seconds * kSecond + now.nanoseconds;
 }
 
@@ -67,7 +67,7 @@ void clocks_after_restore() {
 }
 
 long call_clock_gettime(Call& call) {
-  const long result = sys(__NR_clock_gettime, call.a[0], call.a[1]);
+  const long result = read_clock(static_cast<int>(call.a[0]), reinterpret_cast<Timespec*>(call.a[1]));
   if (failed(result)) return result;
   if (const int64_t offset = offset_of(call.a[0])) {
     auto* time = reinterpret_cast<Timespec*>(call.a[1]);
@@ -80,8 +80,8 @@ namespace {
 
 long sleep_for(Call& call, long clock, const Timespec& time, Timespec* rest) {
   if (!valid(time)) return -EINVAL;
-  const long result = wait_at_most(call, nanoseconds(time),
-                                   [&](Timespec* left) { return sys(__NR_clock_nanosleep, clock, 0, left, nullptr); });
+  const long result = wait_at_most(
+      call, nanoseconds(time), [&](Timespec* left) { return sys_wait(__NR_clock_nanosleep, clock, 0, left, nullptr); });
   if (result == -EINTR && rest) *rest = timespec_of(call.left);
   return result;
 }
@@ -99,7 +99,7 @@ long call_clock_nanosleep(Call& call) {
   if (!(call.a[1] & kAbsolute)) return sleep_for(call, call.a[0], time, reinterpret_cast<Timespec*>(call.a[3]));
   if (!valid(time)) return -EINVAL;
   const Timespec moment = native_moment(time, offset_of(call.a[0]));
-  return pass(call, call.a[0], call.a[1], reinterpret_cast<long>(&moment), 0, 0, 0);
+  return wait(call, call.a[0], call.a[1], reinterpret_cast<long>(&moment), 0, 0, 0);
 }
 
 /// Words that hold a thread's number (priority inheritance) would need the kernel's numbers, which change: a C library that
@@ -111,14 +111,14 @@ long call_futex(Call& call) {
     case FUTEX_WAIT:
       if (limit && !valid(*limit)) return -EINVAL;
       return wait_at_most(call, limit ? nanoseconds(*limit) : -1, [&](Timespec* left) {
-        return sys(__NR_futex, call.a[0], call.a[1], call.a[2], left, call.a[4], call.a[5]);
+        return sys_wait(__NR_futex, call.a[0], call.a[1], call.a[2], left, call.a[4], call.a[5]);
       });
     case FUTEX_WAIT_BITSET: {
-      if (!limit) return pass(call);
+      if (!limit) return wait(call);
       if (!valid(*limit)) return -EINVAL;
       const bool realtime = call.a[1] & FUTEX_CLOCK_REALTIME;
       const Timespec moment = native_moment(*limit, realtime ? 0 : header().monotonic_offset);
-      return pass(call, call.a[0], call.a[1], call.a[2], reinterpret_cast<long>(&moment), call.a[4], call.a[5]);
+      return wait(call, call.a[0], call.a[1], call.a[2], reinterpret_cast<long>(&moment), call.a[4], call.a[5]);
     }
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET:

@@ -227,12 +227,12 @@ void write_descriptors(ImageOut& out) {
   }
 }
 
-void close_foreign_descriptors() {
+void close_foreign_descriptors(int except) {
   // Closing while the directory is read may skip entries, so until none is left.
   for (bool again = true; again;) {
     again = false;
     for_each_descriptor([&](int fd) {
-      if (fd <= 2) return;
+      if (fd <= 2 || fd == except) return;
       if (!failed(sys(__NR_close, fd))) again = true;
     });
   }
@@ -286,7 +286,11 @@ bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* p
     case GODWIT_FD_FILE:
     case GODWIT_FD_DEVICE: return reopen(descriptor, path, why);
     case GODWIT_FD_INHERITED: {
-      if (!failed(sys(__NR_fcntl, fd, F_SETFD, descriptor.close_on_exec ? 1 : 0))) return true;
+      if (!failed(sys(__NR_fcntl, fd, F_SETFD, descriptor.close_on_exec ? 1 : 0))) {
+        const long flags = sys(__NR_fcntl, fd, F_GETFL, 0);
+        if (descriptor.flags & O_NONBLOCK && !(flags & O_NONBLOCK)) sys(__NR_fcntl, fd, F_SETFL, flags | O_NONBLOCK);
+        return true;
+      }
       const long none = sys(__NR_openat, AT_FDCWD, "/dev/null", O_RDWR);
       return !failed(none) && place(static_cast<int>(none), descriptor);
     }

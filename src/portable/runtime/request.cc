@@ -9,6 +9,9 @@
 //     requester  one byte: it has the image safely
 //     runtime    exits with status 0, which closes the socket
 //
+// The signal would end a process whose runtime hasn't installed its handler yet: who has just started one looks at SigCgt in
+// /proc/PID/status first. A signal that comes while another request is being served is ignored.
+//
 // That byte is the commit point. When the requester vanishes before it, or after a refusal, or when it asked to leave the
 // program running, all threads go on. There is no limit on waiting for it: a limit could pass while the byte is on its way,
 // and then both sides would own the unit. If nobody listens, nothing was stopped and the program has noticed nothing.

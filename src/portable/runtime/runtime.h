@@ -11,6 +11,7 @@
 //     signals.cc      dispositions, and handlers at adaptation points
 //     descriptors.cc  open files: what can move, and opening them again
 //     save.cc         writes an image         restore.cc  reads one
+//     vdso.cc         the clock without a system call
 //     text, mem, hash, sys, arch.S            no libc: what one would have used of it
 //
 // Two kinds of state. The unit's own is in the arena's header and moves with it: everything in `Header`. What belongs to
@@ -34,6 +35,9 @@ long godwit_arch_clone(unsigned long flags, void* stack, uint32_t* ptid, void* t
                        void (*entry)(void*), void* argument);
 [[noreturn]] void godwit_arch_on_stack(void (*entry)(void*), void* argument, void* stack);
 void godwit_arch_sigreturn();
+/// A system call that isn't begun when a signal has come: see stop.cc.
+long godwit_arch_wait(const uint32_t* attention, long number, const long* arguments);
+extern const char godwit_arch_wait_begin[], godwit_arch_wait_end[], godwit_arch_wait_abort[];
 }
 
 namespace godwit::portable {
@@ -65,6 +69,7 @@ struct Thread {
   uint64_t shadow;  ///< the newest chunk of its frames, or 0
   uint64_t ctid;
   uint64_t signal_mask;  ///< while it is at rest
+  uint64_t pending;  ///< while it is at rest: blocked ones that the kernel holds for it
   uint64_t signals;  ///< arrived for this thread, their handlers didn't run yet
   uint64_t handlers_block;  ///< what the handlers that are running keep away from themselves
   int64_t cpu_offset;  ///< CPU time of earlier lives
@@ -83,6 +88,7 @@ struct Header {
   int64_t cpu_offset;
   int64_t saved_monotonic;  ///< neutral, when the image was written
   int64_t saved_cpu;
+  uint64_t pending;  ///< blocked signals that the kernel held for the process
   uint8_t signal_info[kSignals + 1][128];  ///< what came with the newest of each number
   Action actions[kSignals + 1];
   uint64_t timers[3][4];  ///< setitimer's, in the order ITIMER_REAL, VIRTUAL, PROF; filled in when saved
@@ -130,8 +136,20 @@ void futex_wake(const uint32_t& word, uint32_t how_many);
 inline uint32_t read_shared(const uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_SEQ_CST); }
 inline void write_shared(uint32_t& word, uint32_t value) { __atomic_store_n(&word, value, __ATOMIC_SEQ_CST); }
 
+struct Timespec {
+  int64_t seconds, nanoseconds;
+};
+inline constexpr int64_t kSecond = 1000000000;
+
 /// Native CLOCK_…, nanoseconds.
 int64_t native_clock(int clock);
+
+// ---- vdso.cc -------------------------------------------------------------------------------------------------------
+
+/// `image` is where AT_SYSINFO_EHDR says that the vDSO lies.
+void use_vdso(uint64_t image);
+/// clock_gettime of a native clock.
+long read_clock(int clock, Timespec* now);
 
 // ---- start.cc ------------------------------------------------------------------------------------------------------
 
@@ -169,6 +187,7 @@ void release_frames();
 struct Native {
   uint32_t tid;  ///< the kernel's; cleared by the kernel when the thread has gone, only then the row is used again
   uint32_t arrived;  ///< at rest, everything of it is in the arena
+  uint32_t attention;  ///< a signal has come since this was last cleared
   uint64_t stack;
   Thread* record;
 };
@@ -272,6 +291,10 @@ bool signal_due();
 /// is kSaving, `frame` has been pushed: the caller returns at once. `restart` becomes false if a handler wants -EINTR seen.
 bool run_handlers(OwnFrame& frame, bool& restart);
 uint64_t swap_signal_mask(uint64_t mask);
+/// Blocked signals: what the kernel holds for this thread, which of them are for the process, and raising them again.
+uint64_t held_signals();
+void sort_held_signals();
+void raise_held_signals(uint64_t signals, bool for_process);
 
 // ---- syscalls.cc ---------------------------------------------------------------------------------------------------
 
@@ -289,14 +312,18 @@ inline constexpr long kStopHere = -100000;
 /// After -EINTR: what to do.
 enum class Interrupted { kAgain, kStop, kTell };
 Interrupted interrupted();
-/// The native call with the neutral arguments, issued again when only the runtime's own signal has interrupted it.
+/// The native call with the neutral arguments.
 long pass(Call& call);
-long pass(Call& call, long a, long b, long c, long d, long e, long f);
-
-struct Timespec {
-  int64_t seconds, nanoseconds;
-};
-inline constexpr int64_t kSecond = 1000000000;
+/// The same for a call that may wait: issued again when only the runtime's own signal has interrupted it.
+long wait(Call& call);
+long wait(Call& call, long a, long b, long c, long d, long e, long f);
+/// A native call that may wait. -EINTR, without having begun, when the thread has something else to do first.
+long sys_wait_list(long number, const long* arguments);
+template <class... Arguments>
+long sys_wait(long number, Arguments... arguments) {
+  const long list[7] = {as_argument(arguments)..., 0};
+  return sys_wait_list(number, list);
+}
 
 /// A call that waits at most `limit` ns (negative: for ever). `issue(Timespec*)`, null for ever. What is left is kept.
 template <class Issue>
@@ -394,14 +421,15 @@ int put_aside(int fd);
 void collect_descriptors(Refusals& refusals, int except_a, int except_b);
 /// Writes a record for each that was collected.
 void write_descriptors(ImageOut& out);
-/// Closes all that the restoring process has, but 0, 1, 2.
-void close_foreign_descriptors();
+/// Closes all that the restoring process has, but 0, 1, 2 and one more.
+void close_foreign_descriptors(int except);
 /// False: `why` has the reason. `path` ends with a zero.
 bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* path, Line& why);
 
 /// All threads are at rest. Adds to `refusals` and writes nothing when something bars it. Else bytes written, or -errno.
 long save_image(int fd, int own_socket, Refusals& refusals);
-/// Reads the image and rebuilds all but the threads; ends the process with a refusal when it doesn't fit.
-void restore_image(int fd);
+/// Reads the image, rebuilds all, waits for the commit if there is a `commit` descriptor (else -1), and starts the threads but the
+/// first. Ends the process with a refusal when the image doesn't fit.
+void restore_image(int fd, int commit);
 
 }  // namespace godwit::portable

@@ -15,6 +15,11 @@
 namespace godwit::portable {
 namespace {
 
+// docs/formats/portable-image.md has them as tables.
+static_assert(sizeof(godwit_image_header) == 184 && sizeof(godwit_image_record) == 32);
+static_assert(sizeof(godwit_image_process) == 24 && sizeof(godwit_image_descriptor) == 32);
+static_assert(sizeof(godwit_image_region) == 24);
+
 constexpr uint64_t kPresent = UINT64_C(1) << 63, kSwapped = UINT64_C(1) << 62;
 constexpr uint64_t kBatch = 512;
 
@@ -219,6 +224,7 @@ long save_image(int fd, int own_socket, Refusals& refusals) {
   open_pagemap();
   clocks_before_save();
   keep_timers();
+  sort_held_signals();
   ImageOut out = {.fd = fd, .error = 0, .chain = 0, .records = 0, .bytes = 0};
   write_header(out);
   write_process(out);

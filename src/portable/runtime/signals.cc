@@ -9,14 +9,15 @@
 // What differs from a native program: a handler waits for the next adaptation point or system call; signals of a number that
 // arrive before it ran become one, real-time ones too; the ucontext that SA_SIGINFO passes is zero; SIGSEGV and the like, when the
 // program's own instruction raises them, can't be put off and end it as if they had no handler; sigaltstack is accepted and
-// not used. A signal that arrives between the look at `signals` and the kernel's entry of a call that waits is handled after
-// that call.
+// not used.
 //
 // The reserved signal is 64, the last one. qemu's user mode has no 63 and 64 for its program and delivers the host's 64
 // as 62, so a program finds out at its start which of them arrives, and keeps all three from the program's hands.
 #include <asm/errno.h>
+#include <asm/sigcontext.h>
 #include <asm/siginfo.h>
 #include <asm/signal.h>
+#include <asm/ucontext.h>
 
 #include "portable/runtime/runtime.h"
 
@@ -60,12 +61,27 @@ void set_native(int signal, void (*handler)(int, KernelInfo*, void*), unsigned l
 
 bool own_interruption(const KernelInfo& info) { return info.code == SI_TKILL && info.pid == own_pid(); }
 
-void on_reserved(int, KernelInfo* info, void*) {
+/// A call of this thread that the kernel hasn't begun returns instead of being begun.
+void abort_wait(void* context) {
+  tls_native->attention = 1;
+#if defined(__x86_64__)
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.rip;
+#elif defined(__aarch64__)
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.pc;
+#else
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.sc_regs.pc;
+#endif
+  const auto at = [](const char* label) { return reinterpret_cast<uint64_t>(label); };
+  if (pc >= at(godwit_arch_wait_begin) && pc < at(godwit_arch_wait_end)) pc = at(godwit_arch_wait_abort);
+}
+
+void on_reserved(int, KernelInfo* info, void* context) {
   probed = 1;
+  abort_wait(context);
   if (!own_interruption(*info)) helper_for_request();
 }
 
-void on_signal(int signal, KernelInfo* info, void*) {
+void on_signal(int signal, KernelInfo* info, void* context) {
   if (info->code > 0 && bit(signal) & kFaults) {
     set_native(signal, nullptr, 0);
     return;
@@ -73,6 +89,7 @@ void on_signal(int signal, KernelInfo* info, void*) {
   memcpy(header().signal_info[signal], info, sizeof *info);
   __atomic_fetch_or(&current().signals, bit(signal), __ATOMIC_SEQ_CST);
   request_for_signal();
+  abort_wait(context);
 }
 
 void install(int signal) {
@@ -173,6 +190,32 @@ uint64_t swap_signal_mask(uint64_t mask) {
   return old;
 }
 
+uint64_t held_signals() {
+  uint64_t held = 0;
+  sys(__NR_rt_sigpending, &held, 8);
+  return held & ~kReserved;
+}
+
+/// The kernel shows each thread its own and the process's. What all have is taken to be the process's.
+void sort_held_signals() {
+  uint64_t shared = ~UINT64_C(0);
+  for_each_thread([&](const Thread& thread, const Native&) { shared &= thread.pending; });
+  for_each_thread([&](Thread& thread, const Native&) { thread.pending &= ~shared; });
+  header().pending = shared;
+}
+
+void raise_held_signals(uint64_t signals, bool for_process) {
+  const uint32_t pid = own_pid();
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    if (!(signals & bit(signal))) continue;
+    if (for_process) {
+      sys(__NR_kill, pid, signal);
+    } else {
+      sys(__NR_tgkill, pid, sys(__NR_gettid), signal);
+    }
+  }
+}
+
 bool signal_due() { return due_signals() != 0; }
 
 bool run_handlers(OwnFrame& frame, bool& restart) {
@@ -215,14 +258,14 @@ long call_sigprocmask(Call& call) {
 
 long call_sigsuspend(Call& call) {
   const uint64_t mask = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
-  return pass(call, reinterpret_cast<long>(&mask), 8, 0, 0, 0, 0);
+  return wait(call, reinterpret_cast<long>(&mask), 8, 0, 0, 0, 0);
 }
 
 long call_sigtimedwait(Call& call) {
   const uint64_t set = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[2]);
   return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1,
-                      [&](Timespec* left) { return sys(__NR_rt_sigtimedwait, &set, call.a[1], left, 8); });
+                      [&](Timespec* left) { return sys_wait(__NR_rt_sigtimedwait, &set, call.a[1], left, 8); });
 }
 
 /// Handlers run on the thread's own stack in the arena, which a native overflow doesn't touch.

@@ -4,15 +4,24 @@
 // must not depend on the machine: the same recursion needs more room on one architecture than on another, and it must be
 // possible to re-enter everywhere what one of them held. It costs nothing where it isn't touched.
 //
-// Native thread-local storage holds the runtime's few variables only (the program's own are neutral memory at __godwit_tp).
-// It is reached in the local-exec model, at offsets that the linker has chosen by the rules of each architecture:
+// The environment tells the runtime, and not the program, what to do:
 //
-//     x86_64            variant II: [variables, ending at tp][tp: its own address]
-//     aarch64           variant I:  [tp: 16 bytes][variables, aligned]
-//     riscv64           variant I:  [tp: variables]
+//     GODWIT_ARGV0                what argv[0] shall be at the first start (the program was started through a cache)
+//     GODWIT_RESTORE_FD           go on from the image that this descriptor gives
+//     GODWIT_RESTORE_COMMIT_FD    but only after the commit: restore.cc
+//     GODWIT_TEST_STOP_AFTER, GODWIT_TEST_IMAGE    for tests: at the n-th adaptation point write the image, exit with status 42
+//
+// Native thread-local storage holds the runtime's few variables only (the program's own are neutral memory at __godwit_tp). All
+// begin as zero, and they are reached in the local-exec model, at offsets from the thread pointer that the linker has chosen:
+//
+//     x86_64            below it; at it lies its own address
+//     aarch64           above it, after 16 bytes
+//     riscv64           above it
+//
+// So a block of zeros on both sides is all that it takes. What PT_TLS says isn't asked: a program whose headers lie in no
+// segment, as a linker script may have it, gets no address of them from the kernel (AT_PHDR).
 #include <asm/mman.h>
 #include <linux/auxvec.h>
-#include <linux/elf.h>
 #include <linux/mman.h>
 
 #include "portable/runtime/runtime.h"
@@ -30,11 +39,8 @@ namespace {
 constexpr uint64_t kFirstStack = UINT64_C(256) << 20;
 constexpr uint64_t kNeutralStack = UINT64_C(1) << 30;
 constexpr uint64_t kGuard = 65536;
-
-struct ThreadLocals {
-  const void* image;
-  uint64_t file_size, size, alignment;
-} thread_locals;
+/// On each side of a thread pointer; a multiple of any alignment that the variables could have.
+constexpr uint64_t kThreadLocals = 1024;
 
 struct Environment {
   int argc;
@@ -42,46 +48,9 @@ struct Environment {
   char** envp;
   const char* argv0;
   int64_t restore_fd = -1;
+  int64_t commit_fd = -1;
 };
 Environment environment;
-
-void find_thread_locals(const Elf64_Phdr* headers, uint64_t count) {
-  thread_locals.alignment = 16;
-  for (uint64_t i = 0; headers && i < count; ++i) {
-    if (headers[i].p_type != PT_TLS) continue;
-    thread_locals.image = reinterpret_cast<const void*>(headers[i].p_vaddr);
-    thread_locals.file_size = headers[i].p_filesz;
-    thread_locals.size = headers[i].p_memsz;
-    if (headers[i].p_align > 16) thread_locals.alignment = headers[i].p_align;
-  }
-}
-
-[[maybe_unused]] uint64_t round_up(uint64_t value, uint64_t alignment) {
-  return (value + alignment - 1) & ~(alignment - 1);
-}
-
-/// Puts a block of thread-locals below `top`. Returns the thread pointer; `low` is the block's beginning.
-uint64_t place_thread_locals(uint64_t top, uint64_t& low) {
-  const uint64_t alignment = thread_locals.alignment;
-#if defined(__x86_64__)
-  const uint64_t tp = (top - 64) & ~(alignment - 1);
-  low = tp - round_up(thread_locals.size, alignment);
-  const uint64_t variables = low;
-  *reinterpret_cast<uint64_t*>(tp) = tp;
-#elif defined(__aarch64__)
-  const uint64_t header_size = round_up(16, alignment);
-  low = (top - header_size - thread_locals.size) & ~(alignment - 1);
-  const uint64_t tp = low;
-  const uint64_t variables = tp + header_size;
-#else
-  low = (top - thread_locals.size) & ~(alignment - 1);
-  const uint64_t tp = low;
-  const uint64_t variables = tp;
-#endif
-  memset(reinterpret_cast<void*>(variables), 0, thread_locals.size);
-  memcpy(reinterpret_cast<void*>(variables), thread_locals.image, thread_locals.file_size);
-  return tp;
-}
 
 void set_thread_pointer(uint64_t tp) {
 #if defined(__x86_64__)
@@ -93,6 +62,12 @@ void set_thread_pointer(uint64_t tp) {
 #endif
 }
 
+int64_t descriptor_number(const char* variable, const char* text) {
+  const int64_t number = parse_number(text, GODWIT_IMAGE_FD_MAX);
+  if (number < 0) fatal(variable, " isn't a descriptor's number: '", text, "'");
+  return number;
+}
+
 /// Takes what is meant for the runtime out of the environment.
 void read_environment() {
   const char* stop_after = nullptr;
@@ -100,8 +75,9 @@ void read_environment() {
   char** kept = environment.envp;
   for (char** entry = environment.envp; *entry; ++entry) {
     if (auto* number = after(*entry, "GODWIT_RESTORE_FD=")) {
-      environment.restore_fd = parse_number(number, GODWIT_IMAGE_FD_MAX);
-      if (environment.restore_fd < 0) fatal("GODWIT_RESTORE_FD isn't a descriptor's number: '", number, "'");
+      environment.restore_fd = descriptor_number("GODWIT_RESTORE_FD", number);
+    } else if (auto* other = after(*entry, "GODWIT_RESTORE_COMMIT_FD=")) {
+      environment.commit_fd = descriptor_number("GODWIT_RESTORE_COMMIT_FD", other);
     } else if (auto* name = after(*entry, "GODWIT_ARGV0=")) {
       environment.argv0 = name;
     } else if (auto* points = after(*entry, "GODWIT_TEST_STOP_AFTER=")) {
@@ -171,7 +147,7 @@ void start_afresh() {
   begin_first_thread();
   begin_signals();
   if (environment.restore_fd >= 0) {
-    restore_image(static_cast<int>(environment.restore_fd));
+    restore_image(static_cast<int>(environment.restore_fd), static_cast<int>(environment.commit_fd));
   } else {
     start_afresh();
   }
@@ -194,9 +170,13 @@ uint64_t map_native_stack(uint64_t size) {
 }
 
 NativeTop prepare_native_stack(uint64_t low, uint64_t size) {
-  uint64_t block = 0;
-  const uint64_t tp = place_thread_locals(low + size, block);
-  return {reinterpret_cast<void*>(block & ~UINT64_C(63)), reinterpret_cast<void*>(tp)};
+  const uint64_t tp = (low + size - kThreadLocals) & ~(kThreadLocals - 1);
+  const uint64_t block = tp - kThreadLocals;
+  memset(reinterpret_cast<void*>(block), 0, 2 * kThreadLocals);
+#if defined(__x86_64__)
+  *reinterpret_cast<uint64_t*>(tp) = tp;
+#endif
+  return {reinterpret_cast<void*>(block), reinterpret_cast<void*>(tp)};
 }
 
 }  // namespace godwit::portable
@@ -208,16 +188,12 @@ extern "C" [[noreturn]] void godwit_start(uint64_t* stack) {
   environment.envp = environment.argv + environment.argc + 1;
   char** end = environment.envp;
   while (*end) ++end;
-  const Elf64_Phdr* headers = nullptr;
-  uint64_t count = 0;
   for (auto* entry = reinterpret_cast<uint64_t*>(end + 1); entry[0] != AT_NULL; entry += 2) {
-    if (entry[0] == AT_PHDR) headers = reinterpret_cast<const Elf64_Phdr*>(entry[1]);
-    if (entry[0] == AT_PHNUM) count = entry[1];
+    if (entry[0] == AT_SYSINFO_EHDR) use_vdso(entry[1]);
     if (entry[0] == AT_PAGESZ && entry[1] != GODWIT_PAGE) {
       fatal("this machine's pages have ", entry[1], " bytes, a portable program needs ", GODWIT_PAGE);
     }
   }
-  find_thread_locals(headers, count);
   read_environment();
   const uint64_t low = map_native_stack(kFirstStack);
   if (!low) fatal("no memory for the first thread's native stack");

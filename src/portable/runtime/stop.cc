@@ -8,11 +8,12 @@
 // returns, until run() in threads.cc finds itself with the state kSaving and calls rest(). After the release each thread
 // is re-entered from the top, here as on another machine: leaving a unit running is a restore without the image.
 //
-// A thread that waits in the kernel is interrupted by the reserved signal, whose handler does nothing and is installed
-// without SA_RESTART. A signal that arrives after the look at `stopping` but before the kernel is entered would be lost. musl
-// closes such a window by comparing the interrupted program counter with a range; here the waiter sends the signal again,
-// every few milliseconds, to whoever hasn't arrived. That needs no assembly on three architectures, holds for every system
-// call of the runtime, and costs those who compute on their way to an adaptation point a few microseconds.
+// A thread that waits in the kernel is interrupted by the reserved signal, whose handler is installed without SA_RESTART. A
+// signal that arrives after the last look at `stopping` but before the kernel is entered would be lost, so calls that wait
+// are made by godwit_arch_wait, a window of a few instructions: a look at the thread's `attention`, which every handler sets,
+// then the call. A handler that interrupts within the window leads the thread out of it, as if the call had returned -EINTR
+// (musl does the same for cancellation). Besides, the waiter sends its signal again, every few milliseconds, to whoever
+// hasn't arrived: for a thread that was anywhere else the handler ran without effect, and may be waiting by now.
 //
 // A thread that was on its way into rest() when the others were released finds `stopping` false there, and turns back.
 #include <asm/errno.h>
@@ -27,7 +28,7 @@ uint32_t stopping;
 
 namespace {
 
-constexpr int64_t kSendAgain = 2000000;
+constexpr int64_t kSendAgain = 5000000;
 
 uint32_t generation;  ///< counts releases
 uint32_t arrivals;  ///< counts whatever the waiter should look at
@@ -72,9 +73,10 @@ OwnFrame pop_own_frame(uint64_t kind) {
 }
 
 void refresh_request() {
-  bool due = false;
+  write_shared(__godwit_request, 0);  // first: what a handler notes after this isn't overwritten
+  bool due = read_shared(stopping) || counting();
   for_each_thread([&](const Thread& thread, const Native&) { due = due || thread.signals; });
-  write_shared(__godwit_request, due || read_shared(stopping) || counting());
+  if (due) write_shared(__godwit_request, 1);
 }
 
 void request_for_signal() { write_shared(__godwit_request, 1); }
@@ -130,6 +132,7 @@ void rest() {
   Native& native = *tls_native;
   Thread& thread = *native.record;
   thread.tp = reinterpret_cast<uint64_t>(__godwit_tp);
+  thread.pending = held_signals();
   thread.signal_mask = swap_signal_mask(~UINT64_C(0));
   thread.saved_cpu = thread.cpu_offset + native_clock(3 /* CLOCK_THREAD_CPUTIME_ID */);
   uint32_t seen = 0;

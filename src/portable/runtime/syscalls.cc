@@ -4,12 +4,13 @@
 //
 //     PASS(number, name)              the native call of that name with the same arguments. Right where all flags and structures
 //                                     are the same on every 64-bit Linux, which they nearly always are
+//     WAIT(number, name)              the same for a call that may wait, and that signal(7) lets return EINTR
 //     CALL(number, name, function)    a function that translates
 //     REFUSE(number, name, error)     known, and not for portable programs: it would tie the unit to a machine, or make state
 //                                     that can't be saved where a C library has another way
 //
-// To add a row: look at both architectures' structures and flags (asm/ against asm-generic/); a call that can wait must go
-// through pass() or wait_at_most(), which know what to do when it is interrupted; a relative time limit needs wait_at_most().
+// To add a row: look at the architectures' structures and flags (asm/ against asm-generic/). A function whose call can wait
+// goes through wait() or sys_wait(), which know what to do when it is interrupted; a relative time limit needs wait_at_most().
 //
 // A call is an adaptation point of its own. It isn't begun when threads shall stop, and one that waits is interrupted; in
 // both cases the runtime's frame is pushed and the call is issued again, with the same arguments, where the unit goes on.
@@ -29,6 +30,7 @@ struct Row {
 };
 
 #define PASS(number, name) {number, __NR_##name, pass, 0}
+#define WAIT(number, name) {number, __NR_##name, wait, 0}
 #define CALL(number, name, function) {number, __NR_##name, function, 0}
 #define REFUSE(number, name, error) {number, -1, nullptr, -(error)}
 
@@ -41,20 +43,20 @@ constexpr Row kRows[] = {
     PASS(17, getcwd), REFUSE(18, lookup_dcookie, ENOSYS), PASS(19, eventfd2), PASS(20, epoll_create1),
     CALL(21, epoll_ctl, call_epoll_ctl), CALL(22, epoll_pwait, call_epoll_pwait), PASS(23, dup), PASS(24, dup3),
     CALL(25, fcntl, call_fcntl), PASS(26, inotify_init1), PASS(27, inotify_add_watch), PASS(28, inotify_rm_watch),
-    PASS(29, ioctl), PASS(30, ioprio_set), PASS(31, ioprio_get), PASS(32, flock), PASS(33, mknodat),
+    WAIT(29, ioctl), PASS(30, ioprio_set), PASS(31, ioprio_get), WAIT(32, flock), PASS(33, mknodat),
     PASS(34, mkdirat), PASS(35, unlinkat), PASS(36, symlinkat), PASS(37, linkat), PASS(39, umount2), PASS(40, mount),
     REFUSE(41, pivot_root, ENOSYS), PASS(43, statfs), PASS(44, fstatfs), PASS(45, truncate), PASS(46, ftruncate),
     PASS(47, fallocate), PASS(48, faccessat), PASS(49, chdir), PASS(50, fchdir), REFUSE(51, chroot, ENOSYS),
     PASS(52, fchmod), PASS(53, fchmodat), PASS(54, fchownat), PASS(55, fchown), CALL(56, openat, call_openat),
     CALL(57, close, call_close), REFUSE(58, vhangup, ENOSYS), PASS(59, pipe2), REFUSE(60, quotactl, ENOSYS),
-    PASS(61, getdents64), PASS(62, lseek), PASS(63, read), CALL(64, write, call_write), PASS(65, readv),
-    PASS(66, writev), PASS(67, pread64), PASS(68, pwrite64), PASS(69, preadv), PASS(70, pwritev), PASS(71, sendfile),
-    CALL(72, pselect6, call_pselect6), CALL(73, ppoll, call_ppoll), REFUSE(74, signalfd4, ENOSYS), PASS(75, vmsplice),
-    PASS(76, splice), PASS(77, tee), PASS(78, readlinkat), CALL(79, newfstatat, call_fstatat),
+    PASS(61, getdents64), PASS(62, lseek), WAIT(63, read), CALL(64, write, call_write), WAIT(65, readv),
+    WAIT(66, writev), WAIT(67, pread64), WAIT(68, pwrite64), WAIT(69, preadv), WAIT(70, pwritev), WAIT(71, sendfile),
+    CALL(72, pselect6, call_pselect6), CALL(73, ppoll, call_ppoll), REFUSE(74, signalfd4, ENOSYS), WAIT(75, vmsplice),
+    WAIT(76, splice), WAIT(77, tee), PASS(78, readlinkat), CALL(79, newfstatat, call_fstatat),
     CALL(80, fstat, call_fstat), PASS(81, sync), PASS(82, fsync), PASS(83, fdatasync), PASS(84, sync_file_range),
     PASS(85, timerfd_create), CALL(86, timerfd_settime, call_timerfd_settime), PASS(87, timerfd_gettime),
     PASS(88, utimensat), REFUSE(89, acct, ENOSYS), PASS(90, capget), PASS(91, capset), PASS(92, personality),
-    CALL(93, exit, call_exit), CALL(94, exit_group, call_exit), PASS(95, waitid),
+    CALL(93, exit, call_exit), CALL(94, exit_group, call_exit), WAIT(95, waitid),
     CALL(96, set_tid_address, call_set_tid_address), REFUSE(97, unshare, ENOSYS), CALL(98, futex, call_futex),
     REFUSE(99, set_robust_list, ENOSYS), REFUSE(100, get_robust_list, ENOSYS), CALL(101, nanosleep, call_nanosleep),
     PASS(102, getitimer), PASS(103, setitimer), REFUSE(104, kexec_load, ENOSYS), REFUSE(105, init_module, ENOSYS),
@@ -86,9 +88,9 @@ constexpr Row kRows[] = {
     REFUSE(188, msgrcv, ENOSYS), REFUSE(189, msgsnd, ENOSYS), REFUSE(190, semget, ENOSYS),
     REFUSE(191, semctl, ENOSYS), REFUSE(192, semtimedop, ENOSYS), REFUSE(193, semop, ENOSYS),
     REFUSE(194, shmget, ENOSYS), REFUSE(195, shmctl, ENOSYS), REFUSE(196, shmat, ENOSYS), REFUSE(197, shmdt, ENOSYS),
-    PASS(198, socket), PASS(199, socketpair), PASS(200, bind), PASS(201, listen), PASS(202, accept),
-    PASS(203, connect), PASS(204, getsockname), PASS(205, getpeername), PASS(206, sendto), PASS(207, recvfrom),
-    PASS(208, setsockopt), PASS(209, getsockopt), PASS(210, shutdown), PASS(211, sendmsg), PASS(212, recvmsg),
+    PASS(198, socket), PASS(199, socketpair), PASS(200, bind), PASS(201, listen), WAIT(202, accept),
+    WAIT(203, connect), PASS(204, getsockname), PASS(205, getpeername), WAIT(206, sendto), WAIT(207, recvfrom),
+    PASS(208, setsockopt), PASS(209, getsockopt), PASS(210, shutdown), WAIT(211, sendmsg), WAIT(212, recvmsg),
     PASS(213, readahead), CALL(214, brk, call_brk), CALL(215, munmap, call_munmap), CALL(216, mremap, call_mremap),
     REFUSE(217, add_key, ENOSYS), REFUSE(218, request_key, ENOSYS), REFUSE(219, keyctl, ENOSYS),
     CALL(220, clone, call_clone), PASS(221, execve), CALL(222, mmap, call_mmap), PASS(223, fadvise64),
@@ -97,14 +99,14 @@ constexpr Row kRows[] = {
     CALL(233, madvise, call_madvise), REFUSE(234, remap_file_pages, ENOSYS), REFUSE(235, mbind, ENOSYS),
     REFUSE(236, get_mempolicy, ENOSYS), REFUSE(237, set_mempolicy, ENOSYS), REFUSE(238, migrate_pages, ENOSYS),
     REFUSE(239, move_pages, ENOSYS), REFUSE(240, rt_tgsigqueueinfo, ENOSYS), REFUSE(241, perf_event_open, ENOSYS),
-    PASS(242, accept4), PASS(243, recvmmsg), PASS(260, wait4), CALL(261, prlimit64, call_prlimit),
+    WAIT(242, accept4), WAIT(243, recvmmsg), WAIT(260, wait4), CALL(261, prlimit64, call_prlimit),
     PASS(262, fanotify_init), PASS(263, fanotify_mark), REFUSE(264, name_to_handle_at, ENOSYS),
     REFUSE(265, open_by_handle_at, ENOSYS), PASS(266, clock_adjtime), PASS(267, syncfs), REFUSE(268, setns, ENOSYS),
-    PASS(269, sendmmsg), PASS(270, process_vm_readv), PASS(271, process_vm_writev), REFUSE(272, kcmp, ENOSYS),
+    WAIT(269, sendmmsg), PASS(270, process_vm_readv), PASS(271, process_vm_writev), REFUSE(272, kcmp, ENOSYS),
     REFUSE(273, finit_module, ENOSYS), CALL(274, sched_setattr, call_thread), CALL(275, sched_getattr, call_thread),
-    PASS(276, renameat2), REFUSE(277, seccomp, ENOSYS), PASS(278, getrandom), PASS(279, memfd_create),
+    PASS(276, renameat2), REFUSE(277, seccomp, ENOSYS), WAIT(278, getrandom), PASS(279, memfd_create),
     REFUSE(280, bpf, ENOSYS), PASS(281, execveat), REFUSE(282, userfaultfd, ENOSYS), PASS(283, membarrier),
-    REFUSE(284, mlock2, ENOSYS), PASS(285, copy_file_range), PASS(286, preadv2), PASS(287, pwritev2),
+    REFUSE(284, mlock2, ENOSYS), WAIT(285, copy_file_range), WAIT(286, preadv2), WAIT(287, pwritev2),
     REFUSE(288, pkey_mprotect, ENOSYS), REFUSE(289, pkey_alloc, ENOSYS), REFUSE(290, pkey_free, ENOSYS),
     PASS(291, statx), REFUSE(292, io_pgetevents, ENOSYS), REFUSE(293, rseq, ENOSYS),
     REFUSE(294, kexec_file_load, ENOSYS), PASS(424, pidfd_send_signal), REFUSE(425, io_uring_setup, ENOSYS),
@@ -204,9 +206,18 @@ Interrupted interrupted() {
   return read_shared(stopping) ? Interrupted::kStop : Interrupted::kAgain;
 }
 
-long pass(Call& call, long a, long b, long c, long d, long e, long f) {
+long sys_wait_list(long number, const long* arguments) {
+  Native& native = *tls_native;
+  write_shared(native.attention, 0);
+  if (signal_due() || read_shared(stopping)) return -EINTR;
+  return godwit_arch_wait(&native.attention, number, arguments);
+}
+
+long pass(Call& call) { return sys6(call.native, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]); }
+
+long wait(Call& call, long a, long b, long c, long d, long e, long f) {
   for (;;) {
-    const long result = sys6(call.native, a, b, c, d, e, f);
+    const long result = sys_wait(call.native, a, b, c, d, e, f);
     if (result != -EINTR) return result;
     switch (interrupted()) {
       case Interrupted::kAgain: break;
@@ -216,7 +227,7 @@ long pass(Call& call, long a, long b, long c, long d, long e, long f) {
   }
 }
 
-long pass(Call& call) { return pass(call, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]); }
+long wait(Call& call) { return wait(call, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]); }
 
 }  // namespace godwit::portable
 

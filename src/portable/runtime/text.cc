@@ -76,10 +76,16 @@ Line& Line::add_bytes(const char* bytes, size_t most) {
   return *this;
 }
 
+namespace {
+int message_fd = 2;
+}
+
+void say_to(int fd) { message_fd = fd; }
+
 void say(const Line& line) {
   Text<640> all;
   all.add_bytes(godwit_program.name, sizeof godwit_program.name) << ": " << line.text() << "\n";
-  sys(__NR_write, 2, all.text(), all.size());
+  sys(__NR_write, message_fd, all.text(), all.size());
 }
 
 void end_with(const Line& line, int status) {

@@ -51,8 +51,9 @@ class Text : public Line {
   char bytes_[kSize];
 };
 
-/// Writes "name: text\n" to standard error, in one call.
+/// Writes "name: text\n" to standard error, in one call; or to another descriptor from now on.
 void say(const Line& line);
+void say_to(int fd);
 /// The same, then ends the whole process.
 [[noreturn]] void end_with(const Line& line, int status);
 

@@ -16,4 +16,8 @@ hand_thread_thunk:
         .globl hand_handler_thunk
 hand_handler_thunk:
         JUMP hand_handler
+        .balign 16
+        .globl hand_survivor_thunk
+hand_survivor_thunk:
+        JUMP hand_survivor
         .section .note.GNU-stack, "", %progbits

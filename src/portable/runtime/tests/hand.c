@@ -9,6 +9,9 @@
 #include "portable/abi.h"
 
 void* memcpy(void*, const void*, unsigned long);
+void* memmove(void*, const void*, unsigned long);
+void* memset(void*, int, unsigned long);
+int memcmp(const void*, const void*, unsigned long);
 
 #define BEGIN(l)                                                                   \
   char* const base = __godwit_sp;                                                  \
@@ -270,7 +273,7 @@ int hand_thread(void* argument) {
         g.shared = l.before + l.number;
         CALL(l, 4, unlock(&g.lock))
         if (l.i % 50 == l.number) {
-          *pause = (struct time){0, 3000000};
+          *pause = (struct time){0, 30000000};
           CALL(l, 5, SYS(kNanosleep, pause, 0, 0, 0))
         }
       }
@@ -290,6 +293,7 @@ static uint64_t test_threads(void) {
     char* stack;
   } l = {0};
   BEGIN(l)
+  CALL(l, 5, print("ready", 0))
   for (l.i = 0; l.i < 4; ++l.i) {
     CALL(l, 1, l.stack = (char*)__godwit_syscall(222, 0, 65536, 3, 0x22, -1, 0))
     g.done[l.i] = 1;
@@ -375,6 +379,132 @@ static uint64_t test_signals(void) {
   END return 0;
 }
 
+/* ---- The first thread ends, the second goes on. */
+int hand_survivor(void* argument) {
+  struct {
+    uint64_t site, i, sum;
+  } l = {0};
+  BEGIN(l)
+  for (l.i = 0; l.i < 50; ++l.i) {
+    POLL(l, 1)
+    l.sum = mix(l.sum + l.i + (uint64_t)argument);
+    CALL(l, 2, lock(&g.lock))
+    CALL(l, 3, unlock(&g.lock))
+  }
+  CALL(l, 4, print("survivor", l.sum))
+  CALL(l, 5, SYS(93, 0, 0, 0, 0))
+  END return 0;
+}
+extern int hand_survivor_thunk(void*);
+
+static uint64_t test_leader(void) {
+  struct {
+    uint64_t site;
+    char* stack;
+    int64_t got;
+  } l = {0};
+  BEGIN(l)
+  CALL(l, 1, l.stack = (char*)__godwit_syscall(222, 0, 65536, 3, 0x22, -1, 0))
+  l.got = __godwit_clone(hand_survivor_thunk, l.stack, 65536, (void*)7, 0, l.stack, (int*)&g.done[0]);
+  if (l.got < 0) return 1;
+  POLL(l, 2)
+  CALL(l, 3, SYS(93, 0, 0, 0, 0))
+  END return 1;
+}
+
+/* ---- A child process; and a thread that doesn't listen. */
+static uint64_t test_fork(void) {
+  struct {
+    uint64_t site;
+    int64_t got, parent, pid;
+  } l = {0};
+  BEGIN(l)
+  CALL(l, 1, l.parent = SYS(172, 0, 0, 0, 0))
+  CALL(l, 2, l.got = SYS(220, 17, 0, 0, 0))
+  if (!l.got) {
+    CALL(l, 3, l.pid = SYS(172, 0, 0, 0, 0))
+    CALL(l, 4, l.got = SYS(173, 0, 0, 0, 0))
+    CALL(l, 5, print("child", l.pid != l.parent && l.got == l.parent))
+    CALL(l, 6, SYS(kRead, 0, g.bytes, 1, 0))
+    CALL(l, 7, SYS(94, 7, 0, 0, 0))
+  }
+  CALL(l, 8, l.got = __godwit_syscall(260, l.got, (long)g.bytes, 0, 0, 0, 0))
+  CALL(l, 9, print("status", (uint64_t)g.bytes[1]))
+  END return 0;
+}
+
+static uint64_t test_deaf(void) {
+  struct {
+    uint64_t site, i;
+  } l = {0};
+  BEGIN(l)
+  CALL(l, 1, print("ready", 0))
+  while (!__atomic_load_n(&g.ready, __ATOMIC_SEQ_CST)) {
+  }
+  END return 0;
+}
+
+/* ---- Mapped files, shared memory, and what is asked of a C library's memcpy and its kin. */
+static uint64_t test_maps(void) {
+  struct {
+    uint64_t site, sum;
+    int64_t fd, got;
+    char *copy, *shared;
+  } l = {0};
+  BEGIN(l)
+  CALL(l, 1, l.fd = SYS(kOpenat, -100, g.name, 02 | 0100 | 01000, 0600))
+  CALL(l, 2, SYS(kWrite, l.fd, "0123456789abcdefghij", 20, 0))
+  CALL(l, 3, l.copy = (char*)__godwit_syscall(222, 0, 5000, 1, 2, l.fd, 0))
+  CALL(l, 4, l.got = __godwit_syscall(222, 0, 5000, 3, 1, l.fd, 0)) /* writable and shared: refused */
+  l.sum = (uint64_t)-l.got;
+  CALL(l, 5, l.shared = (char*)__godwit_syscall(222, 0, 5000, 3, 0x21, -1, 0))
+  l.shared[4999] = 'x';
+  POLL(l, 6)
+  CALL(l, 7, SYS(kClose, l.fd, 0, 0, 0))
+  POLL(l, 8)
+  l.sum += mix((uint64_t)l.copy[19]) + mix((uint64_t)l.copy[20]) + mix((uint64_t)l.shared[4999]);
+  CALL(l, 9, print("maps", l.sum))
+  END return 0;
+}
+
+static int wrong_bytes(uint64_t size, uint64_t from, uint64_t to) {
+  static unsigned char one[9000], other[9000], wanted[9000];
+  for (uint64_t i = 0; i < sizeof one; ++i) one[i] = wanted[i] = (unsigned char)mix(i + size), other[i] = 0;
+  memcpy(other + to, one + from, size);
+  for (uint64_t i = 0; i < sizeof one; ++i) {
+    if (other[i] != (i >= to && i < to + size ? one[from + i - to] : 0)) return 1;
+  }
+  if (memcmp(other + to, one + from, size)) return 2;
+  memmove(one + to, one + from, size);
+  if (memcmp(one + to, wanted + from, size)) return 3;
+  for (uint64_t i = 0; i < sizeof one; ++i) {
+    if ((i < to || i >= to + size) && one[i] != wanted[i]) return 4;
+  }
+  memset(one + to, (int)size | 0x100, size);
+  for (uint64_t i = 0; i < sizeof one; ++i) {
+    if (one[i] != (i >= to && i < to + size ? (size & 0xff) : wanted[i])) return 5;
+  }
+  if (size) {
+    other[to + size - 1] ^= 1;
+    if ((memcmp(other + to, wanted + from, size) < 0) != (other[to + size - 1] < wanted[from + size - 1])) return 6;
+  }
+  return 0;
+}
+
+static uint64_t test_bytes(void) {
+  struct {
+    uint64_t site, wrong;
+  } l = {0};
+  BEGIN(l)
+  for (uint64_t size = 0; size < 4000; size += size < 200 ? 1 : 211) {
+    for (uint64_t shift = 0; shift < 40; shift += 3) {
+      l.wrong += (uint64_t)wrong_bytes(size, 64, 64 + shift) + (uint64_t)wrong_bytes(size, 64 + shift, 64 + shift / 4);
+    }
+  }
+  CALL(l, 1, print("wrong", l.wrong))
+  END return 0;
+}
+
 static uint64_t run(int argc, char** argv) {
   struct {
     uint64_t site, what;
@@ -383,8 +513,9 @@ static uint64_t run(int argc, char** argv) {
   static const struct {
     const char* name;
     uint64_t (*test)(void);
-  } tests[] = {{"count", test_count},     {"deep", test_deep}, {"files", test_files},    {"memory", test_memory},
-               {"threads", test_threads}, {"wait", test_wait}, {"signals", test_signals}};
+  } tests[] = {{"count", test_count},     {"deep", test_deep}, {"files", test_files},     {"memory", test_memory},
+               {"threads", test_threads}, {"wait", test_wait}, {"signals", test_signals}, {"leader", test_leader},
+               {"fork", test_fork},       {"deaf", test_deaf}, {"maps", test_maps},       {"bytes", test_bytes}};
   BEGIN(l)
   if (argc != 2) return 2;
   for (l.what = 0; l.what < sizeof tests / sizeof *tests; ++l.what) {
@@ -395,7 +526,7 @@ static uint64_t run(int argc, char** argv) {
   }
   if (l.what == sizeof tests / sizeof *tests) return 2;
   CALL(l, 1, l.got = (int64_t)tests[l.what].test())
-  CALL(l, 2, print(argv[1], length(argv[0]) ? 0 : 1))
+  CALL(l, 2, print(argv[1], length(argv[0])))
   END return (uint64_t)l.got;
 }
 
