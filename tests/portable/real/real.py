@@ -104,6 +104,10 @@ def compare(program, plain, parts, folder, options):
         if not same:
             print(f"  route {','.join(route)}, stops {stops}")
             bad += 1
+    for file in sorted((folder / "plain").iterdir()):
+        if file.read_bytes() != (folder / "portable" / file.name).read_bytes():
+            print(f"the file {file.name} DIFFERS")
+            bad += 1
     return bad, moved
 
 
