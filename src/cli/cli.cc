@@ -79,6 +79,11 @@ int main(const std::vector<std::string>& arguments) {
     return misuse(context, Error{Code::kUsage, 0, fmt::format("no command \"{}\"{}", words[0], hint)}, nullptr);
   }
   const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(used), words.end());
+  if (command->raw) {
+    Parsed all;
+    all.arguments = rest;
+    return command->run(context, all);
+  }
   const auto parsed = parse(*command, rest);
   if (!parsed) return misuse(context, parsed.error(), command);
   context.json = parsed->has("--json");

@@ -62,6 +62,7 @@ struct Command {
   std::string_view details;   ///< paragraphs, blank line between
   std::string_view examples;  ///< lines; those that begin with two blanks are commands
   bool json = false;          ///< has a --json form
+  bool raw = false;           ///< all words that follow are another program's: none is an option of Godwit's
   int (*run)(Context& context, const Parsed& parsed) = nullptr;
 };
 
@@ -70,6 +71,7 @@ extern const Command kUp, kDown;
 extern const Command kRun, kPs, kShow, kLogs, kAttach, kWait, kSignal, kKill;
 extern const Command kMove, kCheckpoint, kHistory, kForget, kRestore, kImageShow, kCheck, kLimits;
 extern const Command kNodes, kDrain, kUncordon, kTokenCreate;
+extern const Command kCc;
 extern const Command kController, kNode, kNodeJoin;
 extern const Command kHelp, kVersion, kCompletion, kMan, kGrid, kArm, kComplete;
 

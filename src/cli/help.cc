@@ -14,6 +14,7 @@ struct Group {
 constexpr Group kGroups[] = {{"grid", "A grid on this machine"},
                              {"units", "Units"},
                              {"moving", "Moving and going back"},
+                             {"portable programs", "Programs for every architecture"},
                              {"nodes", "Nodes"},
                              {"daemons", "Daemons"},
                              {"program", "This program"}};

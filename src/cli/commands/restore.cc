@@ -78,6 +78,7 @@ int run(Context& context, const Parsed& parsed) {
   struct stat st{};
   const bool exists = ::stat(what.c_str(), &st) == 0;
   if (exists && S_ISDIR(st.st_mode)) return restore_directory(context, parsed);
+  if (exists && S_ISREG(st.st_mode) && is_portable_checkpoint(what)) return restore_portable(context, parsed);
   for (const char* option : {"--pids", "--pidfile", "--detach"})
     if (parsed.has(option))
       return context.report(
@@ -106,7 +107,9 @@ const Command kRestore = {
         "Puts the unit back as it was at the checkpoint, its output and work directory included. In place it may not "
         "run anywhere: end it first, or restore beside it with --branch. UNIT alone means its newest checkpoint. "
         "A copy on a node that was away is destroyed when that node comes back.\n\nA directory that checkpoint --pid "
-        "wrote is restored on this machine, without a grid.",
+        "wrote is restored on this machine, without a grid. A checkpoint of a portable program (godwit cc) goes on "
+        "here, whatever "
+        "architecture it was taken on, and may also be started by its name.",
     .examples =
         "  godwit restore sim@3\n  godwit restore sim@3 --branch --name sim-b --node node-2\n"
         "  godwit restore sim.godwit\n  godwit restore /tmp/image --detach --pidfile /tmp/pid",

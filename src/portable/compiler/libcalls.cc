@@ -11,17 +11,18 @@ namespace {
 
 constexpr std::string_view kEntries[] = {"__godwit_main", "__godwit_thread"};
 
-constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "godwit_program"};
+constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strchr", "strcmp", "godwit_program"};
 
 /// No functions: lower_jumps.cc makes something else of them.
 constexpr std::string_view kSetjmp[] = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp"};
 
 /// By LLVM's simplification of library calls, TargetLibraryInfo says they exist.
 constexpr std::string_view kBySimplification[] = {
-    "puts",    "putchar", "fwrite", "fputc",  "fputs",   "strlen",  "strchr",  "strcpy",  "stpcpy",
-    "strnlen", "strncpy", "memchr", "strcmp", "strncmp", "strcat",  "strpbrk", "strrchr", "strspn",
-    "strcspn", "strstr",  "malloc", "calloc", "exp2",    "exp2f",   "ldexp",   "ldexpf",  "pow",
-    "powf",    "sqrt",    "sqrtf",  "cbrt",   "cbrtf",   "toascii", "isdigit"};
+    "puts",    "putchar", "fwrite",  "fputc",   "fputs",  "strlen",  "strchr",  "strcpy",  "stpcpy",  "strnlen",
+    "strncpy", "memchr",  "strcmp",  "strncmp", "strcat", "strpbrk", "strrchr", "strspn",  "strcspn", "strstr",
+    "malloc",  "calloc",  "exp2",    "exp2f",   "ldexp",  "ldexpf",  "pow",     "powf",    "sqrt",    "sqrtf",
+    "cbrt",    "cbrtf",   "toascii", "isdigit", "bcmp",   "memrchr", "mempcpy", "memccpy", "strdup",  "strndup",
+    "exp10",   "exp10f",  "sin",     "cos",     "free",   "realloc", "abs",     "labs",    "isascii", "fmodf"};
 
 /// By Godwit's passes, which run when the libraries have been linked in; those for exceptions are libcxx.bc's (eh.cpp).
 constexpr std::string_view kByPasses[] = {

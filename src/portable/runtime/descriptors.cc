@@ -227,12 +227,12 @@ void write_descriptors(ImageOut& out) {
   }
 }
 
-void close_foreign_descriptors() {
+void close_foreign_descriptors(int except) {
   // Closing while the directory is read may skip entries, so until none is left.
   for (bool again = true; again;) {
     again = false;
     for_each_descriptor([&](int fd) {
-      if (fd <= 2) return;
+      if (fd <= 2 || fd == except) return;
       if (!failed(sys(__NR_close, fd))) again = true;
     });
   }

@@ -3,7 +3,10 @@
 // The stream is hostile until its last record has been checked: each length is compared with its limit before room is taken
 // or bytes are put anywhere, addresses must lie in the program's data, the arena's header or a region that was announced, in
 // ascending order, and nothing of the unit runs, no file is opened and no descriptor closed before END has confirmed
-// the whole. Checksums find accidents. They can't make an image trustworthy: who controls a program's memory controls the
+// the whole. With GODWIT_RESTORE_COMMIT_FD, a socket, the runtime then says "restored\n" there and waits for one byte: the migration
+// protocol's commit lies between, so that all that can fail here has been tried while the source still holds the unit.
+//
+// Checksums find accidents. They can't make an image trustworthy: who controls a program's memory controls the
 // program, so it is for the one who restores to know where an image comes from.
 #include <asm/errno.h>
 #include <asm/mman.h>
@@ -24,6 +27,7 @@ char cwd[GODWIT_IMAGE_PATH_MAX + 1];
 godwit_image_process process;
 char* descriptors;  // their payloads, one after the other, each at a multiple of 8
 uint64_t descriptors_used;
+long messages = -1;
 
 template <class... Parts>
 [[noreturn]] void refuse(const Parts&... parts) {
@@ -221,10 +225,10 @@ void check_tables() {
   }
 }
 
-void rebuild_descriptors() {
-  close_foreign_descriptors();
+void rebuild_descriptors(int commit) {
+  close_foreign_descriptors(commit);
   // Refusals are for whoever restores, also when the unit's own standard error is open again already.
-  const long messages = sys(__NR_fcntl, 2, F_DUPFD_CLOEXEC, kOwnDescriptors);
+  messages = sys(__NR_fcntl, 2, F_DUPFD_CLOEXEC, kOwnDescriptors);
   if (!failed(messages)) say_to(static_cast<int>(messages));
   bool kept[3] = {};
   for (uint64_t at = 0; at < descriptors_used;) {
@@ -241,9 +245,20 @@ void rebuild_descriptors() {
     if (!restore_descriptor(descriptor, descriptors + at + sizeof descriptor, why)) refuse(why.text());
     at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
   }
-  say_to(2);
-  sys(__NR_close, messages);
   if (descriptors) sys(__NR_munmap, descriptors, kDescriptorRoom);
+}
+
+/// Everything is rebuilt and nothing runs: the last moment at which the unit can still belong to the other side.
+void await_commit(int fd) {
+  if (fd < 0) return;
+  const char ready[] = "restored\n";
+  sys(__NR_write, fd, ready, sizeof ready - 1);
+  char byte = 0;
+  long got = 0;
+  do got = sys(__NR_read, fd, &byte, 1);
+  while (got == -EINTR);
+  if (got != 1) refuse("it was restored, but whoever asked for it went away before the commit");
+  sys(__NR_close, fd);
 }
 
 void restart_timers() {
@@ -255,8 +270,9 @@ void restart_timers() {
 
 }  // namespace
 
-void restore_image(int fd) {
+void restore_image(int fd, int commit) {
   fd = put_aside(fd);
+  if (commit >= 0) commit = put_aside(commit);
   read_records(fd, read_header(fd));
   sys(__NR_close, fd);
   check_tables();
@@ -264,8 +280,11 @@ void restore_image(int fd) {
     refuse("its working directory isn't here: ", cwd, " (error ", -error, ")");
   }
   sys(__NR_umask, process.umask & 0777);
-  rebuild_descriptors();
+  rebuild_descriptors(commit);
   arena_protect();
+  await_commit(commit);
+  say_to(2);
+  sys(__NR_close, messages);
   clocks_after_restore();
   restore_signals();
   raise_held_signals(header().pending, true);  // blocked in this thread, and in those it starts, until they run

@@ -421,14 +421,15 @@ int put_aside(int fd);
 void collect_descriptors(Refusals& refusals, int except_a, int except_b);
 /// Writes a record for each that was collected.
 void write_descriptors(ImageOut& out);
-/// Closes all that the restoring process has, but 0, 1, 2.
-void close_foreign_descriptors();
+/// Closes all that the restoring process has, but 0, 1, 2 and one more.
+void close_foreign_descriptors(int except);
 /// False: `why` has the reason. `path` ends with a zero.
 bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* path, Line& why);
 
 /// All threads are at rest. Adds to `refusals` and writes nothing when something bars it. Else bytes written, or -errno.
 long save_image(int fd, int own_socket, Refusals& refusals);
-/// Reads the image and rebuilds all but the threads; ends the process with a refusal when it doesn't fit.
-void restore_image(int fd);
+/// Reads the image, rebuilds all, waits for the commit if there is a `commit` descriptor (else -1), and starts the threads but the
+/// first. Ends the process with a refusal when the image doesn't fit.
+void restore_image(int fd, int commit);
 
 }  // namespace godwit::portable

@@ -4,6 +4,13 @@
 // must not depend on the machine: the same recursion needs more room on one architecture than on another, and it must be
 // possible to re-enter everywhere what one of them held. It costs nothing where it isn't touched.
 //
+// The environment tells the runtime, and not the program, what to do:
+//
+//     GODWIT_ARGV0                what argv[0] shall be at the first start (the program was started through a cache)
+//     GODWIT_RESTORE_FD           go on from the image that this descriptor gives
+//     GODWIT_RESTORE_COMMIT_FD    but only after the commit: restore.cc
+//     GODWIT_TEST_STOP_AFTER, GODWIT_TEST_IMAGE    for tests: at the n-th adaptation point write the image, exit with status 42
+//
 // Native thread-local storage holds the runtime's few variables only (the program's own are neutral memory at __godwit_tp). All
 // begin as zero, and they are reached in the local-exec model, at offsets from the thread pointer that the linker has chosen:
 //
@@ -41,6 +48,7 @@ struct Environment {
   char** envp;
   const char* argv0;
   int64_t restore_fd = -1;
+  int64_t commit_fd = -1;
 };
 Environment environment;
 
@@ -54,6 +62,12 @@ void set_thread_pointer(uint64_t tp) {
 #endif
 }
 
+int64_t descriptor_number(const char* variable, const char* text) {
+  const int64_t number = parse_number(text, GODWIT_IMAGE_FD_MAX);
+  if (number < 0) fatal(variable, " isn't a descriptor's number: '", text, "'");
+  return number;
+}
+
 /// Takes what is meant for the runtime out of the environment.
 void read_environment() {
   const char* stop_after = nullptr;
@@ -61,8 +75,9 @@ void read_environment() {
   char** kept = environment.envp;
   for (char** entry = environment.envp; *entry; ++entry) {
     if (auto* number = after(*entry, "GODWIT_RESTORE_FD=")) {
-      environment.restore_fd = parse_number(number, GODWIT_IMAGE_FD_MAX);
-      if (environment.restore_fd < 0) fatal("GODWIT_RESTORE_FD isn't a descriptor's number: '", number, "'");
+      environment.restore_fd = descriptor_number("GODWIT_RESTORE_FD", number);
+    } else if (auto* other = after(*entry, "GODWIT_RESTORE_COMMIT_FD=")) {
+      environment.commit_fd = descriptor_number("GODWIT_RESTORE_COMMIT_FD", other);
     } else if (auto* name = after(*entry, "GODWIT_ARGV0=")) {
       environment.argv0 = name;
     } else if (auto* points = after(*entry, "GODWIT_TEST_STOP_AFTER=")) {
@@ -132,7 +147,7 @@ void start_afresh() {
   begin_first_thread();
   begin_signals();
   if (environment.restore_fd >= 0) {
-    restore_image(static_cast<int>(environment.restore_fd));
+    restore_image(static_cast<int>(environment.restore_fd), static_cast<int>(environment.commit_fd));
   } else {
     start_afresh();
   }

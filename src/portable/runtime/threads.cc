@@ -64,11 +64,12 @@ void enter(void* argument) {
     __godwit_state = GODWIT_RESTORING;
     raise_held_signals(thread.pending, false);
   }
-  if (thread.shadow || !thread.function) swap_signal_mask(thread.signal_mask);  // else its creator's
+  swap_signal_mask(thread.signal_mask);
   run(native);
 }
 
-/// Starts the native thread of a row whose record is filled in.
+/// Starts the native thread of a row whose record is filled in. Called with all signals blocked: a handler finds its thread by
+/// tls_native, which the thread itself sets first.
 long spawn(Native& native) {
   if (!native.stack) native.stack = map_native_stack(kNativeStack);
   if (!native.stack) return -EAGAIN;
@@ -225,7 +226,9 @@ extern "C" long __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_siz
   const uint32_t number = header().next_number++;
   if (ptid) *ptid = static_cast<int>(number);
   thread.number = number;
+  thread.signal_mask = swap_signal_mask(~UINT64_C(0));
   const long result = spawn(*native);
+  swap_signal_mask(thread.signal_mask);
   if (failed(result)) {
     thread.number = 0;
     return result;

@@ -526,7 +526,7 @@ static uint64_t run(int argc, char** argv) {
   }
   if (l.what == sizeof tests / sizeof *tests) return 2;
   CALL(l, 1, l.got = (int64_t)tests[l.what].test())
-  CALL(l, 2, print(argv[1], length(argv[0]) ? 0 : 1))
+  CALL(l, 2, print(argv[1], length(argv[0])))
   END return (uint64_t)l.got;
 }
 
