@@ -107,7 +107,7 @@ static Generator<std::string> words(int n) {
   }
 }
 static Generator<int> squares(int n) {
-  for (int i = 0; i < n; i++) co_yield i * i;
+  for (int i = 0; i < n; i++) co_yield i* i;
 }
 
 template <class... Ts>
@@ -163,7 +163,7 @@ int main() {
   } catch (const std::bad_cast&) {
     std::printf("bad cast\n");
   }
-  int Members::*field = &Members::value;
+  int Members::* field = &Members::value;
   int (Members::*method)() const = &Members::twice;
   int (Members::*virtual_method)() const = &Members::thrice;
   Members m;

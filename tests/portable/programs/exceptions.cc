@@ -124,7 +124,8 @@ static void attempt(int n, int kind) {
   } catch (long double d) {
     std::printf("long double %d\n", static_cast<int>(d * 10));
   } catch (Aligned& a) {
-    std::printf("aligned %d %d\n", static_cast<int>(a.value * 10), static_cast<int>(reinterpret_cast<unsigned long>(&a) % 16));
+    std::printf("aligned %d %d\n", static_cast<int>(a.value * 10),
+                static_cast<int>(reinterpret_cast<unsigned long>(&a) % 16));
   } catch (void* p) {
     std::printf("pointer to void %d\n", p == nullptr);
   } catch (...) {
