@@ -34,7 +34,7 @@ struct LinkOptions {
   bool with_libcxx = false;                 ///< link the C++ library
   bool static_names = false;                ///< keep local symbols (-g)
   fs::path keep;                            ///< folder for what is made on the way; empty: a temporary one
-  bool report = false;                      ///< -fgodwit-report
+  bool verbose = false;                     ///< tell how long the steps took
 };
 
 using Signature = std::array<uint8_t, 32>;

@@ -112,8 +112,6 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level
   builder.registerLoopAnalyses(of_loops);
   builder.crossRegisterProxies(of_loops, of_functions, of_components, of_modules);
   llvm::ModulePassManager passes;
-  passes.addPass(llvm::createModuleToFunctionPassAdaptor(
-      builder.buildFunctionSimplificationPipeline(how, llvm::ThinOrFullLTOPhase::None)));
   passes.addPass(builder.buildModuleOptimizationPipeline(how, llvm::ThinOrFullLTOPhase::None));
   passes.run(module, of_modules);
 }

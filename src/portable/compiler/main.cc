@@ -32,6 +32,8 @@ Result<LinkOptions> parse(int argc, char** argv) {
       TRY(options.keep, value());
     } else if (word == "--cxx")
       options.with_libcxx = true;
+    else if (word == "-v")
+      options.verbose = true;
     else if (word.starts_with("-O") && word.size() == 3)
       options.level = static_cast<unsigned>(word[2] - '0');
     else if (word.starts_with("-L"))
@@ -82,12 +84,36 @@ class WorkFolder {
   bool temporary_;
 };
 
+/// With -v: the processor time of each step of the calling thread.
+class Steps {
+ public:
+  explicit Steps(bool shown) : shown_(shown), since_(now()) {}
+  void done(std::string_view name) {
+    const double at = now();
+    if (shown_) fmt::print(stderr, "godwit-link: {:<22} {:8.0f} ms\n", name, (at - since_) * 1e3);
+    since_ = at;
+  }
+
+ private:
+  static double now() {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+  }
+  bool shown_;
+  double since_;
+};
+
 Result<void> link(const LinkOptions& options) {
+  Steps steps(options.verbose);
   TRY(const auto folder, WorkFolder::make(options.keep));
   llvm::LLVMContext context;
   TRY(auto module, read_program(options, context));
+  steps.done("read");
   TRY_DO(simplify(*module, options.level));
+  steps.done("simplify");
   TRY(const auto instrumented, instrument(*module, options.output.filename().string()));
+  steps.done("instrument");
   std::string bitcode;
   {
     llvm::raw_string_ostream stream(bitcode);
@@ -105,7 +131,9 @@ Result<void> link(const LinkOptions& options) {
     executables.push_back(executable);
     parts.push_back(std::async(std::launch::async, [&, target, executable]() -> Result<void> {
       const fs::path object = executable.string() + ".o";
+      Steps own(options.verbose);
       TRY_DO(lower(bitcode, *target, instrumented.thunks, options.level, object));
+      own.done(target->name);
       return assemble(options, *target, object, executable);
     }));
   }

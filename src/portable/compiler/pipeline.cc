@@ -12,6 +12,12 @@
 #include <llvm/Support/SHA256.h>
 #include <llvm/Transforms/IPO/GlobalDCE.h>
 #include <llvm/Transforms/IPO/Internalize.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/DeadStoreElimination.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/GVN.h>
+#include <llvm/Transforms/Scalar/JumpThreading.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
 #include "portable/compiler/libcalls.h"
 #include "portable/compiler/link.h"
@@ -80,6 +86,20 @@ Result<void> run(llvm::Module& module, const std::function<void(llvm::PassBuilde
   return {};
 }
 
+/// Once for all targets, behind the instrumentation: the looks at the state word that follow each other become one, and what
+/// was only needed for phis goes. No pass here adds a global or moves what the layout has fixed.
+llvm::FunctionPassManager tidying() {
+  llvm::FunctionPassManager passes;
+  passes.addPass(llvm::SimplifyCFGPass());
+  passes.addPass(llvm::EarlyCSEPass(true));
+  passes.addPass(llvm::JumpThreadingPass());
+  passes.addPass(llvm::InstCombinePass());
+  passes.addPass(llvm::GVNPass());
+  passes.addPass(llvm::DSEPass());
+  passes.addPass(llvm::SimplifyCFGPass());
+  return passes;
+}
+
 }  // namespace
 
 Result<void> simplify(llvm::Module& module, unsigned level) {
@@ -96,6 +116,7 @@ Result<Instrumented> instrument(llvm::Module& module, std::string_view name) {
   llvm::internalizeModule(module, [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kLower); });
   TRY_DO(run(module, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
     add_instrumentation(passes, &result.thunks);
+    passes.addPass(llvm::createModuleToFunctionPassAdaptor(tidying()));
   }));
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);

@@ -99,6 +99,7 @@ class Driver {
     std::vector<std::string> link{
         tools_.linker.string(),  "-o",        arguments_.output.empty() ? "a.out" : arguments_.output, "--library",
         tools_.library.string(), link_level()};
+    if (arguments_.verbose) link.emplace_back("-v");
     if (!arguments_.targets.empty()) link.insert(link.end(), {"--targets", arguments_.targets});
     if (!arguments_.keep.empty()) link.insert(link.end(), {"--keep", arguments_.keep});
     if (arguments_.with_libcxx) link.emplace_back("--cxx");

@@ -66,6 +66,8 @@ class FrameBuilder {
     drop_promises(function_);
     if (sites_.empty()) return;
     find_live(function_, sites_);
+    rematerialise(function_, sites_);
+    find_live(function_, sites_);
     BasicBlock* body = entry->getSingleSuccessor();
     make_dispatch(entry, body);
     for (unsigned k = 0; k < sites_.size(); ++k) add_site(sites_[k], k);

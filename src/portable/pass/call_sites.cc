@@ -109,6 +109,7 @@ void find_live(llvm::Function& function, std::vector<CallSite>& sites) {
   }
   for (auto& site : sites) {
     BitVector live = ins[site.after];
+    site.live.clear();
     numbers.unmark(site.call, live);
     // What is called must be known when it is called again; a system call is even made again with its arguments.
     const auto* callee = site.call->getCalledFunction();

@@ -36,6 +36,9 @@ std::vector<CallSite> isolate_calls(llvm::Function& function, const MayStop& may
 /// Fills CallSite::live. Values of the entry block are left out: they are computed again.
 void find_live(llvm::Function& function, std::vector<CallSite>& sites);
 
+/// Computes again after calls what is cheap, so that it needn't be live across them. Needs find_live before, and after it.
+void rematerialise(llvm::Function& function, const std::vector<CallSite>& sites);
+
 /// Takes from a function that may be left in the middle, and from calls to it, the attributes that would then be untrue.
 void drop_promises(llvm::Function& function);
 void drop_promises(llvm::CallBase& call);

@@ -29,7 +29,7 @@ define i32 @stops(i32 noundef %x) {
 ; CHECK-NOT: load
 ; CHECK: br label
 define i32 @across(i32 %a) {
-  %kept = add i32 %a, 1
+  %kept = mul i32 %a, 5
   %given = mul i32 %a, 3
   %r = call i32 @stops(i32 noundef %given)
   %sum = add i32 %r, %kept
