@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::string_view kEntries[] = {"__godwit_main", "__godwit_thread"};
 
-constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strchr", "strcmp", "godwit_program"};
+constexpr std::string_view kNative[] = {"memcpy", "memmove", "memset", "memcmp",        "memchr",
+                                        "strlen", "strchr",  "strcmp", "godwit_program"};
 
 /// No functions: lower_jumps.cc makes something else of them.
 constexpr std::string_view kSetjmp[] = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp"};
@@ -26,9 +27,8 @@ constexpr std::string_view kBySimplification[] = {
 
 /// By Godwit's passes, which run when the libraries have been linked in; those for exceptions are libcxx.bc's (eh.cpp).
 constexpr std::string_view kByPasses[] = {
-    "__godwit_new_activation", "__godwit_keep_mask", "__godwit_left_all",        "longjmp",
-    "__godwit_raise",          "__godwit_land",      "__godwit_exception_object", "__godwit_filter",
-    "__godwit_uncaught"};
+    "__godwit_new_activation", "__godwit_keep_mask",        "__godwit_left_all", "longjmp",          "__godwit_raise",
+    "__godwit_land",           "__godwit_exception_object", "__godwit_filter",   "__godwit_uncaught"};
 
 /// By the back ends, for an intrinsic or an operation without an instruction: name, with "f" and "l" for other types.
 constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rint",  "nearbyint", "round", "roundeven",

@@ -76,8 +76,8 @@ struct Specification {
   bool allows(const std::type_info& thrown, void* object) const {
     for (long i = 0; i < count; ++i) {
       void* adjusted = object;
-      if (static_cast<const __shim_type_info*>(types[i])
-              ->can_catch(static_cast<const __shim_type_info*>(&thrown), adjusted))
+      if (static_cast<const __shim_type_info*>(types[i])->can_catch(static_cast<const __shim_type_info*>(&thrown),
+                                                                    adjusted))
         return true;
     }
     return false;

@@ -219,8 +219,7 @@ class ExceptionLowering {
 
   /// A call of `function` (of libcxx/eh.cpp) with a table of typeinfos.
   Value* ask(IRBuilder<>& builder, const char* function, llvm::ArrayRef<llvm::Constant*> types) {
-    auto callee =
-        module_.getOrInsertFunction(function, builder.getInt32Ty(), abi_.pointer(), builder.getInt64Ty());
+    auto callee = module_.getOrInsertFunction(function, builder.getInt32Ty(), abi_.pointer(), builder.getInt64Ty());
     llvm::Constant* table = llvm::ConstantPointerNull::get(abi_.pointer());
     if (!types.empty()) {
       auto* type = llvm::ArrayType::get(abi_.pointer(), types.size());

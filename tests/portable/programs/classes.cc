@@ -1,5 +1,6 @@
 // What the language does with types: virtual and multiple inheritance, RTTI, pointers to members, lambdas, coroutines,
 // statics that are made once, templates, placement new, thread_local, order of construction and destruction.
+// Every: 5
 #include <any>
 #include <coroutine>
 #include <cstdio>
@@ -14,10 +15,12 @@
 #include <variant>
 #include <vector>
 
+#include "linger.h"
+
 struct Logged {
   const char* name;
-  explicit Logged(const char* n) : name(n) { std::printf("+%s\n", name); }
-  ~Logged() { std::printf("-%s\n", name); }
+  explicit Logged(const char* n) : name(n) { linger(2), std::printf("+%s\n", name); }
+  ~Logged() { linger(2), std::printf("-%s\n", name); }
 };
 static Logged first("first");
 static Logged second("second");
@@ -27,6 +30,7 @@ static Logged& once() {
 }
 struct NoisyStatic {
   NoisyStatic(int attempt) {
+    linger(2);
     if (attempt < 2) throw attempt;
   }
 };
@@ -52,7 +56,7 @@ struct Named {
 struct Rectangle : virtual Shape, Named {
   double a, b;
   Rectangle(double x, double y) : a(x), b(y) { name = "rectangle"; }
-  double area() const override { return a * b; }
+  double area() const override { return linger(1) + a * b; }
   Rectangle* clone() const override { return new Rectangle(*this); }
 };
 struct Coloured : virtual Shape {
@@ -97,12 +101,13 @@ static Generator<std::string> words(int n) {
   std::string word = "w";
   for (int i = 0; i < n; i++) {
     word += static_cast<char>('a' + i);
+    linger(2);
     co_yield word;
     if (i == 6) throw std::string("enough");
   }
 }
 static Generator<int> squares(int n) {
-  for (int i = 0; i < n; i++) co_yield i * i;
+  for (int i = 0; i < n; i++) co_yield i* i;
 }
 
 template <class... Ts>
@@ -117,7 +122,7 @@ static thread_local int counter = 3;
 
 struct Members {
   int value = 4;
-  int twice() const { return 2 * value; }
+  int twice() const { return linger(2) + 2 * value; }
   virtual int thrice() const { return 3 * value; }
   virtual ~Members() = default;
 };
@@ -125,7 +130,7 @@ struct Members {
 struct Tracker {
   static inline int made = 0, freed = 0;
   static void* operator new(std::size_t size) {
-    made++;
+    made += linger(2);
     return ::operator new(size);
   }
   static void operator delete(void* p) {
@@ -158,7 +163,7 @@ int main() {
   } catch (const std::bad_cast&) {
     std::printf("bad cast\n");
   }
-  int Members::*field = &Members::value;
+  int Members::* field = &Members::value;
   int (Members::*method)() const = &Members::twice;
   int (Members::*virtual_method)() const = &Members::thrice;
   Members m;

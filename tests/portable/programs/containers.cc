@@ -41,7 +41,8 @@ int main() {
     hashed[s.substr(0, 5)].push_back(i);
     keys.push_back(s);
   }
-  std::sort(keys.begin(), keys.end(), [](const auto& a, const auto& b) { return a.size() != b.size() ? a.size() < b.size() : a < b; });
+  std::sort(keys.begin(), keys.end(),
+            [](const auto& a, const auto& b) { return a.size() != b.size() ? a.size() < b.size() : a < b; });
   unsigned mixed = 0;
   for (const auto& k : keys)
     for (char c : k) mixed = mixed * 31 + static_cast<unsigned char>(c);
@@ -61,8 +62,8 @@ int main() {
   copy.erase(std::unique(copy.begin(), copy.end()), copy.end());
   std::printf("distinct %zu found %d sum %ld\n", copy.size(), std::binary_search(copy.begin(), copy.end(), 4242),
               std::accumulate(copy.begin(), copy.end(), 0L));
-  auto evens = copy | std::views::filter([](int x) { return x % 2 == 0; }) | std::views::transform([](int x) { return x / 2; }) |
-               std::views::take(50);
+  auto evens = copy | std::views::filter([](int x) { return x % 2 == 0; }) |
+               std::views::transform([](int x) { return x / 2; }) | std::views::take(50);
   int halves = 0;
   for (const int x : evens) halves += x;
   std::printf("ranges %d\n", halves);
@@ -86,7 +87,8 @@ int main() {
   std::unordered_set<int> set(copy.begin(), copy.end());
   std::bitset<100> bits;
   for (int x : list) bits.set(static_cast<std::size_t>(x) % 100);
-  std::printf("%zu %d %d %zu %zu %zu\n", deque.size(), queue.top(), stack.top(), multi.count(2.5), set.size(), bits.count());
+  std::printf("%zu %d %d %zu %zu %zu\n", deque.size(), queue.top(), stack.top(), multi.count(2.5), set.size(),
+              bits.count());
 
   std::string text = "The quick brown fox jumps over the lazy dog; 12 foxes, 345 dogs.";
   std::regex pattern(R"((\w+)\s+(fox|dog)\w*)");
@@ -95,7 +97,8 @@ int main() {
   std::printf("%s\n", std::regex_replace(text, std::regex("[0-9]+"), "<$&>").c_str());
   for (int i = 0; i < 30; i++) text.insert(static_cast<std::size_t>(i * 2), 1, static_cast<char>('A' + i % 26));
   std::reverse(text.begin(), text.end());
-  std::printf("%s %zu %zu\n", text.c_str(), text.find("fox"), std::string_view(text).substr(10, 30).find_first_of("xyz"));
+  std::printf("%s %zu %zu\n", text.c_str(), text.find("fox"),
+              std::string_view(text).substr(10, 30).find_first_of("xyz"));
 
   char buffer[64];
   for (double d : {0.1, 1e100, 123456.789, 5e-324, 2.0 / 3}) {

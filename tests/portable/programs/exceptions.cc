@@ -1,5 +1,6 @@
 // Exceptions on their way while the program moves: handlers by type, base and pointer, clean-ups that take long, rethrowing,
 // nested exceptions, exception_ptr, function-try-blocks, what noexcept and destructors do.
+// Every: 5
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -10,6 +11,8 @@
 #include <typeinfo>
 #include <vector>
 
+#include "linger.h"
+
 static int alive = 0;
 static std::string trace;
 
@@ -18,8 +21,7 @@ struct Guard {
   explicit Guard(int i) : id(i) { alive++; }
   ~Guard() {
     alive--;
-    volatile int work = 0;
-    for (int i = 0; i < 20 + id % 5; i++) work += i;
+    linger(2);
     trace += static_cast<char>('a' + id % 26);
   }
 };
@@ -87,6 +89,7 @@ static int deep(int n, int kind) {
       return deep(n - 1, kind) + 1;
     } catch (const std::logic_error& e) {
       trace += '[';
+      linger(3);
       if (n % 8 == 3) throw;
       throw std::runtime_error(std::string("wrapped ") + e.what());
     }
@@ -99,6 +102,7 @@ static void attempt(int n, int kind) {
     std::printf("%d %d: ", n, kind);
     std::printf("result %d\n", deep(n, kind));
   } catch (int i) {
+    linger(2);
     std::printf("int %d\n", i);
   } catch (const char* s) {
     std::printf("text %s\n", s ? s : "null");
@@ -109,6 +113,7 @@ static void attempt(int n, int kind) {
   } catch (Base* b) {
     std::printf("pointer %s\n", b->name());
   } catch (const std::runtime_error& e) {
+    linger(2);
     std::printf("runtime_error %s\n", e.what());
   } catch (const std::exception& e) {
     std::printf("exception %s\n", typeid(e).name());
@@ -119,7 +124,8 @@ static void attempt(int n, int kind) {
   } catch (long double d) {
     std::printf("long double %d\n", static_cast<int>(d * 10));
   } catch (Aligned& a) {
-    std::printf("aligned %d %d\n", static_cast<int>(a.value * 10), static_cast<int>(reinterpret_cast<unsigned long>(&a) % 16));
+    std::printf("aligned %d %d\n", static_cast<int>(a.value * 10),
+                static_cast<int>(reinterpret_cast<unsigned long>(&a) % 16));
   } catch (void* p) {
     std::printf("pointer to void %d\n", p == nullptr);
   } catch (...) {
@@ -132,6 +138,7 @@ static void attempt(int n, int kind) {
 struct Member {
   Guard g;
   explicit Member(int i) : g(i) {
+    linger(2);
     if (i == 3) throw std::invalid_argument("third");
   }
 };
@@ -139,6 +146,7 @@ struct Whole {
   Member a{1}, b{2}, c;
   explicit Whole(int i) try : c(i) { trace += '!'; } catch (const std::invalid_argument& e) {
     trace += '?';
+    linger(2);
     throw std::runtime_error(std::string("whole: ") + e.what());
   }
 };
@@ -172,6 +180,7 @@ static void nested(int n) {
     if (n == 0) throw std::runtime_error("innermost");
     nested(n - 1);
   } catch (...) {
+    linger(2);
     std::throw_with_nested(std::logic_error("level " + std::to_string(n)));
   }
 }
@@ -197,6 +206,7 @@ static void pointers() {
     } catch (const Virtual& v) {
       std::printf("kept %d\n", v.code);
       try {
+        linger(2);
         if (i == 1) throw;
         throw std::runtime_error("second");
       } catch (const std::exception& e) {
@@ -204,7 +214,7 @@ static void pointers() {
       }
     }
   struct Counter {
-    ~Counter() { std::printf("unwinding %d\n", std::uncaught_exceptions()); }
+    ~Counter() { linger(2), std::printf("unwinding %d\n", std::uncaught_exceptions()); }
   };
   try {
     Counter outer;

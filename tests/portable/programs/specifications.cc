@@ -1,15 +1,21 @@
 // Exception specifications as they were before C++17, and what noexcept does to an exception.
 // Flags: -std=gnu++14
+// Every: 4
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <stdexcept>
+
+#include "linger.h"
 
 struct A {};
 struct B : A {};
 struct C {};
 
 static void allowed(int kind) throw(A, int) {
+  struct Slow {
+    ~Slow() { linger(2); }
+  } slow;
   if (kind == 0) throw B();
   if (kind == 1) throw 1;
   throw C();
@@ -18,6 +24,7 @@ static void bad_allowed() throw(std::bad_exception) { throw C(); }
 static int unexpected_calls = 0;
 static void to_int() {
   unexpected_calls++;
+  linger(2);
   throw 77;
 }
 static void to_c() { throw C(); }
@@ -28,6 +35,7 @@ static void attempt(int kind) {
   } catch (const A&) {
     std::printf("A\n");
   } catch (int i) {
+    linger(2);
     std::printf("int %d\n", i);
   } catch (const C&) {
     std::printf("C\n");

@@ -36,9 +36,10 @@ struct Upper : std::streambuf {
 int main() {
   std::cout << "numbers " << 42 << ' ' << -7L << ' ' << 3.25 << ' ' << 1e300 << ' ' << true << ' ' << 'c' << '\n';
   std::ostringstream out;
-  out << std::hex << std::showbase << 255 << ' ' << std::oct << 8 << ' ' << std::dec << std::setw(8) << std::setfill('*') << 42
-      << std::setprecision(10) << ' ' << 3.14159265358979 << ' ' << std::fixed << std::setprecision(3) << 2.0 / 3 << ' '
-      << std::scientific << 12345.678 << ' ' << std::boolalpha << false << ' ' << std::left << std::setw(6) << "ab" << '|';
+  out << std::hex << std::showbase << 255 << ' ' << std::oct << 8 << ' ' << std::dec << std::setw(8)
+      << std::setfill('*') << 42 << std::setprecision(10) << ' ' << 3.14159265358979 << ' ' << std::fixed
+      << std::setprecision(3) << 2.0 / 3 << ' ' << std::scientific << 12345.678 << ' ' << std::boolalpha << false << ' '
+      << std::left << std::setw(6) << "ab" << '|';
   std::cout << out.str() << std::endl;
   std::istringstream in("12 3.5 word 0x1f (4, 5) last line\nnext");
   int i;
@@ -89,9 +90,9 @@ int main() {
   fs::rename(folder / "both", folder / "renamed");
   fs::copy(folder / "renamed", folder / "copied");
   fs::create_symlink("copied", folder / "link");
-  std::cout << fs::exists(folder / "both") << fs::is_symlink(folder / "link") << ' ' << fs::file_size(folder / "link") << ' '
-            << fs::read_symlink(folder / "link") << ' ' << fs::path("/x/./y/../z.tar.gz").lexically_normal() << ' '
-            << fs::path("/x/z.tar.gz").stem() << fs::path("a/b").extension() << '\n';
+  std::cout << fs::exists(folder / "both") << fs::is_symlink(folder / "link") << ' ' << fs::file_size(folder / "link")
+            << ' ' << fs::read_symlink(folder / "link") << ' ' << fs::path("/x/./y/../z.tar.gz").lexically_normal()
+            << ' ' << fs::path("/x/z.tar.gz").stem() << fs::path("a/b").extension() << '\n';
   std::error_code trouble;
   fs::file_size(folder / "none", trouble);
   std::cout << trouble.message() << ' ' << (trouble == std::errc::no_such_file_or_directory) << '\n';
@@ -104,7 +105,9 @@ int main() {
   std::vector<int> numbers{5, 6, 7};
   std::copy(numbers.begin(), numbers.end(), std::ostream_iterator<int>(std::cout, ";"));
   using namespace std::chrono;
-  std::cout << '\n' << duration_cast<milliseconds>(90s).count() << ' ' << (steady_clock::now().time_since_epoch().count() > 0) << '\n';
+  std::cout << '\n'
+            << duration_cast<milliseconds>(90s).count() << ' ' << (steady_clock::now().time_since_epoch().count() > 0)
+            << '\n';
   std::wostringstream wide;
   wide << L"wide " << 1.5 << L' ' << std::hex << 255;
   for (wchar_t c : wide.str()) std::cout << static_cast<char>(c);

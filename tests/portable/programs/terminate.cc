@@ -1,8 +1,11 @@
 // What nobody catches: std::set_terminate's function is called, with the exception at hand.
+// Every: 40
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <stdexcept>
+
+#include "linger.h"
 
 static void out() {
   try {
@@ -16,6 +19,9 @@ static void out() {
 
 static int deep(int n) {
   if (n == 0) throw std::runtime_error("nobody wants it");
+  struct Slow {
+    ~Slow() { linger(1); }
+  } slow;
   return deep(n - 1) + 1;
 }
 
