@@ -97,7 +97,9 @@ static inline uint32_t batch_of(unsigned class) {
 }
 
 static inline struct segment* segment_of(const void* p) { return (struct segment*)((uintptr_t)p & ~(SEGMENT - 1)); }
-static inline struct span* span_of(const void* p) { return &segment_of(p)->spans[((uintptr_t)p & (SEGMENT - 1)) >> kSpanShift]; }
+static inline struct span* span_of(const void* p) {
+  return &segment_of(p)->spans[((uintptr_t)p & (SEGMENT - 1)) >> kSpanShift];
+}
 static inline char* begin_of(struct span* s) {
   struct segment* g = segment_of(s);
   return (char*)g + ((size_t)(s - g->spans) << kSpanShift);
@@ -172,8 +174,10 @@ static void give_spans(struct span* s, unsigned count) {
     return;
   }
   if (g->next) g->next->prev = g->prev;
-  if (g->prev) g->prev->next = g->next;
-  else segments = g->next;
+  if (g->prev)
+    g->prev->next = g->next;
+  else
+    segments = g->next;
   munmap(g, SEGMENT);
 }
 
@@ -191,14 +195,17 @@ static void list_span(struct span* s) {
 static void unlist_span(struct span* s) {
   s->listed = 0;
   if (s->next) s->next->prev = s->prev;
-  if (s->prev) s->prev->next = s->next;
-  else with_room[s->class] = s->next;
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    with_room[s->class] = s->next;
 }
 
 static struct span* new_span(unsigned class) {
   struct span* s = take_spans(1);
   if (!s) return 0;
-  *s = (struct span){.fresh = begin_of(s), .capacity = (uint32_t)(SPAN / size_of(class)), .kind = kObjects, .class = (uint8_t)class};
+  *s = (struct span){
+      .fresh = begin_of(s), .capacity = (uint32_t)(SPAN / size_of(class)), .kind = kObjects, .class = (uint8_t)class};
   list_span(s);
   return s;
 }
@@ -260,9 +267,12 @@ void __dl_thread_cleanup(void) {
 
 /* fork() holds the lock across itself, so that the child has whole lists. */
 void __malloc_atfork(int who) {
-  if (who < 0) LOCK(lock);
-  else if (!who) UNLOCK(lock);
-  else lock[0] = 0;
+  if (who < 0)
+    LOCK(lock);
+  else if (!who)
+    UNLOCK(lock);
+  else
+    lock[0] = 0;
 }
 
 /* ---- Larger ones. */

@@ -29,9 +29,12 @@ INLINE int greater(const struct order* o, const char* a, const char* b) {
 }
 
 INLINE void copy(char* to, const char* from, size_t size) {
-  if (size == 8) memcpy(to, from, 8);
-  else if (size == 4) memcpy(to, from, 4);
-  else memcpy(to, from, size);
+  if (size == 8)
+    memcpy(to, from, 8);
+  else if (size == 4)
+    memcpy(to, from, 4);
+  else
+    memcpy(to, from, size);
 }
 
 INLINE void insert_all(char* base, size_t n, size_t size, const struct order* o, char* room) {
@@ -78,9 +81,12 @@ INLINE void merge_sort(char* base, size_t n, size_t size, const struct order* o,
 
 /* The common sizes each get a body in which copying an element is one load and one store. */
 static void sort_with(char* base, size_t n, size_t size, const struct order* o, char* room) {
-  if (size == 8) merge_sort(base, n, 8, o, room);
-  else if (size == 4) merge_sort(base, n, 4, o, room);
-  else merge_sort(base, n, size, o, room);
+  if (size == 8)
+    merge_sort(base, n, 8, o, room);
+  else if (size == 4)
+    merge_sort(base, n, 4, o, room);
+  else
+    merge_sort(base, n, size, o, room);
 }
 
 static void swap(char* a, char* b, size_t size) {
