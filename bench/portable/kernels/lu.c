@@ -1,0 +1,32 @@
+// A = L U, in place
+#include "../kernel.h"
+
+#define N 960
+
+static int n;
+static double (*A)[N];
+
+static void prepare(void) {
+  n = scaled(N);
+  A = room(sizeof(double[N][N]));
+}
+
+// Symmetric, and so heavy on its diagonal that it is positive definite.
+static void fill(void) {
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j) A[i][j] = i == j ? n : 1.0 / (1 + (i > j ? i - j : j - i));
+}
+
+static void lu(int size, double a[][N]) {
+  for (int i = 0; i < size; ++i) {
+    for (int j = 0; j < i; ++j) {
+      for (int k = 0; k < j; ++k) a[i][j] -= a[i][k] * a[k][j];
+      a[i][j] /= a[j][j];
+    }
+    for (int j = i; j < size; ++j)
+      for (int k = 0; k < i; ++k) a[i][j] -= a[i][k] * a[k][j];
+  }
+}
+
+static void work(void) { lu(n, A); }
+static double sum(void) { return sum_of(&A[0][0], (size_t)N * N); }
