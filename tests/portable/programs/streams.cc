@@ -1,4 +1,5 @@
 // Streams, formatting, files and the file system, which are the compiled part of the library.
+// Every: 12
 #include <chrono>
 #include <clocale>
 #include <cstdio>
