@@ -97,7 +97,7 @@ int check_pid(Context& context, const Parsed& parsed) {
 int checkpoint_pid(Context& context, const Parsed& parsed) {
   OR_REPORT(const long pid, number(parsed, "--pid", 1, 1L << 22, 0));
   if (!parsed.has("--output"))
-    return context.report(Error{Code::kUsage, 0, "godwit checkpoint --pid needs -o, where the image goes"});
+    return context.report(Error{Code::kUsage, 0, "godwit checkpoint --pid needs -o DIR, where the image goes"});
   const auto ours = portable::is_portable(static_cast<pid_t>(pid));
   if (ours && *ours) return checkpoint_portable(context, parsed, static_cast<pid_t>(pid));
   OR_REPORT(const auto tcp, tcp_policy(parsed));

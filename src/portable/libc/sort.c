@@ -30,9 +30,9 @@ INLINE int greater(const struct order* o, const char* a, const char* b) {
 
 INLINE void copy(char* to, const char* from, size_t size) {
   if (size == 8)
-    memcpy(to, from, 8);
+    __builtin_memcpy(to, from, 8);
   else if (size == 4)
-    memcpy(to, from, 4);
+    __builtin_memcpy(to, from, 4);
   else
     memcpy(to, from, size);
 }
