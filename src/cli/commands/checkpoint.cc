@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/new_file.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/context.h"
@@ -12,41 +13,14 @@
 namespace godwit::cli {
 namespace {
 
-/// The file of -o: written beside its name and renamed when whole, so that a cut never leaves half an image there.
-class ImageFile {
- public:
-  explicit ImageFile(std::string path) : path_(std::move(path)), part_(path_ + ".part") {}
-  ImageFile(const ImageFile&) = delete;
-  ImageFile& operator=(const ImageFile&) = delete;
-  ~ImageFile() {
-    if (fd_.valid()) (void)sys::unlink(part_);
-  }
-  Result<void> open() {
-    TRY(fd_, sys::open(part_, O_WRONLY | O_CREAT | O_TRUNC, 0600));
-    return {};
-  }
-  Result<void> write(std::string_view bytes) { return io::write_full(fd_.get(), bytes); }
-  Result<void> finish() {
-    if (::fsync(fd_.get()) != 0) return fail_errno(errno, "writing " + part_);
-    TRY_DO(sys::rename(part_, path_));
-    fd_.reset();
-    return {};
-  }
-
- private:
-  const std::string path_;
-  const std::string part_;
-  Fd fd_;
-};
-
 int of_unit(Context& context, const Parsed& parsed) {
   const std::string unit = parsed.argument(0);
   const std::string path = parsed.get("--output");
   OR_REPORT(const auto tcp, tcp_policy(parsed));
   OR_REPORT(auto* controller, context.controller());
-  ImageFile file(path);
+  NewFile file(path);
   if (!path.empty())
-    if (auto opened = file.open(); !opened) return context.report(opened.error());
+    if (auto opened = file.open(0600); !opened) return context.report(opened.error());
   wire::CheckpointRequest request;
   request.set_unit(unit);
   request.set_want_file(!path.empty());

@@ -32,7 +32,6 @@ struct LinkOptions {
   fs::path library;                         ///< Godwit's own: libc.bc, start.bc, libgodwit-runtime-*.a
   unsigned level = 2;                       ///< -O
   bool with_libcxx = false;                 ///< link the C++ library
-  bool static_names = false;                ///< keep local symbols (-g)
   fs::path keep;                            ///< folder for what is made on the way; empty: a temporary one
   bool verbose = false;                     ///< tell how long the steps took
 };

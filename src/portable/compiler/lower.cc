@@ -21,6 +21,7 @@
 
 #include <mutex>
 
+#include "portable/compiler/analyses.h"
 #include "portable/compiler/link.h"
 #include "portable/pass/support.h"
 
@@ -102,18 +103,10 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level
                    : level == 2 ? llvm::OptimizationLevel::O2
                                 : llvm::OptimizationLevel::O3;
   llvm::PassBuilder builder(&machine);
-  llvm::LoopAnalysisManager of_loops;
-  llvm::FunctionAnalysisManager of_functions;
-  llvm::CGSCCAnalysisManager of_components;
-  llvm::ModuleAnalysisManager of_modules;
-  builder.registerModuleAnalyses(of_modules);
-  builder.registerCGSCCAnalyses(of_components);
-  builder.registerFunctionAnalyses(of_functions);
-  builder.registerLoopAnalyses(of_loops);
-  builder.crossRegisterProxies(of_loops, of_functions, of_components, of_modules);
+  Analyses analyses(builder);
   llvm::ModulePassManager passes;
   passes.addPass(builder.buildModuleOptimizationPipeline(how, llvm::ThinOrFullLTOPhase::None));
-  passes.run(module, of_modules);
+  passes.run(module, analyses.of_modules);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include <llvm/Transforms/Scalar/JumpThreading.h>
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 
+#include "portable/compiler/analyses.h"
 #include "portable/compiler/libcalls.h"
 #include "portable/compiler/link.h"
 #include "portable/compiler/program.h"
@@ -58,22 +59,14 @@ Result<void> run(llvm::Module& module, const std::function<void(llvm::PassBuilde
   tuning.SLPVectorization = false;
   tuning.LoopInterleaving = false;
   llvm::PassBuilder builder(nullptr, tuning);
-  llvm::LoopAnalysisManager of_loops;
-  llvm::FunctionAnalysisManager of_functions;
-  llvm::CGSCCAnalysisManager of_components;
-  llvm::ModuleAnalysisManager of_modules;
-  builder.registerModuleAnalyses(of_modules);
-  builder.registerCGSCCAnalyses(of_components);
-  builder.registerFunctionAnalyses(of_functions);
-  builder.registerLoopAnalyses(of_loops);
-  builder.crossRegisterProxies(of_loops, of_functions, of_components, of_modules);
+  Analyses analyses(builder);
   llvm::ModulePassManager passes;
   fill(builder, passes);
   auto handler = std::make_unique<Diagnostics>();
   auto* diagnostics = handler.get();
   auto before = module.getContext().getDiagnosticHandler();
   module.getContext().setDiagnosticHandler(std::move(handler));
-  passes.run(module, of_modules);
+  passes.run(module, analyses.of_modules);
   const unsigned errors = diagnostics->errors;
   module.getContext().setDiagnosticHandler(std::move(before));
   if (errors)

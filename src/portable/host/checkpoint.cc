@@ -18,6 +18,7 @@
 #include <sstream>
 
 #include "base/base.h"
+#include "base/new_file.h"
 #include "portable/abi.h"
 #include "portable/portable.h"
 
@@ -77,32 +78,6 @@ Result<std::string> package_path(pid_t pid) {
           "file that godwit cc made",
           pid));
 }
-
-/// A file beside its final name, which it gets when it is whole.
-class NewFile {
- public:
-  explicit NewFile(std::string path) : path_(std::move(path)), part_(path_ + ".part") {}
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-  ~NewFile() {
-    if (fd_.valid()) (void)sys::unlink(part_);
-  }
-  Result<void> open() {
-    TRY(fd_, sys::open(part_, O_RDWR | O_CREAT | O_TRUNC, 0700));
-    return {};
-  }
-  Fd& fd() { return fd_; }
-  Result<void> finish() {
-    if (::fsync(fd_.get()) != 0) return fail_errno(errno, "writing " + part_);
-    TRY_DO(sys::rename(part_, path_));
-    fd_.reset();
-    return {};
-  }
-
- private:
-  const std::string path_, part_;
-  Fd fd_;
-};
 
 Result<Package> copy_parts(const std::string& program, Fd& to) {
   TRY(const auto from, sys::open(program, O_RDONLY));
@@ -212,7 +187,7 @@ Result<Saved> checkpoint(pid_t pid, const std::string& path, const SaveOptions& 
   Saved saved;
   TRY(saved.program, package_path(pid));
   NewFile file(path);
-  TRY_DO(file.open());
+  TRY_DO(file.open(0700));
   TRY(const auto package, copy_parts(saved.program, file.fd()));
   TRY(const auto listener, listen_for(number));
   TRY(const auto handle, sys::pidfd_open(pid));
