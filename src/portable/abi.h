@@ -31,6 +31,7 @@
  * are. It grows upwards: __godwit_sp is its first free byte, always a multiple of 16; a function that has such variables
  * moves it up at its entry and back at each way out, the ways of kSaving and kThrowing included.
  */
+/* NOLINTBEGIN(readability-identifier-naming): a C header; its names are the linker's. */
 #ifndef GODWIT_PORTABLE_ABI_H
 #define GODWIT_PORTABLE_ABI_H
 
@@ -114,3 +115,4 @@ void __godwit_thread(int (*fn)(void*), void* arg);
 }
 #endif
 #endif
+/* NOLINTEND(readability-identifier-naming) */

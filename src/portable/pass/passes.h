@@ -24,55 +24,51 @@
 
 namespace godwit::portable {
 
-struct Prepare : llvm::PassInfoMixin<Prepare> {
-  static bool isRequired() { return true; }
+/// What every pass here is: run also on functions that ask not to be optimised.
+template <typename Pass>
+struct ModulePass : llvm::PassInfoMixin<Pass> {
+  static bool isRequired() { return true; }  // NOLINT(readability-identifier-naming): LLVM looks for this name
+};
+
+struct Prepare : ModulePass<Prepare> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct LowerVarargs : llvm::PassInfoMixin<LowerVarargs> {
-  static bool isRequired() { return true; }
+struct LowerVarargs : ModulePass<LowerVarargs> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct LowerGotos : llvm::PassInfoMixin<LowerGotos> {
-  static bool isRequired() { return true; }
+struct LowerGotos : ModulePass<LowerGotos> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct LowerJumps : llvm::PassInfoMixin<LowerJumps> {
-  static bool isRequired() { return true; }
+struct LowerJumps : ModulePass<LowerJumps> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct LowerThreads : llvm::PassInfoMixin<LowerThreads> {
-  static bool isRequired() { return true; }
+struct LowerThreads : ModulePass<LowerThreads> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct LowerConstructors : llvm::PassInfoMixin<LowerConstructors> {
-  static bool isRequired() { return true; }
+struct LowerConstructors : ModulePass<LowerConstructors> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct LowerExceptions : llvm::PassInfoMixin<LowerExceptions> {
-  static bool isRequired() { return true; }
+struct LowerExceptions : ModulePass<LowerExceptions> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct PlacePoints : llvm::PassInfoMixin<PlacePoints> {
-  static bool isRequired() { return true; }
+struct PlacePoints : ModulePass<PlacePoints> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
-struct BuildFrames : llvm::PassInfoMixin<BuildFrames> {
-  static bool isRequired() { return true; }
+struct BuildFrames : ModulePass<BuildFrames> {
   static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 };
 
 /// `names`, when given, gets the names of the functions that have a thunk, in the order of their addresses.
-struct LayOut : llvm::PassInfoMixin<LayOut> {
+struct LayOut : ModulePass<LayOut> {
   explicit LayOut(std::vector<std::string>* names = nullptr) : thunks(names) {}
-  static bool isRequired() { return true; }
   llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) const;
   std::vector<std::string>* thunks;
 };
