@@ -36,6 +36,9 @@ __attribute__((noinline, unused)) static void* room(size_t bytes) {
   return got;
 }
 
+/* Of a symmetric matrix of n rows, so heavy on its diagonal that it is positive definite. */
+static inline double heavy(int i, int j, int n) { return i == j ? n : 1.0 / (1 + (i > j ? i - j : j - i)); }
+
 /* The same numbers everywhere. */
 static inline uint32_t next_random(uint64_t* state) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);

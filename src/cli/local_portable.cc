@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/base.h"
@@ -85,8 +84,9 @@ int restore_portable(Context& context, const Parsed& parsed) {
   const std::string path = parsed.argument(0);
   if (!parsed.has("--detach")) become(path);
   OR_REPORT(const pid_t pid, begin_detached(path));
-  if (parsed.has("--pidfile") && !(std::ofstream(parsed.get("--pidfile")) << pid << "\n"))
-    return context.report(Error{Code::kSystem, 0, parsed.get("--pidfile") + " can't be written"});
+  if (parsed.has("--pidfile"))
+    if (auto kept = io::replace_file(parsed.get("--pidfile"), fmt::format("{}\n", pid)); !kept)
+      return context.report(kept.error());
   context.print(context.json ? fmt::format("{{\"pid\": {}}}\n", pid) : fmt::format("{}\n", pid));
   return kDone;
 }

@@ -29,6 +29,7 @@ int become(Context& context, const Parsed& parsed, const char* driver) {
 }
 
 int run_cc(Context& context, const Parsed& parsed) { return become(context, parsed, "godwit-cc"); }
+int run_cxx(Context& context, const Parsed& parsed) { return become(context, parsed, "godwit-c++"); }
 
 }  // namespace
 
@@ -46,5 +47,16 @@ const Command kCc = {
     .examples = "  godwit cc -O2 -o sim sim.c -lm\n  make CC=\"godwit cc\"",
     .raw = true,
     .run = run_cc};
+
+const Command kCxx = {
+    .name = "c++",
+    .group = "portable programs",
+    .summary = "compile C++ for every architecture at once",
+    .arguments = {{"ARGS", "as for a C++ compiler: files, -c, -o, -O2, -I, -l …", Words::kFile, true, true}},
+    .options = {},
+    .details = "As godwit cc, for C++: exceptions, RTTI, threads and the standard library (libc++ 19) move, too.",
+    .examples = "  godwit c++ -std=c++20 -O2 -o sim sim.cc",
+    .raw = true,
+    .run = run_cxx};
 
 }  // namespace godwit::cli

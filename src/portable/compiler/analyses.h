@@ -1,9 +1,19 @@
-// The four managers of analyses that each pipeline of LLVM's needs, knowing each other.
+// What each of LLVM's pipelines needs: a level, and the four managers of analyses, knowing each other.
 #pragma once
 
 #include <llvm/Passes/PassBuilder.h>
 
 namespace godwit::portable {
+
+/// -O of the command line.
+inline llvm::OptimizationLevel as_level(unsigned level) {
+  switch (level) {
+    case 0: return llvm::OptimizationLevel::O0;
+    case 1: return llvm::OptimizationLevel::O1;
+    case 2: return llvm::OptimizationLevel::O2;
+    default: return llvm::OptimizationLevel::O3;
+  }
+}
 
 struct Analyses {
   explicit Analyses(llvm::PassBuilder& builder) {

@@ -40,15 +40,16 @@ using Signature = std::array<uint8_t, 32>;
 
 Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context);
 Result<void> simplify(llvm::Module& module, unsigned level);
-/// Names of the functions that have thunks, in their order, and the signature.
+/// The module as all targets get it, the functions that have thunks in their order, and the signature of both.
 struct Instrumented {
+  std::string bitcode;
   std::vector<std::string> thunks;
   Signature signature{};
 };
-Result<Instrumented> instrument(llvm::Module& module, std::string_view name);
-/// Writes the object file. `bitcode` is the instrumented module; a context of its own is used: any thread.
-Result<void> lower(std::string_view bitcode, const Target& target, const std::vector<std::string>& thunks,
-                   unsigned level, const fs::path& object);
+Result<Instrumented> instrument(llvm::Module& module);
+/// Writes the object file. `name` is the program's, for messages. Reads the bitcode into a context of its own: any thread.
+Result<void> lower(const Instrumented& program, std::string_view name, const Target& target, unsigned level,
+                   const fs::path& object);
 Result<void> assemble(const LinkOptions& options, const Target& target, const fs::path& object,
                       const fs::path& executable);
 Result<void> same_addresses(const std::vector<fs::path>& executables);

@@ -23,12 +23,11 @@
 
 #include "portable/compiler/analyses.h"
 #include "portable/compiler/link.h"
+#include "portable/compiler/program.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
 namespace {
-
-std::string as_string(std::string_view text) { return std::string(text); }
 
 Result<std::unique_ptr<llvm::TargetMachine>> machine_for(const Target& target, unsigned level) {
   static std::once_flag once;
@@ -40,7 +39,7 @@ Result<std::unique_ptr<llvm::TargetMachine>> machine_for(const Target& target, u
     llvm::InitializeAllAsmPrinters();
   });
   std::string trouble;
-  const auto* which = llvm::TargetRegistry::lookupTarget(as_string(target.triple), trouble);
+  const auto* which = llvm::TargetRegistry::lookupTarget(std::string(target.triple), trouble);
   if (!which) return fail(Code::kSystem, fmt::format("LLVM has no back end for {}: {}", target.name, trouble));
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
@@ -48,14 +47,14 @@ Result<std::unique_ptr<llvm::TargetMachine>> machine_for(const Target& target, u
   options.ExceptionModel = llvm::ExceptionHandling::None;
   if (target.name == "riscv64") options.MCOptions.ABIName = "lp64d";
   auto* machine = which->createTargetMachine(
-      as_string(target.triple), as_string(target.cpu), as_string(target.features), options, llvm::Reloc::Static,
+      std::string(target.triple), std::string(target.cpu), std::string(target.features), options, llvm::Reloc::Static,
       target.code_model, level == 0 ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default);
   return std::unique_ptr<llvm::TargetMachine>(machine);
 }
 
 /// What the neutral front end wrote about its own target.
 void make_target(llvm::Module& module, const Target& target, const llvm::TargetMachine& machine) {
-  module.setTargetTriple(as_string(target.triple));
+  module.setTargetTriple(std::string(target.triple));
   module.setDataLayout(machine.createDataLayout());
   if (auto* flags = module.getModuleFlagsMetadata()) {
     llvm::SmallVector<llvm::Module::ModuleFlagEntry, 8> entries;
@@ -74,8 +73,8 @@ void make_target(llvm::Module& module, const Target& target, const llvm::TargetM
          {"target-cpu", "target-features", "tune-cpu", "no-trapping-math", "stack-protector-buffer-size"})
       function.removeFnAttr(attribute);
     function.removeFnAttr(llvm::Attribute::UWTable);
-    if (!function.isDeclaration()) function.addFnAttr("target-cpu", std::string_view(target.cpu).data());
-    if (!target.features.empty()) function.addFnAttr("target-features", std::string_view(target.features).data());
+    if (!function.isDeclaration()) function.addFnAttr("target-cpu", target.cpu);
+    if (!target.features.empty()) function.addFnAttr("target-features", target.features);
   }
 }
 
@@ -99,27 +98,25 @@ void pin_globals(llvm::Module& module) {
 
 void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level) {
   if (level == 0) return;
-  const auto how = level == 1   ? llvm::OptimizationLevel::O1
-                   : level == 2 ? llvm::OptimizationLevel::O2
-                                : llvm::OptimizationLevel::O3;
   llvm::PassBuilder builder(&machine);
   Analyses analyses(builder);
   llvm::ModulePassManager passes;
-  passes.addPass(builder.buildModuleOptimizationPipeline(how, llvm::ThinOrFullLTOPhase::None));
+  passes.addPass(builder.buildModuleOptimizationPipeline(as_level(level), llvm::ThinOrFullLTOPhase::None));
   passes.run(module, analyses.of_modules);
 }
 
 }  // namespace
 
-Result<void> lower(std::string_view bitcode, const Target& target, const std::vector<std::string>& thunks,
-                   unsigned level, const fs::path& object) {
+Result<void> lower(const Instrumented& program, std::string_view name, const Target& target, unsigned level,
+                   const fs::path& object) {
   llvm::LLVMContext context;
-  auto module = llvm::parseBitcodeFile(llvm::MemoryBufferRef(llvm::StringRef(bitcode), "program"), context);
+  auto module = llvm::parseBitcodeFile(llvm::MemoryBufferRef(program.bitcode, "program"), context);
   if (!module) return fail(Code::kFailed, llvm::toString(module.takeError()));
+  describe_program(**module, name, program);
   TRY(auto machine, machine_for(target, level));
   make_target(**module, target, *machine);
   pin_globals(**module);
-  add_thunks(**module, target, thunks);
+  add_thunks(**module, target, program.thunks);
   optimise(**module, *machine, level);
   std::error_code trouble;
   llvm::raw_fd_ostream file(object.string(), trouble);

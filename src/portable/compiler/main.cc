@@ -1,12 +1,14 @@
 // godwit-link: the linker of portable programs. `godwit cc` calls it; see link.h for the steps.
 #include <fmt/format.h>
-#include <llvm/Bitcode/BitcodeWriter.h>
 #include <llvm/IR/LLVMContext.h>
-#include <stdlib.h>
+#include <time.h>
 
 #include <cstdio>
 #include <future>
+#include <optional>
 
+#include "base/base.h"
+#include "base/temporary_folder.h"
 #include "portable/compiler/link.h"
 
 namespace godwit::portable {
@@ -55,35 +57,6 @@ Result<LinkOptions> parse(int argc, char** argv) {
   return options;
 }
 
-/// A folder for what is made on the way; removed at the end unless the caller wanted to keep it.
-class WorkFolder {
- public:
-  static Result<WorkFolder> make(const fs::path& keep) {
-    std::error_code trouble;
-    if (!keep.empty()) {
-      fs::create_directories(keep, trouble);
-      if (trouble) return fail(Code::kSystem, fmt::format("{}: {}", keep.string(), trouble.message()));
-      return WorkFolder(keep, false);
-    }
-    std::string name = (fs::temp_directory_path() / "godwit-link.XXXXXX").string();
-    if (!::mkdtemp(name.data())) return fail_errno(errno, "making a temporary folder");
-    return WorkFolder(name, true);
-  }
-  WorkFolder(WorkFolder&& other) noexcept
-      : path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, false)) {}
-  WorkFolder& operator=(WorkFolder&&) = delete;
-  ~WorkFolder() {
-    std::error_code ignored;
-    if (temporary_) fs::remove_all(path_, ignored);
-  }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  WorkFolder(fs::path path, bool temporary) : path_(std::move(path)), temporary_(temporary) {}
-  fs::path path_;
-  bool temporary_;
-};
-
 /// With -v: the processor time of each step of the calling thread.
 class Steps {
  public:
@@ -106,23 +79,22 @@ class Steps {
 
 Result<void> link(const LinkOptions& options) {
   Steps steps(options.verbose);
-  TRY(const auto folder, WorkFolder::make(options.keep));
+  std::optional<TemporaryFolder> temporary;
+  fs::path folder = options.keep;
+  if (folder.empty()) {
+    TRY(temporary, TemporaryFolder::make("godwit-link"));
+    folder = temporary->path();
+  } else {
+    TRY_DO(sys::make_dirs(folder.string()));
+  }
   llvm::LLVMContext context;
   TRY(auto module, read_program(options, context));
   steps.done("read");
   TRY_DO(simplify(*module, options.level));
   steps.done("simplify");
-  TRY(const auto instrumented, instrument(*module, options.output.filename().string()));
+  TRY(const auto program, instrument(*module));
   steps.done("instrument");
-  std::string bitcode;
-  {
-    llvm::raw_string_ostream stream(bitcode);
-    llvm::WriteBitcodeToFile(*module, stream);
-  }
-  if (!options.keep.empty()) {
-    std::error_code ignored;
-    llvm::raw_fd_ostream((folder / "program.bc").string(), ignored) << bitcode;
-  }
+  if (!options.keep.empty()) TRY_DO(io::replace_file((folder / "program.bc").string(), program.bitcode));
   module.reset();
   std::vector<std::future<Result<void>>> parts;
   std::vector<fs::path> executables;
@@ -132,7 +104,7 @@ Result<void> link(const LinkOptions& options) {
     parts.push_back(std::async(std::launch::async, [&, target, executable]() -> Result<void> {
       const fs::path object = executable.string() + ".o";
       Steps own(options.verbose);
-      TRY_DO(lower(bitcode, *target, instrumented.thunks, options.level, object));
+      TRY_DO(lower(program, options.output.filename().string(), *target, options.level, object));
       own.done(target->name);
       return assemble(options, *target, object, executable);
     }));

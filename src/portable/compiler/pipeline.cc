@@ -22,7 +22,6 @@
 #include "portable/compiler/analyses.h"
 #include "portable/compiler/libcalls.h"
 #include "portable/compiler/link.h"
-#include "portable/compiler/program.h"
 #include "portable/pass/passes.h"
 
 namespace godwit::portable {
@@ -42,15 +41,6 @@ struct Diagnostics : llvm::DiagnosticHandler {
   }
   unsigned errors = 0;
 };
-
-llvm::OptimizationLevel as_level(unsigned level) {
-  switch (level) {
-    case 0: return llvm::OptimizationLevel::O0;
-    case 1: return llvm::OptimizationLevel::O1;
-    case 2: return llvm::OptimizationLevel::O2;
-    default: return llvm::OptimizationLevel::O3;
-  }
-}
 
 /// Runs what `fill` adds, with the analyses of LLVM's generic target.
 Result<void> run(llvm::Module& module, const std::function<void(llvm::PassBuilder&, llvm::ModulePassManager&)>& fill) {
@@ -104,20 +94,19 @@ Result<void> simplify(llvm::Module& module, unsigned level) {
   });
 }
 
-Result<Instrumented> instrument(llvm::Module& module, std::string_view name) {
-  Instrumented result;
+Result<Instrumented> instrument(llvm::Module& module) {
   llvm::internalizeModule(module, [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kLower); });
   TRY_DO(run(module, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
-    add_instrumentation(passes, &result.thunks);
+    add_instrumentation(passes);
     passes.addPass(llvm::createModuleToFunctionPassAdaptor(tidying()));
   }));
-  llvm::SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
+  Instrumented result;
+  result.thunks = functions_with_thunks(module);
+  llvm::raw_string_ostream stream(result.bitcode);
   llvm::WriteBitcodeToFile(module, stream);
   llvm::SHA256 hash;
-  hash.update(llvm::StringRef(bytes.data(), bytes.size()));
+  hash.update(llvm::StringRef(result.bitcode));
   result.signature = hash.final();
-  describe_program(module, name, result);
   return result;
 }
 

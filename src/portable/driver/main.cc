@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 
+#include "base/temporary_folder.h"
 #include "portable/driver/arguments.h"
 
 namespace godwit::portable {
@@ -88,10 +90,6 @@ std::vector<std::string> clang(const Tools& tools, bool as_cxx) {
 class Driver {
  public:
   Driver(Arguments arguments, Tools tools) : arguments_(std::move(arguments)), tools_(std::move(tools)) {}
-  ~Driver() {
-    std::error_code ignored;
-    if (!folder_.empty()) fs::remove_all(folder_, ignored);
-  }
 
   Result<int> drive() {
     if (arguments_.inputs.empty()) return fail(Code::kUsage, "no input files");
@@ -148,12 +146,10 @@ class Driver {
   }
 
   Result<std::string> temporary(const Input& input) {
-    if (folder_.empty()) {
-      std::string name = (fs::temp_directory_path() / "godwit-cc.XXXXXX").string();
-      if (!::mkdtemp(name.data())) return fail_errno(errno, "making a temporary folder");
-      folder_ = name;
+    if (!folder_) {
+      TRY(folder_, TemporaryFolder::make("godwit-cc"));
     }
-    return (folder_ / fmt::format("{}-{}.o", objects_++, fs::path(input.word).stem().string())).string();
+    return (folder_->path() / fmt::format("{}-{}.o", objects_++, fs::path(input.word).stem().string())).string();
   }
 
   /// Without -O a compiler means -O0; that keeps every variable in memory and polls nothing away, so the least here is -O1.
@@ -161,7 +157,7 @@ class Driver {
 
   Arguments arguments_;
   Tools tools_;
-  fs::path folder_;
+  std::optional<TemporaryFolder> folder_;
   unsigned objects_ = 0;
 };
 

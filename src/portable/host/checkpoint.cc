@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <sstream>
 
 #include "base/base.h"
@@ -31,11 +30,9 @@ constexpr int kConnectMs = 15000;  // a busy machine starts its helper late; it 
 constexpr std::string_view kArenaMagic = "GODWITAR";
 
 Result<std::string> proc_file(pid_t pid, const char* name) {
-  std::ifstream file(fmt::format("/proc/{}/{}", pid, name), std::ios::binary);
-  if (!file) return fail(Code::kNotFound, fmt::format("there is no process {}, or it isn't yours", pid));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  auto text = io::read_file(fmt::format("/proc/{}/{}", pid, name));
+  if (!text) return fail(Code::kNotFound, fmt::format("there is no process {}, or it isn't yours", pid));
+  return text;
 }
 
 /// The value after a name at the beginning of a line of /proc/PID/status.
@@ -55,7 +52,7 @@ Result<std::string> own_number(const std::string& status) {
   return last;
 }
 
-Result<bool> catches_requests(const std::string& status) {
+bool catches_requests(const std::string& status) {
   uint64_t caught = 0;
   std::istringstream(status_field(status, "SigCgt:")) >> std::hex >> caught;
   return (caught >> (kRequestSignal - 1) & 1) != 0;
@@ -130,26 +127,6 @@ Result<Fd> accept_from(const Fd& listener, pid_t pid) {
   return peer;
 }
 
-Result<void> send_request(const Fd& peer, const Fd& image, bool leave_running) {
-  uint32_t request[2] = {kProtocol, leave_running ? kLeaveRunning : 0};
-  iovec data{request, sizeof request};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  const int fd = image.get();
-  __builtin_memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  if (::sendmsg(peer.get(), &message, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof request))
-    return fail_errno(errno, "sending the request");
-  return {};
-}
-
 /// Its answer: one line "saved BYTES", or a line "refused: REASON" for each reason and the end.
 Result<uint64_t> read_answer(const Fd& peer) {
   std::string text;
@@ -181,8 +158,8 @@ Result<bool> is_portable(pid_t pid) {
 
 Result<Saved> checkpoint(pid_t pid, const std::string& path, const SaveOptions& options) {
   TRY(const auto status, proc_file(pid, "status"));
-  TRY(const bool ready, catches_requests(status));
-  if (!ready) return fail(Code::kRefused, fmt::format("process {} has only just begun; try again", pid));
+  if (!catches_requests(status))
+    return fail(Code::kRefused, fmt::format("process {} has only just begun; try again", pid));
   TRY(const auto number, own_number(status));
   Saved saved;
   TRY(saved.program, package_path(pid));
@@ -194,7 +171,9 @@ Result<Saved> checkpoint(pid_t pid, const std::string& path, const SaveOptions& 
   const auto begin = std::chrono::steady_clock::now();
   if (::kill(pid, kRequestSignal) != 0) return fail_errno(errno, fmt::format("asking process {}", pid));
   TRY(const auto peer, accept_from(listener, pid));
-  TRY_DO(send_request(peer, file.fd(), options.leave_running));
+  const uint32_t request[2] = {kProtocol, options.leave_running ? kLeaveRunning : 0};
+  const int image = file.fd().get();
+  TRY_DO(io::send_with_fds(peer.get(), {reinterpret_cast<const char*>(request), sizeof request}, {&image, 1}));
   TRY(saved.image_bytes, read_answer(peer));
   saved.stopped_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   TRY(const auto state, sys::stat(file.fd()));

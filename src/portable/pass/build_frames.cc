@@ -91,14 +91,9 @@ class FrameBuilder {
     auto* first = &*entry->getFirstNonPHIOrDbgOrAlloca();
     llvm::SplitBlock(entry, first->getIterator());
     // A fixed variable that the front end put further down is still fixed.
-    for (auto& block : function_)
-      for (auto& i : llvm::make_early_inc_range(block))
-        if (auto* v = llvm::dyn_cast<llvm::AllocaInst>(&i))
-          if (v->getParent() != entry && llvm::isa<llvm::ConstantInt>(v->getArraySize()) && was_in_entry(&block, entry))
-            v->moveBefore(entry->getTerminator());
-  }
-  static bool was_in_entry(const BasicBlock* block, const BasicBlock* entry) {
-    return block == entry->getSingleSuccessor();
+    for (auto& i : llvm::make_early_inc_range(*entry->getSingleSuccessor()))
+      if (auto* v = llvm::dyn_cast<llvm::AllocaInst>(&i); v && llvm::isa<llvm::ConstantInt>(v->getArraySize()))
+        v->moveBefore(entry->getTerminator());
   }
 
   Frame plan(const CallSite& site, unsigned number) const {
@@ -239,7 +234,7 @@ class FrameBuilder {
 
 }  // namespace
 
-llvm::PreservedAnalyses BuildFrames::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses build_frames(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   const MayStop may_stop(module);
   Abi abi(module);
   for (Function& function : module) {

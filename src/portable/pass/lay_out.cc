@@ -2,7 +2,7 @@
 //
 // Functions: code differs in size, so the address of a function is that of its thunk, a jump in a table of its own with a
 // fixed stride. Calls by name go to the function itself. A thunk's symbol is kThunkPrefix and the function's name; the target
-// side (compiler/thunks.cc) writes the jumps, in the order of `thunks`.
+// side (compiler/lower.cc) writes the jumps, in the order of functions_with_thunks().
 //
 // Globals: each target's back end would sort them into .data, .bss, .rodata by its own rules and alignments. Here all get
 // one of three sections and an explicit alignment, so that they follow each other in the module's order at the same distances
@@ -46,16 +46,15 @@ void replace_address(Function& function, Function& thunk, const std::vector<llvm
   for (auto* constant : constants) constant->handleOperandChange(&function, &thunk);
 }
 
-bool make_thunk(Function& function) {
+void make_thunk(Function& function) {
   const auto uses = address_uses(function);
-  if (uses.empty()) return false;
+  if (uses.empty()) return;
   if (function.hasLocalLinkage() || function.hasLinkOnceLinkage()) function.setLinkage(Function::ExternalLinkage);
   function.setDSOLocal(true);
   auto* thunk = Function::Create(function.getFunctionType(), Function::ExternalLinkage,
                                  kThunkPrefix + function.getName(), function.getParent());
   thunk->setDSOLocal(true);
   replace_address(function, *thunk, uses);
-  return true;
 }
 
 void place(GlobalVariable& variable) {
@@ -71,15 +70,21 @@ void place(GlobalVariable& variable) {
 
 }  // namespace
 
-llvm::PreservedAnalyses LayOut::run(llvm::Module& module, llvm::ModuleAnalysisManager&) const {
+std::vector<std::string> functions_with_thunks(const llvm::Module& module) {
+  std::vector<std::string> names;
+  for (const Function& f : module)
+    if (llvm::StringRef name = f.getName(); name.consume_front(kThunkPrefix)) names.push_back(name.str());
+  return names;
+}
+
+llvm::PreservedAnalyses lay_out(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   std::vector<Function*> functions;
   for (Function& f : module)
     if (!f.isIntrinsic() && !f.getName().starts_with(kThunkPrefix)) functions.push_back(&f);
   // llvm.used and the like name functions without taking their address.
   for (const char* list : {"llvm.used", "llvm.compiler.used"})
     if (auto* variable = module.getNamedGlobal(list)) variable->eraseFromParent();
-  for (Function* f : functions)
-    if (make_thunk(*f) && thunks) thunks->push_back(f->getName().str());
+  for (Function* f : functions) make_thunk(*f);
   for (auto& variable : module.globals())
     if (!variable.isDeclaration() && !variable.getName().starts_with("llvm.")) place(variable);
   return llvm::PreservedAnalyses::none();

@@ -2,8 +2,8 @@
 //
 // Each target has its own way to run what is in llvm.global_ctors before main (.init_array, and who calls it). Here they
 // become calls in one neutral function, __godwit_constructors, which the C library's start code calls; so a thread may stop
-// inside a constructor too. Destructors of static objects are registered by constructors (__cxa_atexit), and the few of
-// llvm.global_dtors (__attribute__((destructor))) are called by __godwit_destructors.
+// inside a constructor too. Destructors are registered by constructors (__cxa_atexit), those of C
+// (__attribute__((destructor))) too: neutral-flags says so to clang.
 #include <llvm/IR/Constants.h>
 
 #include <algorithm>
@@ -47,13 +47,10 @@ void define(llvm::Module& module, const char* name, const std::vector<Entry>& en
 
 }  // namespace
 
-llvm::PreservedAnalyses LowerConstructors::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses lower_constructors(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   auto constructors = take(module, "llvm.global_ctors");
   std::ranges::stable_sort(constructors, std::less(), &Entry::priority);
   define(module, "__godwit_constructors", constructors);
-  auto destructors = take(module, "llvm.global_dtors");
-  std::ranges::stable_sort(destructors, std::greater(), &Entry::priority);
-  define(module, "__godwit_destructors", destructors);
   return llvm::PreservedAnalyses::none();
 }
 

@@ -46,56 +46,16 @@ using llvm::Value;
 /// Which calls may come back with kThrowing or kJumping.
 class MayLeave {
  public:
-  explicit MayLeave(llvm::Module& module) : throws_(reach(module, kRaise)), jumps_(reach(module, kLongjmp)) {}
+  explicit MayLeave(llvm::Module& module) : throws_(module, {kRaise}), jumps_(module, {kLongjmp}) {}
 
-  [[nodiscard]] bool any() const { return !throws_.functions.empty() || !jumps_.functions.empty(); }
   [[nodiscard]] bool call(const CallBase& call) const {
-    if (llvm::isa<llvm::IntrinsicInst>(call) || call.isInlineAsm()) return false;
+    if (jumps_.call(call)) return true;
     const Function* callee = call.getCalledFunction();
-    const bool throws = callee ? throws_.functions.contains(callee) : throws_.by_pointer;
-    const bool jumps = callee ? jumps_.functions.contains(callee) : jumps_.by_pointer;
-    return jumps || (throws && (!call.doesNotThrow() || (callee && callee->getName() == kRaise)));
+    return throws_.call(call) && (!call.doesNotThrow() || (callee && callee->getName() == kRaise));
   }
-  [[nodiscard]] bool jumps() const { return !jumps_.functions.empty(); }
+  [[nodiscard]] bool jumps() const { return !jumps_.none(); }
 
  private:
-  struct Reach {
-    llvm::DenseSet<const Function*> functions;
-    bool by_pointer = false;  ///< some of them are called through pointers
-  };
-
-  /// All functions from which the one named so is reached.
-  static Reach reach(llvm::Module& module, const char* name) {
-    Reach found;
-    const Function* root = module.getFunction(name);
-    if (!root || root->use_empty()) return found;
-    std::vector<const Function*> work{root};
-    found.functions.insert(root);
-    std::vector<const Function*> pointer_callers;
-    for (const Function& f : module)
-      for (const BasicBlock& block : f)
-        for (const auto& i : block)
-          if (const auto* c = llvm::dyn_cast<CallBase>(&i); c && !c->isInlineAsm() && !c->getCalledFunction())
-            pointer_callers.push_back(&f);
-    const auto add = [&](const Function* f) {
-      if (found.functions.insert(f).second) work.push_back(f);
-    };
-    while (!work.empty()) {
-      const Function* f = work.back();
-      work.pop_back();
-      for (const llvm::Use& use : f->uses()) {
-        const auto* c = llvm::dyn_cast<CallBase>(use.getUser());
-        if (c && c->isCallee(&use)) {
-          add(c->getFunction());
-        } else if (!found.by_pointer) {
-          found.by_pointer = true;
-          for (const Function* caller : pointer_callers) add(caller);
-        }
-      }
-    }
-    return found;
-  }
-
   Reach throws_, jumps_;
 };
 
@@ -318,7 +278,7 @@ void let_raise(Function& function) {
 
 }  // namespace
 
-llvm::PreservedAnalyses LowerExceptions::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses lower_exceptions(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   const MayLeave may_leave(module);
   std::vector<Function*> functions;
   for (Function& f : module)

@@ -52,7 +52,7 @@ void lower(llvm::IndirectBrInst* jump, const std::vector<BasicBlock*>& labels) {
 
 }  // namespace
 
-llvm::PreservedAnalyses LowerGotos::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses lower_gotos(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   for (auto& function : module) {
     if (function.isDeclaration()) continue;
     const auto labels = number_labels(function);

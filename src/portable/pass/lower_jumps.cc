@@ -147,7 +147,7 @@ class JumpLowering {
 
 }  // namespace
 
-llvm::PreservedAnalyses LowerJumps::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses lower_jumps(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   for (auto& function : module) {
     std::vector<CallInst*> sites;
     for (auto& block : function)

@@ -103,7 +103,7 @@ void name_native_words(llvm::Module& module) {
 
 }  // namespace
 
-llvm::PreservedAnalyses LowerThreads::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses lower_threads(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   name_native_words(module);
   std::vector<GlobalVariable*> variables;
   for (auto& v : module.globals()) {

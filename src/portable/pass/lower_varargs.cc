@@ -156,7 +156,7 @@ void rewrite_calls(Function& function) {
 
 }  // namespace
 
-llvm::PreservedAnalyses LowerVarargs::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses lower_varargs(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   for (auto& function : llvm::make_early_inc_range(module))
     if (function.isVarArg() && !function.isIntrinsic()) rewrite_function(function);
   for (auto& function : module) rewrite_calls(function);

@@ -4,47 +4,61 @@
 #include <llvm/Transforms/IPO/GlobalDCE.h>
 
 namespace godwit::portable {
-
-void add_lowering(llvm::ModulePassManager& passes) {
-  passes.addPass(Prepare());
-  passes.addPass(LowerVarargs());
-  passes.addPass(LowerGotos());
-  passes.addPass(LowerJumps());
-  passes.addPass(LowerThreads());
-  passes.addPass(LowerConstructors());
-}
-
-void add_instrumentation(llvm::ModulePassManager& passes, std::vector<std::string>* thunks) {
-  passes.addPass(LowerExceptions());
-  passes.addPass(llvm::GlobalDCEPass());  // what only exceptions would have needed
-  passes.addPass(PlacePoints());
-  passes.addPass(BuildFrames());
-  passes.addPass(LayOut(thunks));
-}
-
 namespace {
 
-// The table of names. To add a pass: a struct in passes.h, a file, a row here, its place above, a test in tests/portable/pass.
-bool add_by_name(llvm::StringRef name, llvm::ModulePassManager& passes) {
-  if (name == "godwit-prepare") return passes.addPass(Prepare()), true;
-  if (name == "godwit-lower-varargs") return passes.addPass(LowerVarargs()), true;
-  if (name == "godwit-lower-gotos") return passes.addPass(LowerGotos()), true;
-  if (name == "godwit-lower-jumps") return passes.addPass(LowerJumps()), true;
-  if (name == "godwit-lower-exceptions") return passes.addPass(LowerExceptions()), true;
-  if (name == "godwit-lower-threads") return passes.addPass(LowerThreads()), true;
-  if (name == "godwit-lower-constructors") return passes.addPass(LowerConstructors()), true;
-  if (name == "godwit-place-points") return passes.addPass(PlacePoints()), true;
-  if (name == "godwit-build-frames") return passes.addPass(BuildFrames()), true;
-  if (name == "godwit-lay-out") return passes.addPass(LayOut()), true;
-  return false;
-}
+/// When a pass runs: before LLVM's simplification or after it.
+enum class When { kBefore, kAfter };
+
+/// The table, in the order in which they run.
+struct Row {
+  const char* name;
+  PassFunction* function;
+  When when;
+};
+constexpr Row kRows[] = {{"godwit-prepare", prepare, When::kBefore},
+                         {"godwit-lower-varargs", lower_varargs, When::kBefore},
+                         {"godwit-lower-gotos", lower_gotos, When::kBefore},
+                         {"godwit-lower-jumps", lower_jumps, When::kBefore},
+                         {"godwit-lower-threads", lower_threads, When::kBefore},
+                         {"godwit-lower-constructors", lower_constructors, When::kBefore},
+                         {"godwit-lower-exceptions", lower_exceptions, When::kAfter},
+                         {"godwit-place-points", place_points, When::kAfter},
+                         {"godwit-build-frames", build_frames, When::kAfter},
+                         {"godwit-lay-out", lay_out, When::kAfter}};
+
+/// A row as LLVM wants it.
+struct Pass : llvm::PassInfoMixin<Pass> {
+  explicit Pass(PassFunction* what) : function(what) {}
+  llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) {
+    return function(module, analyses);
+  }
+  /// Also on functions that ask not to be optimised.
+  static bool isRequired() { return true; }  // NOLINT(readability-identifier-naming): LLVM looks for this name
+  PassFunction* function;
+};
 
 }  // namespace
+
+void add_lowering(llvm::ModulePassManager& passes) {
+  for (const Row& row : kRows)
+    if (row.when == When::kBefore) passes.addPass(Pass(row.function));
+}
+
+void add_instrumentation(llvm::ModulePassManager& passes) {
+  for (const Row& row : kRows) {
+    if (row.when != When::kAfter) continue;
+    passes.addPass(Pass(row.function));
+    if (row.function == lower_exceptions)
+      passes.addPass(llvm::GlobalDCEPass());  // what only exceptions would have needed
+  }
+}
 
 void register_passes(llvm::PassBuilder& builder) {
   builder.registerPipelineParsingCallback(
       [](llvm::StringRef name, llvm::ModulePassManager& passes, llvm::ArrayRef<llvm::PassBuilder::PipelineElement>) {
-        return add_by_name(name, passes);
+        for (const Row& row : kRows)
+          if (name == row.name) return passes.addPass(Pass(row.function)), true;
+        return false;
       });
 }
 

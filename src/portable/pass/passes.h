@@ -22,62 +22,24 @@
 #include <llvm/IR/PassManager.h>
 #include <llvm/Passes/PassBuilder.h>
 
+#include <string>
+#include <vector>
+
 namespace godwit::portable {
 
-/// What every pass here is: run also on functions that ask not to be optimised.
-template <typename Pass>
-struct ModulePass : llvm::PassInfoMixin<Pass> {
-  static bool isRequired() { return true; }  // NOLINT(readability-identifier-naming): LLVM looks for this name
-};
-
-struct Prepare : ModulePass<Prepare> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct LowerVarargs : ModulePass<LowerVarargs> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct LowerGotos : ModulePass<LowerGotos> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct LowerJumps : ModulePass<LowerJumps> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct LowerThreads : ModulePass<LowerThreads> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct LowerConstructors : ModulePass<LowerConstructors> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct LowerExceptions : ModulePass<LowerExceptions> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct PlacePoints : ModulePass<PlacePoints> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-struct BuildFrames : ModulePass<BuildFrames> {
-  static llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
-};
-
-/// `names`, when given, gets the names of the functions that have a thunk, in the order of their addresses.
-struct LayOut : ModulePass<LayOut> {
-  explicit LayOut(std::vector<std::string>* names = nullptr) : thunks(names) {}
-  llvm::PreservedAnalyses run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) const;
-  std::vector<std::string>* thunks;
-};
+// Each is a function of one file. To add one: its file, its declaration, its row in passes.cc, a test in tests/portable/pass.
+using PassFunction = llvm::PreservedAnalyses(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
+PassFunction prepare, lower_varargs, lower_gotos, lower_jumps, lower_threads, lower_constructors;
+PassFunction lower_exceptions, place_points, build_frames, lay_out;
 
 /// Makes the passes known by their names: "godwit-lower-varargs" …
 void register_passes(llvm::PassBuilder& builder);
 
 /// The passes before LLVM's simplification, and those after it.
 void add_lowering(llvm::ModulePassManager& passes);
-void add_instrumentation(llvm::ModulePassManager& passes, std::vector<std::string>* thunks);
+void add_instrumentation(llvm::ModulePassManager& passes);
+
+/// Behind lay_out: the functions that have a thunk, in the order of their addresses.
+std::vector<std::string> functions_with_thunks(const llvm::Module& module);
 
 }  // namespace godwit::portable

@@ -131,7 +131,7 @@ std::vector<llvm::Instruction*> returns_of(Function& function) {
 
 }  // namespace
 
-llvm::PreservedAnalyses PlacePoints::run(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) {
+llvm::PreservedAnalyses place_points(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) {
   auto& of_functions = analyses.getResult<llvm::FunctionAnalysisManagerModuleProxy>(module).getManager();
   const MayStop may_stop(module);
   const auto recursive = recursive_functions(module);

@@ -6,7 +6,10 @@
 // kRunning. LLVM would take away what follows a call of such a function, also where it has found out by itself that none
 // of a function's ways ends in a return. So the attribute goes, and an `unreachable` right behind such a call becomes a
 // return; what it returns is read by nobody. Promises about returned values (nonnull, a range …) go for the same reason.
+//
+// No inline assembly: said here, before LLVM could take a part that isn't reached away in one build and not in another.
 #include <llvm/IR/AttributeMask.h>
+#include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/Instructions.h>
 #include <llvm/IR/Module.h>
 
@@ -42,6 +45,13 @@ const llvm::AttributeMask& of_returned_values() {
   return mask;
 }
 
+/// An empty one is a barrier for the compiler, and the same on every processor.
+void refuse_assembly(const llvm::CallBase& call) {
+  const auto* assembly = llvm::dyn_cast<llvm::InlineAsm>(call.getCalledOperand());
+  if (assembly && llvm::StringRef(assembly->getAsmString()).find_first_not_of(" \t\n") != llvm::StringRef::npos)
+    refuse(call, "inline assembly is for one processor; write it in C, or keep it out with #ifndef __godwit__");
+}
+
 void return_instead(llvm::UnreachableInst* end) {
   auto* type = end->getFunction()->getReturnType();
   llvm::ReturnInst::Create(end->getContext(), type->isVoidTy() ? nullptr : llvm::Constant::getNullValue(type),
@@ -57,6 +67,7 @@ void let_return(llvm::Function& function) {
     for (auto& i : block)
       if (auto* call = llvm::dyn_cast<llvm::CallBase>(&i)) calls.push_back(call);
   for (auto* call : calls) {
+    refuse_assembly(*call);
     const bool ended = call->doesNotReturn();
     call->removeFnAttr(llvm::Attribute::NoReturn);
     call->removeRetAttrs(of_returned_values());
@@ -67,7 +78,7 @@ void let_return(llvm::Function& function) {
 
 }  // namespace
 
-llvm::PreservedAnalyses Prepare::run(llvm::Module& module, llvm::ModuleAnalysisManager&) {
+llvm::PreservedAnalyses prepare(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   resolve_aliases(module);
   // Calls first ask the function that they call, so functions lose the attribute last.
   for (auto& function : module)

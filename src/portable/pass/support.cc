@@ -66,30 +66,51 @@ void refuse(const llvm::Instruction& where, const llvm::Twine& what) {
       llvm::DiagnosticInfoUnsupported(function, what, llvm::DiagnosticLocation(where.getDebugLoc()), llvm::DS_Error));
 }
 
-bool MayStop::call(const llvm::CallBase& call) const {
-  if (llvm::isa<llvm::IntrinsicInst>(call) || call.isInlineAsm()) return false;
-  const llvm::Function* callee = call.getCalledFunction();
-  return callee == nullptr || functions_.contains(callee);
+namespace {
+
+/// The function that is called by name, of whatever type the call takes it to be.
+const llvm::Function* called_by_name(const llvm::CallBase& call) {
+  return llvm::dyn_cast<llvm::Function>(call.getCalledOperand());
 }
 
-MayStop::MayStop(llvm::Module& module) {
+std::vector<const llvm::Function*> callers_through_pointers(const llvm::Module& module) {
+  std::vector<const llvm::Function*> callers;
+  for (const llvm::Function& f : module)
+    for (const llvm::BasicBlock& block : f)
+      for (const llvm::Instruction& i : block)
+        if (const auto* c = llvm::dyn_cast<llvm::CallBase>(&i); c && !c->isInlineAsm() && !called_by_name(*c))
+          callers.push_back(&f);
+  return callers;
+}
+
+}  // namespace
+
+bool Reach::call(const llvm::CallBase& call) const {
+  if (llvm::isa<llvm::IntrinsicInst>(call) || call.isInlineAsm()) return false;
+  const llvm::Function* callee = called_by_name(call);
+  return callee ? functions_.contains(callee) : by_pointer_;
+}
+
+Reach::Reach(llvm::Module& module, std::initializer_list<const char*> roots) {
+  const auto by_pointer = callers_through_pointers(module);
   std::vector<const llvm::Function*> work;
   const auto add = [&](const llvm::Function* f) {
     if (functions_.insert(f).second) work.push_back(f);
   };
-  for (const char* name : {"__godwit_poll", "__godwit_syscall"})
-    if (const auto* f = module.getFunction(name)) add(f);
-  for (const llvm::Function& f : module)
-    for (const llvm::BasicBlock& block : f)
-      for (const llvm::Instruction& i : block)
-        if (const auto* c = llvm::dyn_cast<llvm::CallBase>(&i))
-          if (!c->isInlineAsm() && !c->getCalledFunction()) add(&f);
+  for (const char* root : roots)
+    if (const auto* f = module.getFunction(root); f && !f->use_empty()) add(f);
   while (!work.empty()) {
     const llvm::Function* f = work.back();
     work.pop_back();
-    for (const llvm::User* user : f->users())
-      if (const auto* c = llvm::dyn_cast<llvm::CallBase>(user))
-        if (c->getCalledOperand() == f) add(c->getFunction());
+    for (const llvm::Use& use : f->uses()) {
+      const auto* c = llvm::dyn_cast<llvm::CallBase>(use.getUser());
+      if (c && c->isCallee(&use)) {
+        add(c->getFunction());
+      } else if (!by_pointer_) {
+        by_pointer_ = true;
+        for (const auto* caller : by_pointer) add(caller);
+      }
+    }
   }
 }
 

@@ -6,6 +6,8 @@
 #include <llvm/IR/InstrTypes.h>
 #include <llvm/IR/Module.h>
 
+#include <initializer_list>
+
 namespace godwit::portable {
 
 // Values of the state word, see abi.h.
@@ -68,17 +70,24 @@ llvm::MDNode* unlikely(llvm::LLVMContext& context);
 /// Reports, at the place of `where`, what can't be carried. See passes.h for what follows.
 void refuse(const llvm::Instruction& where, const llvm::Twine& what);
 
-/// Which functions may be on the stack while a thread stops: those that have an adaptation point, make a system call,
-/// call through a pointer, or call one of these.
-class MayStop {
+/// The functions from which one of some roots is reached by calls, through pointers too when the address of one of them is taken.
+/// A root that nobody calls counts for nothing.
+class Reach {
  public:
-  explicit MayStop(llvm::Module& module);
-  bool function(const llvm::Function& f) const { return functions_.contains(&f); }
-  /// May a thread stop while it is inside this call?
-  bool call(const llvm::CallBase& call) const;
+  Reach(llvm::Module& module, std::initializer_list<const char*> roots);
+  [[nodiscard]] bool none() const { return functions_.empty(); }
+  [[nodiscard]] bool function(const llvm::Function& f) const { return functions_.contains(&f); }
+  /// May this call come to a root?
+  [[nodiscard]] bool call(const llvm::CallBase& call) const;
 
  private:
   llvm::DenseSet<const llvm::Function*> functions_;
+  bool by_pointer_ = false;
+};
+
+/// May a thread stop while it is in there? At an adaptation point or in a system call.
+struct MayStop : Reach {
+  explicit MayStop(llvm::Module& module) : Reach(module, {"__godwit_poll", "__godwit_syscall"}) {}
 };
 
 }  // namespace godwit::portable
