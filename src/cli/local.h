@@ -16,8 +16,8 @@ int checkpoint_pid(Context& context, const Parsed& parsed);
 /// A program that `godwit cc` made: its checkpoint is one file that can be started on each of its architectures.
 int checkpoint_portable(Context& context, const Parsed& parsed, pid_t pid);
 int restore_portable(Context& context, const Parsed& parsed);
-/// Is it such a file?
-bool is_portable_checkpoint(const std::string& path);
+/// Is it such a file, or a program that could become one?
+bool is_portable_file(const std::string& path);
 int restore_directory(Context& context, const Parsed& parsed);
 
 }  // namespace godwit::cli

@@ -46,11 +46,9 @@ Result<pid_t> begin_detached(const std::string& path) {
 
 }  // namespace
 
-bool is_portable_checkpoint(const std::string& path) {
+bool is_portable_file(const std::string& path) {
   const auto file = sys::open(path, O_RDONLY);
-  if (!file) return false;
-  const auto package = portable::read_package(*file);
-  return package && package->image_block != 0;
+  return file && portable::read_package(*file).has_value();
 }
 
 int checkpoint_portable(Context& context, const Parsed& parsed, pid_t pid) {
@@ -82,6 +80,11 @@ int restore_portable(Context& context, const Parsed& parsed) {
           Error{Code::kUsage, 0,
                 fmt::format("{} isn't for a file that checkpoint --pid made of a portable program", option)});
   const std::string path = parsed.argument(0);
+  OR_REPORT(const auto file, sys::open(path, O_RDONLY));
+  OR_REPORT(const auto package, portable::read_package(file));
+  if (package.image_block == 0)
+    return context.report(
+        Error{Code::kUsage, 0, fmt::format("{} is a portable program, not a checkpoint of one: just run it", path)});
   if (!parsed.has("--detach")) become(path);
   OR_REPORT(const pid_t pid, begin_detached(path));
   if (parsed.has("--pidfile"))

@@ -78,7 +78,7 @@ int run(Context& context, const Parsed& parsed) {
   struct stat st{};
   const bool exists = ::stat(what.c_str(), &st) == 0;
   if (exists && S_ISDIR(st.st_mode)) return restore_directory(context, parsed);
-  if (exists && S_ISREG(st.st_mode) && is_portable_checkpoint(what)) return restore_portable(context, parsed);
+  if (exists && S_ISREG(st.st_mode) && is_portable_file(what)) return restore_portable(context, parsed);
   for (const char* option : {"--pids", "--pidfile", "--detach"})
     if (parsed.has(option))
       return context.report(

@@ -167,7 +167,10 @@ Result<void> nothing_missing(const Module& module) {
     if (v.isDeclaration() && !v.use_empty() && !is_supplied_natively(v.getName()) && !v.hasExternalWeakLinkage())
       missing += fmt::format("\n  {}", v.getName().str());
   if (missing.empty()) return {};
-  return fail(Code::kUsage, "these are used and nowhere defined:" + missing);
+  const bool of_cxx =
+      module.getFunction("__cxa_throw") || module.getNamedValue("_ZTVN10__cxxabiv117__class_type_infoE");
+  return fail(Code::kUsage, fmt::format("these are used and nowhere defined{}:{}",
+                                        of_cxx ? " (C++ is linked by godwit c++)" : "", missing));
 }
 
 }  // namespace

@@ -17,7 +17,9 @@ namespace {
 /// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [--cxx] [-LDIR…] INPUT…
 Result<LinkOptions> parse(int argc, char** argv) {
   LinkOptions options;
-  std::string names = "x86_64,aarch64,riscv64";
+  std::string all;
+  for (const Target& t : targets()) all += (all.empty() ? "" : ",") + std::string(t.name);
+  std::string names = all;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     const auto value = [&]() -> Result<std::string> {
@@ -49,11 +51,14 @@ Result<LinkOptions> parse(int argc, char** argv) {
     const size_t comma = std::min(names.find(',', at), names.size());
     const auto name = names.substr(at, comma - at);
     const auto* target = find_target(name);
-    if (!target) return fail(Code::kUsage, fmt::format("unknown architecture '{}' in --targets", name));
+    if (!target) return fail(Code::kUsage, fmt::format("--targets: no architecture '{}'; there are: {}", name, all));
     options.targets.push_back(target);
     at = comma + 1;
   }
   if (options.inputs.empty()) return fail(Code::kUsage, "no input files");
+  // Said before the work, not after it.
+  if (const auto parent = options.output.parent_path(); !parent.empty() && !fs::is_directory(parent))
+    return fail(Code::kUsage, fmt::format("-o {}: there is no folder {}", options.output.string(), parent.string()));
   return options;
 }
 

@@ -5,6 +5,7 @@
 // source by the same compiler agree and everything else differs.
 #include <fmt/format.h>
 #include <llvm/Bitcode/BitcodeWriter.h>
+#include <llvm/Demangle/Demangle.h>
 #include <llvm/IR/DiagnosticInfo.h>
 #include <llvm/IR/DiagnosticPrinter.h>
 #include <llvm/IR/Verifier.h>
@@ -27,15 +28,27 @@
 namespace godwit::portable {
 namespace {
 
+/// As clang would say it: where, what. The line is known with -g only.
+std::string text_of(const llvm::DiagnosticInfo& info) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  const auto* ours = llvm::dyn_cast<llvm::DiagnosticInfoUnsupported>(&info);
+  if (!ours) {
+    llvm::DiagnosticPrinterRawOStream printer(stream);
+    info.print(printer);
+    return "error: " + text;
+  }
+  const auto function = llvm::demangle(ours->getFunction().getName());
+  if (!ours->isLocationAvailable())
+    return fmt::format("error: {}, in {} (compile with -g to see the line)", ours->getMessage().str(), function);
+  return fmt::format("{}: error: {}, in {}", ours->getLocationStr(), ours->getMessage().str(), function);
+}
+
 /// Counts the errors that passes report; LLVM's default would print and exit.
 struct Diagnostics : llvm::DiagnosticHandler {
   bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
     if (info.getSeverity() != llvm::DS_Error) return false;
-    std::string text;
-    llvm::raw_string_ostream stream(text);
-    llvm::DiagnosticPrinterRawOStream printer(stream);
-    info.print(printer);
-    llvm::errs() << "godwit cc: error: " << text << "\n";
+    fmt::print(stderr, "{}\n", text_of(info));
     ++errors;
     return true;
   }
