@@ -146,10 +146,11 @@ Result<fs::path> find_library(std::string_view name, const LinkOptions& options)
                   name, name));
 }
 
-/// A weak symbol that nobody defines is null. Later it would be too late: a thunk is not.
+/// A weak symbol that nobody defines is null. Later it would be too late: a thunk is not. (A thread-local one has no address that
+/// could be null; lower_threads.cc says that it is missing.)
 void resolve_weak(Module& module) {
   const auto resolve = [](llvm::GlobalValue& v) {
-    if (v.hasExternalWeakLinkage() && !is_supplied_natively(v.getName()))
+    if (v.hasExternalWeakLinkage() && !v.isThreadLocal() && !is_supplied_natively(v.getName()))
       v.replaceAllUsesWith(llvm::Constant::getNullValue(v.getType()));
   };
   for (auto& f : module) resolve(f);

@@ -16,6 +16,7 @@
 // What a point is: `if (__godwit_request != 0) __godwit_poll();` with the branch marked as never taken.
 #include <llvm/ADT/SCCIterator.h>
 #include <llvm/Analysis/CallGraph.h>
+#include <llvm/Analysis/CycleAnalysis.h>
 #include <llvm/Analysis/LoopInfo.h>
 #include <llvm/Analysis/ScalarEvolution.h>
 #include <llvm/Analysis/ScalarEvolutionExpressions.h>
@@ -92,14 +93,26 @@ void insert_point(llvm::Instruction* end, Abi& abi) {
   builder.CreateCall(abi.poll());
 }
 
+/// A cycle with several ways in (goto into a loop) is no loop to LLVM. It is rare: each way back to one of them gets a point.
+void add_irreducible(const llvm::Cycle& cycle, llvm::DenseSet<const BasicBlock*>& seen,
+                     std::vector<llvm::Instruction*>& ends) {
+  if (!cycle.isReducible())
+    for (BasicBlock* entry : cycle.entries())
+      for (BasicBlock* from : llvm::predecessors(entry))
+        if (cycle.contains(from) && seen.insert(from).second) ends.push_back(from->getTerminator());
+  for (const llvm::Cycle* inner : cycle.children()) add_irreducible(*inner, seen, ends);
+}
+
 /// The ends of the rounds of all loops that need a point.
 std::vector<llvm::Instruction*> ends_of_rounds(Function& function, llvm::FunctionAnalysisManager& analyses,
                                                const MayStop& may_stop) {
   std::vector<llvm::Instruction*> ends;
+  llvm::DenseSet<const BasicBlock*> seen;
+  for (const llvm::Cycle* cycle : analyses.getResult<llvm::CycleAnalysis>(function).toplevel_cycles())
+    add_irreducible(*cycle, seen, ends);
   auto& loops = analyses.getResult<llvm::LoopAnalysis>(function);
   if (loops.empty()) return ends;
   auto& evolution = analyses.getResult<llvm::ScalarEvolutionAnalysis>(function);
-  llvm::DenseSet<const BasicBlock*> seen;
   for (const Loop* loop : loops.getLoopsInPreorder()) {
     if (is_short(*loop, evolution, may_stop)) continue;
     llvm::SmallVector<BasicBlock*, 4> latches;

@@ -69,3 +69,23 @@ done:
   %v = phi i32 [ 1, %0 ], [ %r, %more ]
   ret i32 %v
 }
+
+; A loop that is entered in two places.
+; CHECK-LABEL: define i64 @two_ways_in
+; CHECK: load atomic i32, ptr @__godwit_request monotonic
+; CHECK: ret i64
+define i64 @two_ways_in(i1 %which, ptr %p) {
+entry:
+  br i1 %which, label %a, label %b
+a:
+  %x = phi i64 [ 0, %entry ], [ %z, %b ]
+  %y = add i64 %x, 1
+  br label %b
+b:
+  %w = phi i64 [ 7, %entry ], [ %y, %a ]
+  %z = mul i64 %w, 3
+  %more = load volatile i1, ptr %p
+  br i1 %more, label %a, label %done
+done:
+  ret i64 %z
+}
