@@ -72,14 +72,41 @@ class Blocks {
   uint64_t at_, skip_;
 };
 
-/// Eight bytes of each: no read may leave its page, and a riscv64 processor may trap one that isn't aligned.
-inline bool may_read_words(const unsigned char* a, const unsigned char* b) {
-  const auto x = reinterpret_cast<uint64_t>(a), y = reinterpret_cast<uint64_t>(b);
+/// How many bytes of both lie before the end of a page.
+inline uint64_t room_of(const unsigned char* a, const unsigned char* b) {
+  const auto left = [](const unsigned char* p) {
+    return GODWIT_PAGE - (reinterpret_cast<uint64_t>(p) & (GODWIT_PAGE - 1));
+  };
+  return left(a) < left(b) ? left(a) : left(b);
+}
+
+inline Block load(const unsigned char* from) {
+  Block block;
+  __builtin_memcpy(&block, from, sizeof block);
+  return block;
+}
+
+/// Where a string ends, or differs from another.
+inline Hits end_or_difference(Block a, Block b) {
 #if defined(__riscv)
-  return ((x | y) & 7) == 0;
+  const uint64_t difference = a ^ b;
+  // Any bit of a byte that differs makes its highest one.
+  constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
+  return either(equal(a, 0), {(((difference & kLow) + kLow) | difference) & ~kLow});
 #else
-  constexpr uint64_t kInPage = GODWIT_PAGE - 1;
-  return (x & kInPage) <= GODWIT_PAGE - 8 && (y & kInPage) <= GODWIT_PAGE - 8;
+  using Halves = uint64_t __attribute__((vector_size(16)));
+  const auto halves = reinterpret_cast<Halves>((a != b) | (a == Block{}));
+  return {halves[0], halves[1]};
+#endif
+}
+
+/// A riscv64 processor may trap, and emulate, a load that isn't aligned.
+inline bool may_load(const unsigned char* a, const unsigned char* b) {
+#if defined(__riscv)
+  return ((reinterpret_cast<uint64_t>(a) | reinterpret_cast<uint64_t>(b)) & (kBlock - 1)) == 0;
+#else
+  (void)a, (void)b;
+  return true;
 #endif
 }
 
@@ -135,19 +162,16 @@ int strcmp(const char* a, const char* b) {
   auto x = reinterpret_cast<const unsigned char*>(a);
   auto y = reinterpret_cast<const unsigned char*>(b);
   for (;;) {
-    if (may_read_words(x, y)) {
-      uint64_t v, w;
-      __builtin_memcpy(&v, x, 8);
-      __builtin_memcpy(&w, y, 8);
-      const bool has_zero = ((v - UINT64_C(0x0101010101010101)) & ~v & UINT64_C(0x8080808080808080)) != 0;
-      if (v == w && !has_zero) {
-        x += 8;
-        y += 8;
-        continue;
+    uint64_t room = room_of(x, y);
+    if (may_load(x, y)) {
+      for (; room >= kBlock; room -= kBlock, x += kBlock, y += kBlock) {
+        if (const Hits hits = end_or_difference(load(x), load(y))) return x[hits.first()] - y[hits.first()];
       }
     }
-    for (int i = 0; i < 8; ++i, ++x, ++y)
+    // The rest of a page by bytes: what follows may not be there.
+    for (; room > 0; --room, ++x, ++y) {
       if (*x != *y || *x == 0) return *x - *y;
+    }
   }
 }
 }
