@@ -84,7 +84,19 @@ llvm::Instruction* before_comparison(llvm::Instruction* end) {
   return comparison;
 }
 
+/// Does this end of a block look whether the call before it came back with a jump (lower_jumps.cc)? Then the way on when it
+/// didn't. The point belongs there: a thread that is saved in the middle of a jump would forget the jump.
+BasicBlock* way_on_behind_look(const llvm::Instruction& end, Abi& abi) {
+  const auto* branch = llvm::dyn_cast<llvm::BranchInst>(&end);
+  const auto* look =
+      branch && branch->isConditional() ? llvm::dyn_cast<llvm::ICmpInst>(branch->getCondition()) : nullptr;
+  const auto* state = look ? llvm::dyn_cast<llvm::LoadInst>(look->getOperand(0)) : nullptr;
+  if (!state || state->getPointerOperand() != abi.state()) return nullptr;
+  return branch->getSuccessor(look->getPredicate() == llvm::ICmpInst::ICMP_EQ ? 1 : 0);
+}
+
 void insert_point(llvm::Instruction* end, Abi& abi) {
+  if (BasicBlock* on = way_on_behind_look(*end, abi)) end = llvm::SplitEdge(end->getParent(), on)->getTerminator();
   llvm::Instruction* before = before_comparison(end);
   llvm::IRBuilder<> builder(before);
   auto* asked = builder.CreateICmpNE(abi.load_request(builder), builder.getInt32(0));

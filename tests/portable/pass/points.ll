@@ -89,3 +89,25 @@ b:
 done:
   ret i64 %z
 }
+
+; A round that ends with a look for a jump (lower_jumps.cc): the point comes behind the look, on the way without a jump.
+@__godwit_state = external thread_local global i32
+declare void @may_jump()
+; CHECK-LABEL: define void @ends_with_a_look
+; CHECK: call void @may_jump()
+; CHECK-NEXT: %[[STATE:.*]] = load i32, ptr @__godwit_state
+; CHECK-NEXT: %[[JUMPING:.*]] = icmp eq i32 %[[STATE]], 4
+; CHECK-NEXT: br i1 %[[JUMPING]], label %jumped, label %[[ON:.*]]
+; CHECK: [[ON]]:
+; CHECK: load atomic i32, ptr @__godwit_request monotonic
+; CHECK: ret void
+define void @ends_with_a_look() {
+  br label %loop
+loop:
+  call void @may_jump()
+  %state = load i32, ptr @__godwit_state
+  %jumping = icmp eq i32 %state, 4
+  br i1 %jumping, label %jumped, label %loop
+jumped:
+  ret void
+}

@@ -64,6 +64,19 @@ static int several(void) {
   return seen;
 }
 
+// A loop whose round ends with a call that jumps.
+static jmp_buf seventh;
+static int calls;
+static __attribute__((noinline)) void jump_each_seventh(void) {
+  if (++calls % 7 == 0) longjmp(seventh, calls);
+}
+static int loop_of_jumps(void) {
+  volatile int sum = 0;
+  sum += setjmp(seventh);
+  while (calls < 70) jump_each_seventh();
+  return sum;
+}
+
 static int with_mask(void) {
   sigset_t set, old;
   sigemptyset(&set);
@@ -90,6 +103,6 @@ int main(void) {
     const int r = protected_call(nested, 27 + round, &failed);
     printf("  %d %d, %d\n", r, failed, current == NULL);
   }
-  printf("%d %d\n", several(), with_mask());
+  printf("%d %d %d\n", several(), with_mask(), loop_of_jumps());
   return 0;
 }
