@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define GODWIT_IMAGE_MAGIC "GODWITPI"
-#define GODWIT_IMAGE_VERSION 1
+#define GODWIT_IMAGE_VERSION 2
 
 /* How a runtime ends that couldn't restore, and one that a test told to stop. */
 #define GODWIT_EXIT_REFUSED 3
@@ -54,6 +54,16 @@ struct godwit_image_record {
                        each with the digest of those before it as its seed (the first: the file header's digest) */
 };
 
+/* The first bytes of the arena, by which a running portable program is known from outside (/proc/PID/mem), and where its
+ * other memory is. */
+#define GODWIT_ARENA_MAGIC "GODWITAR"
+struct godwit_arena_head {
+  char magic[8];
+  uint64_t data_start; /* neutral globals: [data_start, data_end) */
+  uint64_t data_end;
+  uint64_t arena_size;
+};
+
 /* Limits that a reader checks before it takes room for anything. */
 #define GODWIT_IMAGE_MEMORY_MAX (1u << 20)
 #define GODWIT_IMAGE_REGIONS_MAX 65536u
@@ -65,9 +75,12 @@ struct godwit_image_process {
   uint32_t pid; /* the unit's own */
   uint32_t threads;
   uint32_t umask;
-  uint32_t reserved;
+  uint32_t flags; /* GODWIT_IMAGE_APART */
   uint64_t saved_at; /* CLOCK_REALTIME, nanoseconds */
 };
+
+/* It has no MEMORY: that goes another way, into a program that waits for it (runtime/arrive.cc). */
+#define GODWIT_IMAGE_APART 1u
 
 enum {
   GODWIT_FD_FILE = 1, /* regular file or directory: opened again by its path */

@@ -23,6 +23,10 @@ constexpr long kReadWrite = PROT_READ | PROT_WRITE;
 uint64_t first_address() { return godwit_program.arena + kHeaderSize; }
 uint64_t end_address() { return godwit_program.arena + godwit_program.arena_size; }
 
+/// What arena_map_again() has mapped.
+Region again[kMaxRegions];
+uint32_t again_count;
+
 bool map_native(uint64_t start, uint64_t length, long protection, uint32_t kind) {
   const long flags =
       (kind == GODWIT_REGION_SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
@@ -34,19 +38,32 @@ bool map_native(uint64_t start, uint64_t length, long protection, uint32_t kind)
 }
 
 /// The first row that ends above `address`.
-uint32_t row_at(uint64_t address) {
-  const Header& head = header();
-  uint32_t low = 0, high = head.regions_used;
+uint32_t row_at(uint64_t address, const Region* rows, uint32_t count) {
+  uint32_t low = 0, high = count;
   while (low < high) {
     const uint32_t middle = (low + high) / 2;
-    const Region& row = head.regions[middle];
-    if (row.start + row.length <= address) {
+    if (rows[middle].start + rows[middle].length <= address) {
       low = middle + 1;
     } else {
       high = middle;
     }
   }
   return low;
+}
+uint32_t row_at(uint64_t address) { return row_at(address, header().regions, header().regions_used); }
+
+/// The parts of `row` that none of the others has, mapped in the same way.
+template <class Each>
+void each_uncovered(const Region& row, const Region* others, uint32_t count, Each each) {
+  const auto is_shared = [](const Region& region) { return region.kind == GODWIT_REGION_SHARED; };
+  uint64_t at = row.start;
+  const uint64_t end = row.start + row.length;
+  for (uint32_t i = row_at(row.start, others, count); i < count && others[i].start < end; ++i) {
+    if (is_shared(others[i]) != is_shared(row)) continue;
+    if (others[i].start > at) each(at, others[i].start - at);
+    at = others[i].start + others[i].length;
+  }
+  if (at < end) each(at, end - at);
 }
 
 void open_rows(uint32_t index, uint32_t count) {
@@ -206,8 +223,33 @@ void arena_give(uint64_t start, uint64_t length) {
   close_rows(index, 1);
 }
 
-bool arena_map_again(const Region& region) {
-  return inside(region.start, region.length) && map_native(region.start, region.length, kReadWrite, region.kind);
+bool arena_rows_are_sound(const Region* regions, uint32_t count) {
+  uint64_t end = first_address();
+  for (uint32_t i = 0; i < count; ++i) {
+    const Region& region = regions[i];
+    if (region.start < end || region.start > end_address() || region.length > end_address() - region.start ||
+        !region.length || (region.start | region.length) & (GODWIT_PAGE - 1) || !region.kind ||
+        region.kind > GODWIT_REGION_GUARD || region.protection & ~static_cast<uint32_t>(kReadWrite)) {
+      return false;
+    }
+    end = region.start + region.length;
+  }
+  return true;
+}
+
+bool arena_map_again(const Region* regions, uint32_t count) {
+  bool mapped = true;
+  for (uint32_t i = 0; i < again_count; ++i) {
+    each_uncovered(again[i], regions, count, [](uint64_t start, uint64_t length) { sys(__NR_munmap, start, length); });
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    each_uncovered(regions[i], again, again_count, [&](uint64_t start, uint64_t length) {
+      mapped = mapped && map_native(start, length, kReadWrite, regions[i].kind);
+    });
+  }
+  memcpy(again, regions, count * sizeof(Region));
+  again_count = count;
+  return mapped;
 }
 
 void arena_protect() {

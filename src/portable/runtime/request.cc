@@ -1,10 +1,12 @@
 // Who asks a portable program to be saved, and how it answers.
 //
-// A requester of the same user, or root, listens on the abstract UNIX stream socket "godwit/portable/PID", PID as the
-// program's own PID namespace has it, and sends the process the reserved signal. Then
+// A requester of the same user, or root, listens on the abstract UNIX stream socket "godwit/portable/NAMESPACE/PID", PID as the
+// program's own PID namespace has it, NAMESPACE the inode of that (/proc/PID/ns/pid), and sends the process the reserved
+// signal. Then
 //
 //     runtime    connects; looks at the peer's credentials (SO_PEERCRED)
-//     requester  {u32 version = 1, u32 flags} with one descriptor (SCM_RIGHTS) to write the image to; flags 1: leave running
+//     requester  {u32 version = 1, u32 flags} with one descriptor (SCM_RIGHTS) to write the image to; flags 1: leave running;
+//                2: without memory, which the requester reads itself
 //     runtime    stops all threads, writes the image, sends "saved BYTES\n", or a "refused: REASON\n" for every reason
 //     requester  one byte: it has the image safely
 //     runtime    exits with status 0, which closes the socket
@@ -33,7 +35,7 @@ namespace {
 constexpr int64_t kRestLimit = 10 * kSecond;
 constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
 constexpr uint32_t kProtocol = 1;
-constexpr uint32_t kLeaveRunning = 1;
+constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2;
 
 struct Request {
   uint32_t version;
@@ -85,25 +87,21 @@ void begin_helper(void (*work)(void*)) {
   for (;;) sys(__NR_exit, 0);
 }
 
+/// The inode of this process's PID namespace, as text: two units have the same PIDs, and maybe one network. Without /proc: "0".
+void add_namespace(Line& name) {
+  char link[64] = {};
+  const long got = sys(__NR_readlinkat, AT_FDCWD, "/proc/self/ns/pid", link, sizeof link - 1);
+  const char* digits = failed(got) ? nullptr : after(link, "pid:[");
+  if (!digits) digits = "0";
+  for (; *digits >= '0' && *digits <= '9'; ++digits) name.add_bytes(digits, 1);
+}
+
 int connect_to_requester() {
-  int fd = static_cast<int>(sys(__NR_socket, kUnix, kStream | O_CLOEXEC, 0));
-  if (fd < 0) return -1;
-  fd = put_aside(fd);
-  sockaddr_un address = {};
-  address.sun_family = kUnix;
   Text<64> name;
-  name << "godwit/portable/" << own_pid();
-  memcpy(address.sun_path + 1, name.text(), name.size());
-  const Credentials me = {own_pid(), static_cast<uint32_t>(sys(__NR_geteuid)), 0};
-  Credentials peer = {};
-  uint32_t size = sizeof peer;
-  const long connected = sys(__NR_connect, fd, &address, offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (failed(connected) || failed(sys(__NR_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &peer, &size)) ||
-      (peer.uid != 0 && peer.uid != me.uid)) {
-    sys(__NR_close, fd);
-    return -1;
-  }
-  return fd;
+  name << "godwit/portable/";
+  add_namespace(name);
+  name << "/" << own_pid();
+  return connect_to(name.text());
 }
 
 /// The request's descriptor, or -1.
@@ -119,7 +117,7 @@ int receive_request(int socket, Request& request) {
       rights.type != 1 /* SCM_RIGHTS */) {
     return -1;
   }
-  if (got != sizeof request || request.version != kProtocol || request.flags & ~kLeaveRunning) {
+  if (got != sizeof request || request.version != kProtocol || request.flags & ~(kLeaveRunning | kMemoryApart)) {
     sys(__NR_close, rights.fd);
     return -1;
   }
@@ -143,14 +141,14 @@ bool acknowledged(int socket) {
 }
 
 /// Stops, saves, and says how it went. The threads stay at rest.
-long stop_and_save(int fd, int socket, Refusals& refusals) {
+long stop_and_save(int fd, int socket, bool apart, Refusals& refusals) {
   ask_to_stop();
   Text<512> why;
   if (!wait_for_rest(kRestLimit, why)) {
     refusals.add(why.text());
     return 0;
   }
-  return save_image(fd, socket, refusals);
+  return save_image(fd, socket, apart, refusals);
 }
 
 void serve_request(void*) {
@@ -166,7 +164,7 @@ void serve_request(void*) {
     sys(__NR_close, socket);
     end_helper();
   }
-  const long saved = stop_and_save(fd, socket, refusals);
+  const long saved = stop_and_save(fd, socket, request.flags & kMemoryApart, refusals);
   sys(__NR_close, fd);
   if (failed(saved)) refusals.add("the image can't be written: error ", -saved);
   const bool leave = request.flags & kLeaveRunning;
@@ -187,7 +185,7 @@ void serve_test(void*) {
   if (failed(fd)) fatal("can't create ", test_image, ": error ", -fd);
   static Refusals refusals;
   refusals.clear();
-  const long saved = stop_and_save(put_aside(static_cast<int>(fd)), -1, refusals);
+  const long saved = stop_and_save(put_aside(static_cast<int>(fd)), -1, false, refusals);
   if (failed(saved)) fatal("can't write ", test_image, ": error ", -saved);
   if (!refusals.count()) sys(__NR_exit_group, GODWIT_EXIT_STOPPED);
   sys(__NR_write, 2, refusals.lines().text(), refusals.lines().size());
@@ -196,6 +194,27 @@ void serve_test(void*) {
 }
 
 }  // namespace
+
+int connect_to(const char* name) {
+  int fd = static_cast<int>(sys(__NR_socket, kUnix, kStream | O_CLOEXEC, 0));
+  if (fd < 0) return -1;
+  fd = put_aside(fd);
+  sockaddr_un address = {};
+  address.sun_family = kUnix;
+  const uint64_t length = length_of(name);
+  if (length >= sizeof address.sun_path) return -1;
+  memcpy(address.sun_path + 1, name, length);
+  const Credentials me = {own_pid(), static_cast<uint32_t>(sys(__NR_geteuid)), 0};
+  Credentials peer = {};
+  uint32_t size = sizeof peer;
+  const long connected = sys(__NR_connect, fd, &address, offsetof(sockaddr_un, sun_path) + 1 + length);
+  if (failed(connected) || failed(sys(__NR_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &peer, &size)) ||
+      (peer.uid != 0 && peer.uid != me.uid)) {
+    sys(__NR_close, fd);
+    return -1;
+  }
+  return fd;
+}
 
 void helper_for_request() { begin_helper(serve_request); }
 

@@ -4,7 +4,8 @@
 // or bytes are put anywhere, addresses must lie in the program's data, the arena's header or a region that was announced, in
 // ascending order, and nothing of the unit runs, no file is opened and no descriptor closed before END has confirmed
 // the whole. With GODWIT_RESTORE_COMMIT_FD, a socket, the runtime then says "restored\n" there and waits for one byte: the migration
-// protocol's commit lies between, so that all that can fail here has been tried while the source still holds the unit.
+// protocol's commit lies between, so that all that can fail here has been tried while the source still holds the unit. An
+// image that comes without memory is for a program that waits for both (arrive.cc).
 //
 // Checksums find accidents. They can't make an image trustworthy: who controls a program's memory controls the
 // program, so it is for the one who restores to know where an image comes from.
@@ -84,6 +85,9 @@ void read_process(int fd, const godwit_image_record& record) {
   if (record.length != sizeof process) refuse("its process record has ", record.length, " bytes");
   read_exactly(fd, &process, sizeof process, "its process record");
   check_payload(record, &process, "its process record");
+  if (process.flags != (arrives() ? GODWIT_IMAGE_APART : 0)) {
+    refuse(arrives() ? "its memory came already" : "its memory isn't in it");
+  }
 }
 
 void read_cwd(int fd, const godwit_image_record& record) {
@@ -123,23 +127,9 @@ void read_regions(int fd, const godwit_image_record& record) {
   announced_count = static_cast<uint32_t>(record.length / sizeof(Region));
   read_exactly(fd, announced, record.length, "its list of regions");
   check_payload(record, announced, "its list of regions");
-  uint64_t end = godwit_program.arena + kHeaderSize;
-  const uint64_t limit = godwit_program.arena + godwit_program.arena_size;
-  for (uint32_t i = 0; i < announced_count; ++i) {
-    const Region& region = announced[i];
-    if (region.start < end || region.start > limit || region.length > limit - region.start || !region.length ||
-        (region.start | region.length) & (GODWIT_PAGE - 1) || !region.kind || region.kind > GODWIT_REGION_GUARD ||
-        region.protection & ~static_cast<uint32_t>(PROT_READ | PROT_WRITE)) {
-      refuse("a region at ", Hex{region.start}, " makes no sense");
-    }
-    end = region.start + region.length;
-  }
-  map_header();
-  for (uint32_t i = 0; i < announced_count; ++i) {
-    if (!arena_map_again(announced[i])) {
-      refuse(announced[i].length, " bytes at ", Hex{announced[i].start}, " can't be mapped here");
-    }
-  }
+  if (!arena_rows_are_sound(announced, announced_count)) refuse("its list of regions makes no sense");
+  if (!arrives()) map_header();
+  if (!arena_map_again(announced, announced_count)) refuse("its regions can't be mapped here");
 }
 
 /// The end of what holds `address`: the data, the arena's header, a region. 0: nothing does.
@@ -205,15 +195,17 @@ void read_records(int fd, uint64_t chain) {
       case GODWIT_IMAGE_CWD: read_cwd(fd, record); break;
       case GODWIT_IMAGE_DESCRIPTOR: read_descriptor(fd, record); break;
       case GODWIT_IMAGE_REGIONS: read_regions(fd, record); break;
-      default: from = read_memory(fd, record, from);
+      default:
+        if (arrives()) refuse("its memory came already");
+        from = read_memory(fd, record, from);
     }
   }
-  clear_data(from, godwit_program.data_end);
+  if (!arrives()) clear_data(from, godwit_program.data_end);
 }
 
 void check_tables() {
   const Header& head = header();
-  if (memcmp(head.magic, "GODWITAR", 8) || head.regions_used != announced_count ||
+  if (memcmp(head.head.magic, GODWIT_ARENA_MAGIC, sizeof head.head.magic) || head.regions_used != announced_count ||
       memcmp(head.regions, announced, announced_count * sizeof(Region))) {
     refuse("the arena's own table of regions isn't the announced one");
   }
@@ -228,7 +220,7 @@ void check_tables() {
 void rebuild_descriptors(int commit) {
   close_foreign_descriptors(commit);
   // Refusals are for whoever restores, also when the unit's own standard error is open again already.
-  messages = sys(__NR_fcntl, 2, F_DUPFD_CLOEXEC, kOwnDescriptors);
+  messages = sys(__NR_fcntl, arrives() ? commit : 2, F_DUPFD_CLOEXEC, kOwnDescriptors);
   if (!failed(messages)) say_to(static_cast<int>(messages));
   bool kept[3] = {};
   for (uint64_t at = 0; at < descriptors_used;) {
@@ -271,10 +263,10 @@ void restart_timers() {
 }  // namespace
 
 void restore_image(int fd, int commit) {
-  fd = put_aside(fd);
-  if (commit >= 0) commit = put_aside(commit);
+  if (!arrives()) fd = put_aside(fd);
+  if (commit >= 0 && !arrives()) commit = put_aside(commit);
   read_records(fd, read_header(fd));
-  sys(__NR_close, fd);
+  if (fd != commit) sys(__NR_close, fd);
   check_tables();
   if (const long error = sys(__NR_chdir, cwd); failed(error)) {
     refuse("its working directory isn't here: ", cwd, " (error ", -error, ")");

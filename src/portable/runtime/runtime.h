@@ -77,7 +77,7 @@ struct Thread {
 };
 
 struct Header {
-  char magic[8];
+  godwit_arena_head head;  ///< for who looks at this process's memory from outside
   uint32_t pid;
   uint32_t next_number;
   uint32_t regions_used;
@@ -168,8 +168,11 @@ void map_header();
 /// Address space in the arena, mapped. 0 when there is none.
 uint64_t arena_take(uint64_t length, uint32_t protection, uint32_t kind);
 void arena_give(uint64_t start, uint64_t length);
-/// Maps what an image says was mapped, readable and writable until arena_protect().
-bool arena_map_again(const Region& region);
+/// Maps what an image says was mapped, and only that, readable and writable until arena_protect(). What is mapped already, by
+/// an earlier call, keeps its content. The rows are in order and don't overlap. False: these can't be mapped here.
+bool arena_map_again(const Region* regions, uint32_t count);
+/// Are these rows that arena_map_again() may take?
+bool arena_rows_are_sound(const Region* regions, uint32_t count);
 /// Sets the protection that the table says, after the content is there.
 void arena_protect();
 void arena_forget_lock();
@@ -268,6 +271,8 @@ void forget_requests();  ///< in a fork's child
 /// From the handler of the reserved signal.
 void helper_for_request();
 bool counting();
+/// Connects to an abstract UNIX socket whose owner is of this user, or root. -1: nobody like that listens.
+int connect_to(const char* name);
 
 // ---- signals.cc ----------------------------------------------------------------------------------------------------
 
@@ -427,9 +432,17 @@ void close_foreign_descriptors(int except);
 bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* path, Line& why);
 
 /// All threads are at rest. Adds to `refusals` and writes nothing when something bars it. Else bytes written, or -errno.
-long save_image(int fd, int own_socket, Refusals& refusals);
+/// `apart`: without memory.
+long save_image(int fd, int own_socket, bool apart, Refusals& refusals);
 /// Reads the image, rebuilds all, waits for the commit if there is a `commit` descriptor (else -1), and starts the threads but the
 /// first. Ends the process with a refusal when the image doesn't fit.
 void restore_image(int fd, int commit);
+
+// ---- arrive.cc -----------------------------------------------------------------------------------------------------
+
+/// Waits for a unit whose memory is put into place from outside. The socket on which its image follows.
+int await_arrival(const char* name);
+/// Is this such a unit? Then its image has no memory.
+bool arrives();
 
 }  // namespace godwit::portable

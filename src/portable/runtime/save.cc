@@ -125,6 +125,16 @@ void write_region(ImageOut& out, const Region& region) {
   if (!readable) sys(__NR_mprotect, region.start, region.length, region.protection);
 }
 
+void write_memory(ImageOut& out) {
+  open_pagemap();
+  write_range(out, godwit_program.data_start, godwit_program.data_end, false);
+  write_range(out, godwit_program.arena, godwit_program.arena + kHeaderSize, true);
+  const Header& head = header();
+  for (uint32_t i = 0; i < head.regions_used; ++i) write_region(out, head.regions[i]);
+  if (pagemap >= 0) sys(__NR_close, pagemap);
+  pagemap = -1;
+}
+
 const char* machine() {
 #if defined(__x86_64__)
   return "x86_64";
@@ -153,8 +163,9 @@ void write_header(ImageOut& out) {
   out.write(&head, sizeof head);
 }
 
-void write_process(ImageOut& out) {
+void write_process(ImageOut& out, bool apart) {
   godwit_image_process process = {};
+  process.flags = apart ? GODWIT_IMAGE_APART : 0;
   process.pid = header().pid;
   for_each_thread([&](Thread&, Native&) { ++process.threads; });
   process.umask = static_cast<uint32_t>(sys(__NR_umask, 077));
@@ -213,7 +224,7 @@ void ImageOut::put(uint32_t type, uint64_t address, const void* payload, uint64_
   write(&record, sizeof record, payload, length);
 }
 
-long save_image(int fd, int own_socket, Refusals& refusals) {
+long save_image(int fd, int own_socket, bool apart, Refusals& refusals) {
   collect_descriptors(refusals, fd, own_socket);
   refuse_children(refusals);
   static char cwd[GODWIT_IMAGE_PATH_MAX];
@@ -221,23 +232,18 @@ long save_image(int fd, int own_socket, Refusals& refusals) {
   if (failed(cwd_size) || cwd[0] != '/') refusals.add("the working directory has no name any more");
   if (refusals.count()) return 0;
 
-  open_pagemap();
   clocks_before_save();
   keep_timers();
   sort_held_signals();
   ImageOut out = {.fd = fd, .error = 0, .chain = 0, .records = 0, .bytes = 0};
   write_header(out);
-  write_process(out);
+  write_process(out, apart);
   out.put(GODWIT_IMAGE_CWD, 0, cwd, static_cast<uint64_t>(cwd_size) - 1);
   write_descriptors(out);
   const Header& head = header();
   out.put(GODWIT_IMAGE_REGIONS, 0, head.regions, head.regions_used * sizeof(Region));
-  write_range(out, godwit_program.data_start, godwit_program.data_end, false);
-  write_range(out, godwit_program.arena, godwit_program.arena + kHeaderSize, true);
-  for (uint32_t i = 0; i < head.regions_used; ++i) write_region(out, head.regions[i]);
+  if (!apart) write_memory(out);
   write_end(out);
-  if (pagemap >= 0) sys(__NR_close, pagemap);
-  pagemap = -1;
   return out.error ? out.error : static_cast<long>(out.bytes);
 }
 

@@ -9,6 +9,8 @@
 //     GODWIT_ARGV0                what argv[0] shall be at the first start (the program was started through a cache)
 //     GODWIT_RESTORE_FD           go on from the image that this descriptor gives
 //     GODWIT_RESTORE_COMMIT_FD    but only after the commit: restore.cc
+//     GODWIT_RESTORE_FROM         wait at this abstract socket for the memory and the image: arrive.cc
+//     GODWIT_ARCH, GODWIT_EMULATOR    were for the package's starting script; not the program's, which may go elsewhere
 //     GODWIT_TEST_STOP_AFTER, GODWIT_TEST_IMAGE    for tests: at the n-th adaptation point write the image, exit with status 42
 //
 // Native thread-local storage holds the runtime's few variables only (the program's own are neutral memory at __godwit_tp). All
@@ -49,6 +51,7 @@ struct Environment {
   const char* argv0;
   int64_t restore_fd = -1;
   int64_t commit_fd = -1;
+  const char* restore_from;
 };
 Environment environment;
 
@@ -78,6 +81,10 @@ void read_environment() {
       environment.restore_fd = descriptor_number("GODWIT_RESTORE_FD", number);
     } else if (auto* other = after(*entry, "GODWIT_RESTORE_COMMIT_FD=")) {
       environment.commit_fd = descriptor_number("GODWIT_RESTORE_COMMIT_FD", other);
+    } else if (auto* from = after(*entry, "GODWIT_RESTORE_FROM=")) {
+      environment.restore_from = from;
+    } else if (after(*entry, "GODWIT_ARCH=") || after(*entry, "GODWIT_EMULATOR=")) {
+      continue;
     } else if (auto* name = after(*entry, "GODWIT_ARGV0=")) {
       environment.argv0 = name;
     } else if (auto* points = after(*entry, "GODWIT_TEST_STOP_AFTER=")) {
@@ -129,7 +136,8 @@ void copy_arguments() {
 void start_afresh() {
   map_header();
   Header& head = header();
-  memcpy(head.magic, "GODWITAR", 8);
+  head.head = {{}, godwit_program.data_start, godwit_program.data_end, godwit_program.arena_size};
+  memcpy(head.head.magic, GODWIT_ARENA_MAGIC, sizeof head.head.magic);
   head.pid = static_cast<uint32_t>(sys(__NR_getpid));
   head.next_number = 2;
   copy_arguments();
@@ -146,7 +154,10 @@ void start_afresh() {
 [[noreturn]] void on_own_stack(void*) {
   begin_first_thread();
   begin_signals();
-  if (environment.restore_fd >= 0) {
+  if (environment.restore_from) {
+    const int socket = await_arrival(environment.restore_from);
+    restore_image(socket, socket);
+  } else if (environment.restore_fd >= 0) {
     restore_image(static_cast<int>(environment.restore_fd), static_cast<int>(environment.commit_fd));
   } else {
     start_afresh();
