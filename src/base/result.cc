@@ -14,6 +14,7 @@ std::string_view code_name(Code code) {
     case Code::kPeer: return "peer";
     case Code::kSystem: return "system";
     case Code::kGone: return "gone";
+    case Code::kChanged: return "changed";
   }
   return "unknown";
 }

@@ -33,7 +33,14 @@ enum class Code : int {
   kPeer = 7,      ///< the other side is gone, silent or speaks another version
   kSystem = 8,    ///< the kernel said no; `errnum` says why
   kGone = 9,      ///< the process or object ended meanwhile: normal, not alarming
+  kChanged = 10,  ///< it became another meanwhile; nothing was done, and trying again is likely to succeed
 };
+
+/// A code that came from a file or a peer; kFailed for one that isn't known here.
+inline Code code_of(int number) {
+  const bool known = number >= static_cast<int>(Code::kUsage) && number <= static_cast<int>(Code::kChanged);
+  return known ? static_cast<Code>(number) : Code::kFailed;
+}
 
 /// The word for a code, as it appears in --json output ("refused").
 std::string_view code_name(Code code);

@@ -216,7 +216,7 @@ std::string drain_json(const std::string& node, const std::vector<Drained>& unit
     } else {
       failed.push_back({{"unit", u.unit},
                         {"to", u.to},
-                        {"code", std::string(code_name(static_cast<Code>(u.failure.code())))},
+                        {"code", std::string(code_name(code_of(u.failure.code())))},
                         {"message", u.failure.text()},
                         {"blockers", json_of(u.failure.blockers())}});
     }

@@ -1,6 +1,7 @@
 #include "controller/decide.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -22,6 +23,21 @@ bool name_is_taken(const State& state, const std::string& name) {
       state.units, [&](const auto& entry) { return entry.second.spec().name() == name && is_live(entry.second); });
 }
 
+bool takes(const wire::NodeInfo& node, const Fits& fits) {
+  if (node.emulated() && !fits.portable) return false;
+  return fits.architectures.empty() || node.arch().empty() || fits.architectures.contains(node.arch());
+}
+
+std::string kind_of(const wire::NodeInfo& node) {
+  return fmt::format("{}{}", node.emulated() ? "an emulated " : "", node.arch());
+}
+
+std::string needs(const Fits& fits) {
+  if (fits.architectures.empty()) return "isn't known to be portable: compile it with godwit cc or godwit c++";
+  return fmt::format("has code for {} only{}", fmt::join(fits.architectures, ", "),
+                     fits.portable ? "" : ": compile it with godwit cc or godwit c++");
+}
+
 /// Units on the node, and those on their way to it.
 size_t burden(const State& state, const std::string& node) {
   size_t count = 0;
@@ -33,9 +49,11 @@ size_t burden(const State& state, const std::string& node) {
 }
 
 /// A node that was asked for by name must exist, be there, and take units.
-Outcome<std::string> chosen_node(const State& state, const Now& now, const std::string& node, const std::string& arch) {
-  if (node.empty()) return place(state, now, {}, arch);
+Outcome<std::string> chosen_node(const State& state, const Now& now, const std::string& node, const Fits& fits) {
+  if (node.empty()) return place(state, now, {}, fits);
   TRY(const wire::NodeInfo info, find_node(state, node));
+  if (!takes(info, fits))
+    return failure(Code::kRefused, fmt::format("node {} is {}, and the program {}", node, kind_of(info), needs(fits)));
   switch (node_state(state, now, info)) {
     case wire::GONE: return failure(Code::kRefused, fmt::format("node {} doesn't answer; see: godwit nodes", node));
     case wire::CORDONED:
@@ -51,6 +69,24 @@ void block(std::vector<engine::Blocker>& blockers, std::string code, std::string
 
 }  // namespace
 
+Fits fits_of(const wire::UnitSpec& spec) {
+  return {{spec.architectures().begin(), spec.architectures().end()}, spec.grain() == wire::PORTABLE};
+}
+
+Fits fits_of(const State& state, const wire::Unit& unit) {
+  if (unit.spec().grain() == wire::PORTABLE) return fits_of(unit.spec());
+  const auto node = state.nodes.find(unit.node());
+  if (node == state.nodes.end() || node->second.arch().empty()) return {};
+  return {{node->second.arch()}, false};
+}
+
+wire::Grain engine_for(const State& state, const wire::Unit& unit, const wire::NodeInfo& to) {
+  const auto from = state.nodes.find(unit.node());
+  const bool alike =
+      from != state.nodes.end() && from->second.arch() == to.arch() && !from->second.emulated() && !to.emulated();
+  return unit.spec().grain() == wire::PORTABLE && !alike ? wire::PORTABLE : wire::POD;
+}
+
 std::string free_name(const State& state, const std::string& word) {
   std::string base;
   for (const char c : word.substr(0, 40)) base += name_is_good("x" + std::string(1, c)) ? c : '-';
@@ -61,8 +97,7 @@ std::string free_name(const State& state, const std::string& word) {
   return name;
 }
 
-Outcome<std::string> place(const State& state, const Now& now, const std::set<std::string>& without,
-                           const std::string& arch) {
+Outcome<std::string> place(const State& state, const Now& now, const std::set<std::string>& without, const Fits& fits) {
   struct Candidate {
     double load;
     size_t units;
@@ -70,13 +105,19 @@ Outcome<std::string> place(const State& state, const Now& now, const std::set<st
     auto operator<=>(const Candidate&) const = default;
   };
   std::vector<Candidate> candidates;
+  bool unfit = false;
   for (const auto& [name, node] : state.nodes) {
     if (without.contains(name) || node_state(state, now, node) != wire::READY) continue;
-    if (!arch.empty() && !node.arch().empty() && node.arch() != arch) continue;
+    if (!takes(node, fits)) {
+      unfit = true;
+      continue;
+    }
     const size_t units = burden(state, name);
     const double cpus = std::max(1u, node.load().cpus());
     candidates.push_back({std::max(static_cast<double>(units), node.load().load1()) / cpus, units, name});
   }
+  if (candidates.empty() && unfit)
+    return failure(Code::kRefused, fmt::format("no node that takes units fits: the program {}", needs(fits)));
   if (candidates.empty())
     return failure(Code::kRefused, state.nodes.empty() ? "no node has joined; start one with: godwit node join"
                                                        : "no node takes units now; see: godwit nodes");
@@ -100,11 +141,11 @@ Outcome<RunPlan> plan_run(const State& state, const Now& now, const wire::UnitSp
   } else if (name_is_taken(state, spec.name())) {
     return failure(Code::kRefused, fmt::format("a unit named {} is running; choose another --name", spec.name()));
   }
-  TRY(const std::string where, chosen_node(state, now, node, ""));
+  TRY(const std::string where, chosen_node(state, now, node, fits_of(spec)));
   plan.unit.set_node(where);
   plan.unit.set_epoch(1);
   plan.unit.set_state(wire::STARTING);
-  plan.unit.set_grain(wire::POD);
+  plan.unit.set_grain(spec.grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD);
   plan.unit.set_created_ms(now.wall_ms);
   plan.changes.units.push_back(plan.unit);
   return plan;
@@ -131,11 +172,12 @@ Outcome<MovePlan> plan_move(const State& state, const Now& now, const wire::Unit
     block(blockers, "node-gone", "node " + to, "it doesn't answer", "bring it back, or name another node");
   if (there == wire::CORDONED)
     block(blockers, "node-drained", "node " + to, "it takes no units", "godwit uncordon " + to);
-  const auto source = state.nodes.find(unit.node());
-  if (source != state.nodes.end() && source->second.arch() != destination.arch())
+  if (const Fits where = fits_of(state, unit); !takes(destination, where))
     block(blockers, "architecture", "node " + to,
-          fmt::format("it is {}, the unit is {} code", destination.arch(), source->second.arch()),
-          "name a node of the same architecture");
+          fmt::format("it is {}, and the program has code for {} only", kind_of(destination),
+                      fmt::join(where.architectures, ", ")),
+          where.portable ? "compile it with that architecture among --targets"
+                         : "name a node of the same architecture, or compile the program with godwit cc");
   if (!blockers.empty())
     return std::unexpected(
         rpc::Failure{Error{Code::kRefused, 0, fmt::format("{} can't be moved to {}", name, to)}, blockers});
@@ -149,6 +191,7 @@ Outcome<MovePlan> plan_move(const State& state, const Now& now, const wire::Unit
   plan.migration.set_state(wire::PLANNED);
   plan.migration.set_time_ms(now.wall_ms);
   *plan.migration.mutable_options() = options;
+  plan.migration.mutable_options()->set_grain(engine_for(state, unit, destination));
   plan.changes.migrations.push_back(plan.migration);
   plan.changes.unit_guard = UnitGuard{unit.id(), unit.epoch()};
   return plan;
@@ -276,7 +319,7 @@ Outcome<RestorePlan> plan_restore(const State& state, const Now& now, const wire
       plan.changes.migrations.push_back(aborted);
     }
   }
-  TRY(const std::string where, chosen_node(state, now, wish.node, ""));
+  TRY(const std::string where, chosen_node(state, now, wish.node, fits_of(state, of)));
   plan.unit.set_node(where);
   plan.changes.units.push_back(plan.unit);
   return plan;

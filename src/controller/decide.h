@@ -24,10 +24,24 @@
 
 namespace godwit::controller {
 
-/// The least loaded node that takes new units, except those in `without`; `arch` empty: any.
+/// Where a program can run: on nodes of these architectures (empty: it isn't known which), and on emulated ones only if it is
+/// portable.
+struct Fits {
+  std::set<std::string> architectures;
+  bool portable = false;
+};
+/// For what is only kept there.
+inline const Fits kAnywhere{{}, true};
+/// Where it can be started.
+Fits fits_of(const wire::UnitSpec& spec);
+/// Where a unit can go on: what isn't portable needs an architecture like that of the node which it is on.
+Fits fits_of(const State& state, const wire::Unit& unit);
+/// The engine that takes a unit from its node to another: the pod engine carries more, the portable one goes further.
+wire::Grain engine_for(const State& state, const wire::Unit& unit, const wire::NodeInfo& to);
+
+/// The least loaded node that takes new units, except those in `without`, and that the program fits.
 /// Load is the greater of the units there (with those on their way) and the machine's load average, per CPU.
-Outcome<std::string> place(const State& state, const Now& now, const std::set<std::string>& without,
-                           const std::string& arch);
+Outcome<std::string> place(const State& state, const Now& now, const std::set<std::string>& without, const Fits& fits);
 
 struct RunPlan {
   Changes changes;
@@ -62,7 +76,7 @@ struct RegisterVerdict {
   Changes changes;
   std::vector<wire::Disown> disown;
   std::vector<std::string> certain;  ///< migrations that are no longer uncertain
-  std::vector<std::string> notes;    ///< for the log
+  std::vector<std::string> notes;  ///< for the log
   /// Units that the node didn't name were given to it meanwhile: it may not have known. It is to register again.
   bool again = false;
 };
@@ -89,7 +103,7 @@ Outcome<DrainPlan> plan_drain(const State& state, const Now& now, const std::str
 struct RestorePlan {
   Changes changes;
   wire::Unit unit;  ///< as it will be: STARTING with its new epoch
-  wire::Unit old;   ///< what to put back when the restore is refused by the node; no id for a branch
+  wire::Unit old;  ///< what to put back when the restore is refused by the node; no id for a branch
 };
 struct RestoreWish {
   std::string node;  ///< empty: placed

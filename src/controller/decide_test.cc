@@ -87,12 +87,13 @@ class World {
   int migrations_ = 0;
 };
 
-// node-joins NAME [cpus=N] [load=X] [arch=A] [has=…] [receiving=UNIT]
+// node-joins NAME [cpus=N] [load=X] [arch=A] [emulated=yes] [has=…] [receiving=UNIT]
 std::string World::joins(const Words& w) {
   wire::RegisterRequest request;
   auto& node = *request.mutable_node();
   node.set_name(w.at(1));
   node.set_arch(option(w, "arch").empty() ? "x86_64" : option(w, "arch"));
+  node.set_emulated(!option(w, "emulated").empty());
   node.mutable_load()->set_cpus(option(w, "cpus").empty() ? 1 : static_cast<uint32_t>(std::stoul(option(w, "cpus"))));
   node.mutable_load()->set_load1(option(w, "load").empty() ? 0 : std::stod(option(w, "load")));
   add_units(w, w.at(1), [&] { return request.add_units(); });
@@ -121,11 +122,16 @@ std::string World::silent(const Words& w) {
   return "ok";
 }
 
-// run NAME [node=A]
+// run NAME [node=A] [for=ARCHITECTURE,…] [portable=ARCHITECTURE,…]
 std::string World::starts(const Words& w) {
   wire::UnitSpec spec;
   if (w.size() > 1 && w[1].find('=') == std::string::npos) spec.set_name(w[1]);
   spec.add_argv("/usr/bin/prog");
+  if (!option(w, "portable").empty()) spec.set_grain(wire::PORTABLE);
+  for (const char* kind : {"for", "portable"}) {
+    std::istringstream words(option(w, kind));
+    for (std::string word; std::getline(words, word, ',');) spec.add_architectures(word);
+  }
   const auto plan = plan_run(state_, now_, spec, option(w, "node"), fmt::format("u{}", units_ + 1));
   if (!plan) return refused(plan.error());
   ++units_;
@@ -146,8 +152,9 @@ std::string World::moves(const Words& w) {
   const auto plan = plan_move(state_, now_, *unit, w.at(2), {}, fmt::format("m{}", migrations_ + 1));
   if (!plan) return refused(plan.error());
   ++migrations_;
-  return take(plan->changes, fmt::format("{}: {} epoch {} from {} to {}", plan->migration.id(), unit->id(),
-                                         plan->migration.epoch(), plan->migration.from(), plan->migration.to()));
+  return take(plan->changes, fmt::format("{}: {} epoch {} from {} to {}{}", plan->migration.id(), unit->id(),
+                                         plan->migration.epoch(), plan->migration.from(), plan->migration.to(),
+                                         plan->migration.options().grain() == wire::PORTABLE ? ", portably" : ""));
 }
 
 // commit MIGRATION by=NODE [epoch=N]
@@ -210,7 +217,7 @@ std::string World::restores(const Words& w) {
 
 // place [without=A]
 std::string World::placed(const Words& w) {
-  const auto node = place(state_, now_, {option(w, "without")}, "");
+  const auto node = place(state_, now_, {option(w, "without")}, {});
   return node ? *node : refused(node.error());
 }
 

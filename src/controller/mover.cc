@@ -337,7 +337,7 @@ Outcome<wire::Report> Mover::settle(Move& move, const rpc::Failure& why) {
   release(m);
   rpc::Failure told = why;
   if (why.error.code != Code::kRefused)
-    told.error = Error{Code::kFailed, 0,
+    told.error = Error{why.error.code == Code::kChanged ? Code::kChanged : Code::kFailed, 0,
                        why.error.message() + (has_ended(m.unit()) ? "; nothing was moved, the unit is at its end"
                                                                   : "; rolled back: the unit runs on where it was")};
   return std::unexpected(std::move(told));

@@ -48,7 +48,7 @@ std::vector<wire::NodeAddress> UserService::addresses(
 void UserService::copy_elsewhere(wire::Checkpoint& checkpoint,
                                  const std::function<void(const wire::Progress&)>& progress) {
   const std::set<std::string> have(checkpoint.nodes().begin(), checkpoint.nodes().end());
-  auto other = parts_.ledger.read([&](const State& s, const Now& now) { return place(s, now, have, ""); });
+  auto other = parts_.ledger.read([&](const State& s, const Now& now) { return place(s, now, have, kAnywhere); });
   if (!other) return;  // there is no other node: the checkpoint is as safe as it can be
   auto node = parts_.peers.node(*other);
   if (!node) return;
@@ -259,7 +259,7 @@ grpc::Status UserService::Restore(Context* context,
   uint32_t number = what.number();
   if (what.from_file()) {
     auto where = parts_.ledger.read([&](const State& s, const Now& now) -> Outcome<std::string> {
-      if (what.node().empty()) return place(s, now, {}, "");
+      if (what.node().empty()) return place(s, now, {}, kAnywhere);
       TRY(const wire::NodeInfo info, find_node(s, what.node()));
       return info.name();
     });

@@ -5,19 +5,41 @@
 
 namespace godwit::controller {
 
+namespace {
+
+// A unit that became another while it was moved (a process tree took another shape) is likely to stand still for the next try.
+constexpr int kTries = 4;
+
+/// A move and its progress, from the plan to the report.
+template <typename Event>
+Outcome<wire::Report> move_to(Parts& parts, const std::string& unit, const std::string& to,
+                              const wire::MoveOptions& options, Event& event, grpc::ServerWriter<Event>* writer,
+                              const std::function<bool()>& cancelled) {
+  for (int tries = 1;; tries++) {
+    TRY(const auto move, parts.mover.start(unit, to, options));
+    size_t cursor = 0;
+    while (move->next(&cursor, event.mutable_progress(), cancelled)) (void)writer->Write(event);
+    auto result = move->result(cancelled);
+    if (!result) return failure(Code::kGone, "the caller left; the move goes on");
+    if (*result || result->error().error.code != Code::kChanged) return *result;
+    if (tries == kTries) {
+      rpc::Failure why = result->error();
+      why.error = Error{Code::kFailed, 0, fmt::format("{} tries: {}", kTries, why.error.text)};
+      return std::unexpected(std::move(why));
+    }
+  }
+}
+
+}  // namespace
+
 grpc::Status UserService::Move(Context* context, const wire::MoveRequest* request, Writer<wire::MoveEvent>* writer) {
   if (auto no = authorize(*context); !no.ok()) return no;
-  auto move = parts_.mover.start(request->unit(), request->to(), request->options());
-  if (!move) return rpc::to_status(move.error());
   const auto cancelled = [&] { return context->IsCancelled(); };
-  size_t cursor = 0;
   wire::MoveEvent event;
-  while ((*move)->next(&cursor, event.mutable_progress(), cancelled)) (void)writer->Write(event);
-  const auto result = (*move)->result(cancelled);
-  if (!result) return {grpc::StatusCode::CANCELLED, "the move goes on"};
-  if (!*result) return rpc::to_status(result->error());
+  const auto moved = move_to(parts_, request->unit(), request->to(), request->options(), event, writer, cancelled);
+  if (!moved) return rpc::to_status(moved.error());
   event.Clear();
-  *event.mutable_report() = **result;
+  *event.mutable_report() = *moved;
   (void)writer->Write(event);
   return grpc::Status::OK;
 }
@@ -28,17 +50,12 @@ namespace {
 Outcome<wire::Report> drain_one(Parts& parts, const std::string& unit, const wire::DrainRequest& request,
                                 wire::DrainEvent& event, grpc::ServerWriter<wire::DrainEvent>* writer,
                                 const std::function<bool()>& cancelled) {
-  TRY(const std::string to, parts.ledger.read([&](const State& s, const Now& now) {
-    const auto node = s.nodes.find(request.node());
-    return place(s, now, {request.node()}, node == s.nodes.end() ? "" : node->second.arch());
+  TRY(const std::string to, parts.ledger.read([&](const State& s, const Now& now) -> Outcome<std::string> {
+    TRY(const wire::Unit found, find_unit(s, unit));
+    return place(s, now, {request.node()}, fits_of(s, found));
   }));
   event.set_to(to);
-  TRY(const auto move, parts.mover.start(unit, to, request.options()));
-  size_t cursor = 0;
-  while (move->next(&cursor, event.mutable_progress(), cancelled)) (void)writer->Write(event);
-  auto result = move->result(cancelled);
-  if (!result) return failure(Code::kGone, "the caller left; the move goes on");
-  return *result;
+  return move_to(parts, unit, to, request.options(), event, writer, cancelled);
 }
 
 void fill(wire::Failure* out, const rpc::Failure& why) {

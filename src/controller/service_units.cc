@@ -202,6 +202,7 @@ grpc::Status UserService::Check(Context* context, const wire::CheckRequest* requ
   wire::NodeCheckRequest relayed;
   relayed.set_unit(unit->id());
   relayed.set_tcp(request->tcp());
+  relayed.set_grain(unit->spec().grain());
   if (!request->to().empty()) {
     // What the controller itself knows against it comes first, beside what the nodes find.
     auto plan = parts_.ledger.read([&](const State& s, const Now& now) -> Outcome<MovePlan> {
@@ -221,6 +222,7 @@ grpc::Status UserService::Check(Context* context, const wire::CheckRequest* requ
       auto info = parts_.ledger.read([&](const State& s, const Now&) { return find_node(s, request->to()); });
       relayed.mutable_destination()->set_name(info->name());
       relayed.mutable_destination()->set_control(info->control());
+      relayed.set_grain(plan->migration.options().grain());
     }
   }
   if (unit->state() == wire::EXITED)

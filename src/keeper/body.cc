@@ -14,18 +14,13 @@
 #include "files/own_directories.h"
 #include "keeper/output_file.h"
 #include "keeper/streams.h"
+#include "portable/portable.h"
 
 namespace godwit::keeper {
-namespace {
-
-// The unit's first program. Its init is 1; the engine keeps PIDs, so it is this number on every node.
-constexpr pid_t kMainPid = 2;
-
-}  // namespace
-
-Result<std::unique_ptr<Body>> Body::open(const std::string& unit_dir) {
+Result<std::unique_ptr<Body>> Body::open(const std::string& unit_dir, const std::string& emulated) {
   std::unique_ptr<Body> body(new Body());
   body->unit_dir_ = unit_dir;
+  body->emulated_ = emulated;
   TRY(body->output_, sys::open(unit_dir + "/out.log", O_RDWR | O_CREAT, 0644));
   TRY(body->proc_, sys::open("/proc", O_PATH | O_DIRECTORY));
   return body;
@@ -92,110 +87,49 @@ void Body::keep_state_visible() {
   }
 }
 
+/// The file that execvp(3) would start.
+std::string program_file(const std::string& word, const std::string& cwd) {
+  if (word.find('/') != std::string::npos) return word.front() == '/' ? word : cwd + "/" + word;
+  const char* path = std::getenv("PATH");
+  std::istringstream directories(path != nullptr ? path : "/usr/bin:/bin");
+  for (std::string directory; std::getline(directories, directory, ':');)
+    if (const std::string file = directory + "/" + word; ::access(file.c_str(), X_OK) == 0) return file;
+  return word;
+}
+
+/// A node whose architecture isn't the machine's: its starting script chooses that part of a portable program.
+Result<void> Body::emulate(pod::Sandbox::Program& program) const {
+  const std::string file = program_file(program.argv[0], program.cwd);
+  const auto opened = sys::open(file, O_RDONLY);
+  if (!opened) return std::unexpected(opened.error());
+  if (!portable::read_package(*opened))
+    return fail(Code::kRefused, "this node is an emulated " + emulated_ + ", and " + file +
+                                    " isn't a portable program; compile it with godwit cc or godwit c++");
+  TRY(const std::string emulator, portable::find_emulator(emulated_));
+  program.env.push_back("GODWIT_ARCH=" + emulated_);
+  program.env.push_back("GODWIT_EMULATOR=" + emulator);
+  return {};
+}
+
 Result<void> Body::launch(const wire::UnitSpec& spec) {
   TRY_DO(plan_own_directories(spec));
   TRY_DO(enter({}, std::nullopt));
   pod::Sandbox::Program program;
   program.argv.assign(spec.argv().begin(), spec.argv().end());
-  program.env.assign(spec.env().begin(), spec.env().end());
+  return start(spec, std::move(program));
+}
+
+// As the unit's first program, in its namespaces.
+Result<void> Body::start(const wire::UnitSpec& spec, pod::Sandbox::Program program) {
+  program.env.insert(program.env.end(), spec.env().begin(), spec.env().end());
   program.cwd = !spec.cwd().empty() ? spec.cwd() : !spec.dir().empty() ? spec.dir() : "/";
+  if (!emulated_.empty()) TRY_DO(emulate(program));
   TRY(const Streams streams, make_streams(spec, program));
   if (spec.uid() != 0) program.uid = spec.uid();
   if (spec.gid() != 0) program.gid = spec.gid();
   TRY(const pid_t init, sandbox_->launch(program));
   init_ = init;
   return {};
-}
-
-Result<std::unique_ptr<engine::SourceEngine>> Body::source(bool close_connections) const {
-  pod::SourceOptions options;
-  options.root = init_;
-  options.own_pid_namespace = true;
-  options.main_pid = sandbox_ ? sandbox_->main_pid() : 0;
-  options.main_status = [this]() -> std::optional<int> {
-    if (auto r = sandbox_->read_exits(); !r) log::warn("what the unit's init tells: {}", r.error().message());
-    return sandbox_->main_status();
-  };
-  options.close_connections = close_connections;
-  TRY(options.proc, sys::dup(proc_.get()));
-  return pod::make_source(std::move(options));
-}
-
-// The pod engine needs to know the unit's clocks when it is made; they come with the first outline.
-class Body::Receiver : public engine::DestinationEngine {
- public:
-  Receiver(Body& body, bool close_connections) : body_(body), close_connections_(close_connections) {}
-  Result<std::vector<engine::Blocker>> admit(const std::string& demands) override {
-    TRY(const auto gate, body_.gate());
-    return gate->admit(demands);
-  }
-  Result<void> prepare(const std::string& outline) override {
-    if (!engine_) TRY_DO(begin(outline));
-    return engine_->prepare(outline);
-  }
-  engine::PageWriter& writer() override { return engine_->writer(); }  // no page comes before prepare()
-  Result<void> restore(const std::string& state) override {
-    if (!engine_) return fail(Code::kPeer, "a state without an outline");
-    return engine_->restore(state);
-  }
-  Result<void> resume() override { return engine_->resume(); }
-  Result<std::vector<engine::Blocker>> admit_late() override {
-    TRY(const auto gate, body_.gate());
-    return gate->admit_late();
-  }
-  Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {
-    if (!engine_) return fail(Code::kPeer, "memory that follows without an outline");
-    return engine_->expect_late(std::move(later), pages);
-  }
-  bool misses_pages() override { return engine_ && engine_->misses_pages(); }
-  Result<void> finish_late() override { return engine_ ? engine_->finish_late() : Result<void>(); }
-  void lose_late() override {
-    if (engine_) engine_->lose_late();
-  }
-  Result<void> discard() override {
-    auto result = engine_ ? engine_->discard() : Result<void>();
-    body_.destroy();
-    return result;
-  }
-  std::vector<engine::Timing> timings() const override {
-    return engine_ ? engine_->timings() : std::vector<engine::Timing>();
-  }
-
- private:
-  Result<void> begin(const std::string& outline) {
-    TRY(const pod::ClockOffsets offsets, pod::clock_offsets_for(outline));
-    if (!body_.sandbox_) TRY_DO(body_.enter({}, offsets));
-    pod::DestinationOptions options;
-    options.scratch_dir = body_.unit_dir_;
-    options.close_connections = close_connections_;
-    options.monotonic_offset = offsets.monotonic;
-    options.boottime_offset = offsets.boottime;
-    options.start_init = [this](int keep_fd) -> Result<pid_t> {
-      TRY(const pid_t init, body_.sandbox_->start_init(keep_fd));
-      body_.sandbox_->set_main_pid(kMainPid);
-      body_.init_ = init;
-      return init;
-    };
-    options.main_ended = [this](int status) { body_.sandbox_->set_main_status(status); };
-    TRY(options.proc, sys::dup(body_.proc_.get()));
-    TRY(engine_, pod::make_destination(std::move(options)));
-    return {};
-  }
-  Body& body_;
-  bool close_connections_;
-  std::unique_ptr<engine::DestinationEngine> engine_;
-};
-
-Result<std::unique_ptr<engine::DestinationEngine>> Body::destination(bool close_connections) {
-  return std::make_unique<Receiver>(*this, close_connections);
-}
-
-Result<std::unique_ptr<pod::PodDestination>> Body::gate() const {
-  pod::DestinationOptions options;
-  options.scratch_dir = unit_dir_;
-  options.start_init = [](int) -> Result<pid_t> { return fail(Code::kFailed, "the entrance check starts nothing"); };
-  TRY(options.proc, sys::dup(proc_.get()));
-  return pod::make_destination(std::move(options));
 }
 
 void Body::destroy() {

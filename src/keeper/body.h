@@ -22,19 +22,28 @@
 
 namespace godwit::keeper {
 
+/// The unit's first program. Its init is 1; PIDs are kept, so it is this number on every node.
+inline constexpr pid_t kMainPid = 2;
+
 class Body {
  public:
-  /// `unit_dir` is STATE/units/ID; its out.log is made if it isn't there.
-  static Result<std::unique_ptr<Body>> open(const std::string& unit_dir);
+  /// `unit_dir` is STATE/units/ID; its out.log is made if it isn't there. `emulated`: the architecture of a node that
+  /// isn't the machine's own.
+  static Result<std::unique_ptr<Body>> open(const std::string& unit_dir, const std::string& emulated);
 
   /// Starts the program of the spec in namespaces of its own.
   Result<void> launch(const wire::UnitSpec& spec);
+  /// Which engine, and what it is to know.
+  struct Wish {
+    wire::Grain grain = wire::POD;
+    bool close_connections = false;
+  };
   /// The engine that sees this unit.
-  Result<std::unique_ptr<engine::SourceEngine>> source(bool close_connections) const;
+  Result<std::unique_ptr<engine::SourceEngine>> source(const Wish& wish, const wire::UnitSpec& spec) const;
   /// An engine that will build the unit here: enters the namespaces at its first prepare().
-  Result<std::unique_ptr<engine::DestinationEngine>> destination(bool close_connections);
+  Result<std::unique_ptr<engine::DestinationEngine>> destination(const Wish& wish, const wire::UnitSpec& spec);
   /// For the entrance check alone.
-  Result<std::unique_ptr<pod::PodDestination>> gate() const;
+  Result<std::unique_ptr<engine::DestinationEngine>> gate(wire::Grain grain) const;
 
   /// SIGKILL to all, and waits for them. Idempotent.
   void destroy();
@@ -72,13 +81,17 @@ class Body {
   [[nodiscard]] Load load() const;
 
  private:
-  class Receiver;
+  class PodReceiver;
+  class PortableReceiver;
+  Result<void> start(const wire::UnitSpec& spec, pod::Sandbox::Program program);
+  Result<void> emulate(pod::Sandbox::Program& program) const;
+  [[nodiscard]] std::string architecture() const;
   Result<void> build_view();
   Result<void> plan_own_directories(const wire::UnitSpec& spec);
   void keep_state_visible();
   std::vector<pid_t> processes() const;
   Result<void> enter(const std::string& hostname, std::optional<pod::ClockOffsets> time);
-  std::string unit_dir_;
+  std::string unit_dir_, emulated_;
   Fd output_;  // out.log, from outside of the unit
   Fd unit_mount_;
   Fd proc_;  // the node's /proc: init mounts the unit's own over the path

@@ -58,6 +58,7 @@ class Taking {
   NodeStores& stores_;
   const Told& told_;
 
+  const wire::Grain grain_ = subject_.launch.spec().grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD;
   std::unique_ptr<engine::SourceEngine> source_;
   std::unique_ptr<image::ImageWriter> writer_;
   std::unique_ptr<files::Departure> departure_;
@@ -74,7 +75,7 @@ class Taking {
 };
 
 Result<wire::Checkpoint> Taking::run(std::vector<engine::Blocker>& blockers) {
-  TRY(source_, body_.source(subject_.close_connections));
+  TRY(source_, body_.source({grain_, subject_.close_connections}, subject_.launch.spec()));
   TRY_DO(look(blockers));
   // An earlier try of this number whose answer got lost: nobody knows of it.
   const auto& history = stores_.images->history();
@@ -237,7 +238,7 @@ Result<wire::Checkpoint> Taking::publish() {
   manifest.unit = subject_.launch.unit();
   manifest.name = subject_.launch.spec().name();
   manifest.checkpoint = subject_.number;
-  manifest.grain = manifest.engine = "pod";
+  manifest.grain = manifest.engine = grain_ == wire::PORTABLE ? kEnginePortable : kEnginePod;
   manifest.state = std::move(state_);
   manifest.demands = std::move(found_.demands);
   manifest.outline = std::move(outline_);

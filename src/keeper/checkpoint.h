@@ -42,6 +42,9 @@ struct Restored {
 Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const std::string& image,
                                     NodeStores& stores, const Told& told, std::vector<engine::Blocker>& blockers);
 
+/// Manifest::engine.
+inline constexpr const char *kEnginePod = "pod", *kEnginePortable = "portable";
+
 inline constexpr const char* kSectionKeeper = "unit.keeper";
 inline constexpr const char* kSectionSpec = "unit.spec";
 inline constexpr const char* kSectionRecipes = "files.recipes";

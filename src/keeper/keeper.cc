@@ -27,7 +27,7 @@ Keeper::~Keeper() {
 }
 
 int Keeper::run() {
-  auto body = Body::open(args_.dir);
+  auto body = Body::open(args_.dir, args_.arch);
   auto stores = NodeStores::open(args_.state);
   files::hold_proc();
   auto dir = sys::open(args_.dir, O_PATH | O_DIRECTORY);
@@ -213,7 +213,7 @@ void Keeper::check(const Packet& request) {
   p.set_id(request.id());
   auto found = [&]() -> Result<engine::Inspection> {
     if (body_->init_pid() == 0) return fail(Code::kGone, "there is no unit here");
-    TRY(const auto source, body_->source(request.check().tcp() == wire::TCP_CLOSE));
+    TRY(const auto source, body_->source({request.check().grain(), request.check().tcp() == wire::TCP_CLOSE}, spec_));
     return source->inspect();
   }();
   if (!found) return reply_failure(request.id(), found.error());
@@ -228,7 +228,7 @@ void Keeper::check(const Packet& request) {
 
 void Keeper::admit(const Packet& request) {
   auto blockers = [&]() -> Result<std::vector<engine::Blocker>> {
-    TRY(const auto gate, body_->gate());
+    TRY(const auto gate, body_->gate(request.admit().grain()));
     return gate->admit(request.admit().demands_raw());
   }();
   if (!blockers) return reply_failure(request.id(), blockers.error());

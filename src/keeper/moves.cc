@@ -139,7 +139,7 @@ void Keeper::move_out(const k::MigrateOut& request) {
   Questioner delegate(outbox_, std::move(question), [this](const auto& p) { progress(p); }, [](const auto&) {}, [] {});
   UnitFilesSource files(*body_, spec_, stores_);
   auto tls = pki::tls_context(pki::Side::kClient, identity_.node, identity_.authority);
-  auto source = body_->source(request.options().tcp() == wire::TCP_CLOSE);
+  auto source = body_->source({request.options().grain(), request.options().tcp() == wire::TCP_CLOSE}, spec_);
   if (!tls || !source) {
     outcome.error = tls ? source.error() : tls.error();
   } else {
@@ -216,7 +216,8 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
   UnitFilesDestination files(*body_, args_.dir, stores_);
   migration::Outcome outcome;
   auto tls = pki::tls_context(pki::Side::kServer, identity_.node, identity_.authority);
-  auto engine = body_->destination(request.options().tcp() == wire::TCP_CLOSE);
+  auto engine =
+      body_->destination({request.options().grain(), request.options().tcp() == wire::TCP_CLOSE}, request.spec());
   if (!tls || !engine) {
     const Error& e = tls ? engine.error() : tls.error();
     set_phase(k::EMPTY);

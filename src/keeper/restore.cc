@@ -82,12 +82,15 @@ Result<std::string> offer_of(const Parts& parts) {
   return files::encode(offer);
 }
 
-Result<void> fits_here(const image::Manifest& manifest) {
+/// The engine for it.
+Result<wire::Grain> engine_for(const image::Manifest& manifest) {
   const image::Manifest here = image::new_manifest();
-  if (manifest.engine != "pod") return fail(Code::kRefused, "an image of engine '" + manifest.engine + "', not 'pod'");
+  if (manifest.engine == kEnginePortable) return wire::PORTABLE;  // its engine knows where its program can go on
+  if (manifest.engine != kEnginePod)
+    return fail(Code::kRefused, "an image of engine '" + manifest.engine + "', which isn't known here");
   if (manifest.architecture != here.architecture)
     return fail(Code::kRefused, "an image of a " + manifest.architecture + ", this is a " + here.architecture);
-  return {};
+  return wire::POD;
 }
 
 Result<void> refuse_for(std::vector<engine::Blocker>& blockers, std::vector<engine::Blocker> found) {
@@ -105,13 +108,13 @@ Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, con
   const auto phase = [&](const char* step) { out.phases.push_back({step, lap.lap_ms()}); };
   TRY(const auto image, stores.images->reader(name));
   const image::Manifest& manifest = image->manifest();
-  TRY_IN(name, fits_here(manifest));
+  TRY(const wire::Grain grain, engine_for(manifest));
   TRY(const Parts parts, Parts::of(manifest));
   wire::keeper::Launch who;
   if (!who.ParseFromString(parts.keeper->content)) return fail(Code::kCorrupt, "the image doesn't say what unit it is");
   out.spec = who.spec();
 
-  TRY(const auto gate, body.gate());
+  TRY(const auto gate, body.gate(grain));
   TRY(auto unwelcome, gate->admit(manifest.demands));
   TRY_DO(refuse_for(blockers, std::move(unwelcome)));
   phase("entrance check");
@@ -126,7 +129,7 @@ Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, con
   spec.sink = stores.chunks.get();
   spec.cache = stores.hashes.get();
   files::Arrival arrival(std::move(spec));
-  TRY(auto destination, body.destination(true));
+  TRY(auto destination, body.destination({grain, true}, out.spec));
   const auto build = [&]() -> Result<void> {
     TRY(const std::string offer, offer_of(parts));
     TRY(const auto considered, arrival.consider(offer));

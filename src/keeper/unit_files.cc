@@ -6,7 +6,6 @@
 
 #include "base/base.h"
 #include "base/memory_room.h"
-#include "godwit/pod.pb.h"
 
 namespace godwit::keeper {
 namespace {
@@ -40,7 +39,7 @@ UnitFilesSource::UnitFilesSource(const Body& body, const wire::UnitSpec& spec, N
 
 Result<std::unique_ptr<files::Departure>> departure_of(const Body& body, const wire::UnitSpec& unit, NodeStores& stores,
                                                        const std::string& demands) {
-  godwit::pod::v1::Demands wanted;
+  wire::FileDemands wanted;
   if (!wanted.ParseFromString(demands)) return fail(Code::kFailed, "the engine's demands can't be parsed");
   files::DepartureSpec spec;
   TRY(spec.root, sys::open("/", O_RDONLY | O_DIRECTORY));

@@ -14,7 +14,7 @@ struct Option {
 };
 constexpr Option kOptions[] = {
     {"--unit", &KeeperArgs::unit, true}, {"--dir", &KeeperArgs::dir, true},    {"--state", &KeeperArgs::state, true},
-    {"--node", &KeeperArgs::node, true}, {"--root", &KeeperArgs::root, false},
+    {"--node", &KeeperArgs::node, true}, {"--root", &KeeperArgs::root, false}, {"--arch", &KeeperArgs::arch, false},
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // How a daemon starts a keeper: the command line, written and read in one place.
 //
-//     godwit-keeper --unit ID --dir STATE/units/ID --state STATE --node NAME [--root DIR]
+//     godwit-keeper --unit ID --dir STATE/units/ID --state STATE --node NAME [--root DIR] [--arch ARCHITECTURE]
 //
 // Descriptors: 0 /dev/null; 1 and 2 DIR/keeper.log, appended; 3 the listening socket DIR/keeper.sock.
 // It is started in its own session with every signal at its default, and is nobody's child (the daemon forks twice), so
@@ -24,6 +24,8 @@ struct KeeperArgs {
   /// Root file system of this node when it isn't the machine's own (an embedded grid's `--root`): the keeper calls
   /// enter_root() (base/root.h) with it before anything else. Empty: the machine's own.
   std::string root;
+  /// Architecture of this node when it isn't the machine's own: units run under qemu-user.
+  std::string arch;
   bool operator==(const KeeperArgs&) const = default;
 };
 inline constexpr int kKeeperListener = 3;

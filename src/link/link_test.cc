@@ -178,12 +178,12 @@ TEST(Preamble, random_bytes_are_refused) {
 }
 
 TEST(KeeperArgs, come_back_as_they_were_and_wrong_ones_are_named) {
-  const KeeperArgs args{"0123", "/s/units/0123", "/s", "node-1", "/other root"};
+  const KeeperArgs args{"0123", "/s/units/0123", "/s", "node-1", "/other root", "riscv64"};
   const auto list = to_arguments(args);
   std::vector<const char*> argv = {"godwit-keeper"};
   for (const auto& a : list) argv.push_back(a.c_str());
   EXPECT_EQ(*parse_keeper_args(static_cast<int>(argv.size()), argv.data()), args);
-  EXPECT_EQ(parse_keeper_args(static_cast<int>(argv.size()) - 1, argv.data()).error().text, "no value for --root");
+  EXPECT_EQ(parse_keeper_args(static_cast<int>(argv.size()) - 1, argv.data()).error().text, "no value for --arch");
   EXPECT_EQ(parse_keeper_args(3, argv.data()).error().text, "missing option --dir");
 }
 

@@ -170,9 +170,7 @@ void to_wire(const Error& error, const std::vector<engine::Blocker>& blockers, w
 
 Error from_wire(const wire::Failure& failure, std::vector<engine::Blocker>& blockers) {
   Error e;
-  const int code = failure.code();
-  const bool known = code >= static_cast<int>(Code::kUsage) && code <= static_cast<int>(Code::kGone);
-  e.code = known ? static_cast<Code>(code) : Code::kFailed;
+  e.code = code_of(failure.code());
   e.errnum = std::clamp(failure.errnum(), 0, 4095);
   e.text = failure.text().substr(0, kTextLimit);
   for (int i = 0; i < std::min(failure.blockers_size(), kBlockersLimit); i++) {

@@ -49,6 +49,10 @@ void Daemon::stop() { cluster_.stop(); }
 
 wire::NodeInfo Daemon::info() const {
   wire::NodeInfo info = describe_machine(options_.root, options_.state_dir);
+  if (!options_.arch.empty()) {
+    info.set_arch(options_.arch);
+    info.set_emulated(true);
+  }
   info.set_name(options_.name);
   const auto port = [](const std::string& address) { return address.substr(address.rfind(':')); };
   info.set_control(options_.advertise + port(options_.listen));
@@ -230,7 +234,7 @@ Outcome<Daemon::UnitPtr> Daemon::new_keeper(const UnitRecord& record) {
   const auto start = [&]() -> Result<UnitPtr> {
     TRY_DO(sys::make_dirs(dir, 0700));
     TRY_DO(save_record(dir, record));
-    TRY_DO(start_keeper({record.unit, dir, options_.state_dir, options_.name, options_.root}, fault));
+    TRY_DO(start_keeper({record.unit, dir, options_.state_dir, options_.name, options_.root, options_.arch}, fault));
     auto unit = std::make_shared<Unit>(record, dir);
     // It must be found by its events, which may come at once.
     {

@@ -245,6 +245,7 @@ Outcome<wire::AdmitReply> Daemon::admit(const wire::AdmitRequest& request) {
   TRY(const auto unit, new_keeper(record));
   Packet packet;
   packet.mutable_admit()->set_demands_raw(request.demands());
+  packet.mutable_admit()->set_grain(request.grain());
   auto answer = [&]() -> Outcome<Packet> {
     TRY(const auto keeper, unit->need_keeper());
     return keeper->request(std::move(packet), {}, std::chrono::seconds(60));

@@ -22,6 +22,7 @@
 #include "node/grid.h"  // first, so that the header proves self-contained
 
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,7 @@
 #include "node/grid_record.h"
 #include "node/grid_world.h"
 #include "node/node.h"
+#include "portable/portable.h"
 
 namespace godwit::node {
 namespace {
@@ -67,6 +69,7 @@ std::vector<std::string> node_command(const GridRecord& record, const std::strin
                                   "--ready",      ready_path(dir),
                                   "--outer-pid",  "{pid}"};
   if (!node.root.empty()) out.insert(out.end(), {"--root", node.root});
+  if (!node.arch.empty()) out.insert(out.end(), {"--arch", node.arch});
   return out;
 }
 
@@ -138,6 +141,14 @@ Result<void> check_roots(const GridOptions& options, const GridRecord& record) {
   return {};
 }
 
+/// Empty for this machine's own architecture; else it can be emulated here.
+Result<std::string> emulated(const std::string& architecture) {
+  utsname names;
+  if (::uname(&names) == 0 && architecture == names.machine) return std::string();
+  TRY_DO(portable::find_emulator(architecture));
+  return architecture;
+}
+
 Result<GridRecord> plan_grid(const GridOptions& options) {
   if (options.nodes < 1 || options.nodes > kMaxNodes) {
     return fail(Code::kUsage, "--nodes " + std::to_string(options.nodes) + ": 1 to " + std::to_string(kMaxNodes));
@@ -164,6 +175,9 @@ Result<GridRecord> plan_grid(const GridOptions& options) {
     node.name = "node-" + std::to_string(i);
     TRY(node.address, address_in(options.network, i));
     if (const auto root = options.roots.find(node.name); root != options.roots.end()) node.root = root->second;
+    if (!options.architectures.empty()) {
+      TRY(node.arch, emulated(options.architectures.at(i - 1)));
+    }
     record.nodes.push_back(std::move(node));
   }
   TRY_DO(check_roots(options, record));

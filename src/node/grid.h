@@ -25,6 +25,8 @@ struct GridOptions {
   std::string state_dir;
   int nodes = 3;                             ///< --nodes, 1 to 64
   std::map<std::string, std::string> roots;  ///< --root NAME=DIR
+  /// --nodes A,B,…: of each node; what isn't this machine's is emulated. Empty: all are this machine's.
+  std::vector<std::string> architectures;
   std::string network = "10.77.0.0/24";      ///< --network: addresses inside the grid; nothing outside sees them
   std::string program;                       ///< the godwit binary; empty: this program
 };

@@ -72,6 +72,7 @@ Result<void> save_record(const std::string& state_dir, const GridRecord& record)
     nodes.push_back({{"name", n.name},
                      {"address", n.address},
                      {"root", n.root},
+                     {"arch", n.arch},
                      {"holder", to_json(n.holder)},
                      {"daemon", to_json(n.daemon)}});
   }
@@ -105,7 +106,8 @@ Result<GridRecord> load_record(const std::string& state_dir) {
     record.controller = process_of(j.at("controller"));
     for (const auto& n : j.at("nodes")) {
       record.nodes.push_back({n.at("name").get<std::string>(), n.at("address").get<std::string>(),
-                              n.at("root").get<std::string>(), process_of(n.at("holder")), process_of(n.at("daemon"))});
+                              n.at("root").get<std::string>(), n.value("arch", ""), process_of(n.at("holder")),
+                              process_of(n.at("daemon"))});
     }
     return record;
   } catch (const json::exception& e) {

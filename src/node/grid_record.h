@@ -15,6 +15,7 @@ struct GridNode {
   std::string name;
   std::string address;
   std::string root;   ///< empty: the machine's own
+  std::string arch;   ///< empty: the machine's own
   ProcessRef holder;  ///< PID 1 of its namespaces
   ProcessRef daemon;
 };

@@ -110,7 +110,7 @@ std::string host_name() {
 Result<void> save_options(const Options& o) {
   const json j = {{"version", 1},       {"name", o.name},        {"controller", o.controller},
                   {"listen", o.listen}, {"data", o.data_listen}, {"advertise", o.advertise},
-                  {"root", o.root}};
+                  {"root", o.root},     {"arch", o.arch}};
   return io::replace_file(o.state_dir + "/node.json", j.dump(2) + "\n");
 }
 
@@ -130,6 +130,7 @@ Result<Options> join(const JoinOptions& wanted) {
   options.data_listen = wanted.data_listen;
   options.advertise = wanted.advertise;
   options.root = wanted.root;
+  options.arch = wanted.arch;
   if (!pki::valid_name(options.name) || pki::reserved_name(options.name)) {
     return fail(Code::kUsage, "\"" + options.name + "\" can't be a node's name; give one with --name");
   }
@@ -175,6 +176,7 @@ Result<Options> load_options(const std::string& state_dir) {
     o.data_listen = j.at("data").get<std::string>();
     o.advertise = j.at("advertise").get<std::string>();
     o.root = j.at("root").get<std::string>();
+    o.arch = j.value("arch", "");  // since 0.2
     return o;
   } catch (const json::exception& e) {
     return fail(Code::kCorrupt, path + ": " + e.what());

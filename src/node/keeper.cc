@@ -25,8 +25,7 @@ Result<void> wait_readable(int fd, int limit_ms) {
 }  // namespace
 
 rpc::Failure failure_of(const wire::Failure& failure) {
-  const int code = std::clamp(failure.code(), static_cast<int>(Code::kUsage), static_cast<int>(Code::kGone));
-  rpc::Failure out{Error{static_cast<Code>(code), failure.errnum(), failure.text()}, {}};
+  rpc::Failure out{Error{code_of(failure.code()), failure.errnum(), failure.text()}, {}};
   for (const auto& b : failure.blockers()) out.blockers.push_back({b.code(), b.object(), b.reason(), b.lift()});
   return out;
 }

@@ -29,6 +29,7 @@ struct Options {
   std::string data_listen;  ///< --data HOST:PORT, the streams of moves; empty: 0.0.0.0:7412
   std::string advertise;  ///< --advertise HOST: where others reach this node; empty: the host of --listen
   std::string root;  ///< --root DIR: the units' root file system; empty: the machine's own
+  std::string arch;  ///< --arch: that of its units, when they run under qemu-user; empty: the machine's own
   std::string ready_file;  ///< --ready FILE: written when it serves and is registered
   int outer_pid = 0;  ///< --outer-pid N: what to report as its pid (a node of an embedded grid doesn't know it)
   bool insecure = false;  ///< --insecure: no TLS; tests on one machine only
@@ -47,6 +48,7 @@ struct JoinOptions {
   std::string data_listen;  ///< --data
   std::string advertise;  ///< --advertise
   std::string root;  ///< --root
+  std::string arch;  ///< --arch
 };
 Result<Options> join(const JoinOptions& options);
 /// The options that join() wrote, for a start after a reboot: `godwit node --state DIR` alone.

@@ -183,6 +183,7 @@ grpc::Status NodeService::Check(Context* context, const wire::NodeCheckRequest* 
   if (auto no = authorize(*context); !no.ok()) return no;
   k::Packet packet;
   packet.mutable_check()->set_tcp(request->tcp());
+  packet.mutable_check()->set_grain(request->grain());
   auto checked = ask(request->unit(), std::move(packet), kCheckLimit);
   if (!checked) return rpc::to_status(checked.error());
   const auto& found = checked->checked();
@@ -196,6 +197,7 @@ grpc::Status NodeService::Check(Context* context, const wire::NodeCheckRequest* 
   grpc::ClientContext call;
   call.set_deadline(std::chrono::system_clock::now() + kCheckLimit);
   wire::AdmitRequest ask_there;
+  ask_there.set_grain(request->grain());
   ask_there.set_demands(found.demands_raw());
   wire::AdmitReply there;
   if (const auto status = stub->Admit(&call, ask_there, &there); !status.ok()) {

@@ -117,7 +117,7 @@ class DumpContext {
   virtual Result<uint64_t> remote_scratch(pid_t host_pid) = 0;
   virtual Result<void> remote_write(pid_t host_pid, uint64_t address, std::span<const std::byte> data) = 0;
   virtual Result<void> remote_read(pid_t host_pid, uint64_t address, std::span<std::byte> data) = 0;
-  /// Says that the destination needs this path (and how: pb::FileDemand::Use); the file layer carries or checks it.
+  /// Says that the destination needs this path (and how: wire::FileDemand::Use); the file layer carries or checks it.
   virtual void demand_file(const std::string& path, int use, uint64_t size, const std::string& used_by) = 0;
   /// Contents that are too large for `state` (a deleted file, a memfd): gives the id of a new shared space of `size`
   /// bytes whose bytes are read from `content` and travel like memory. Restore gets them by RestoreContext::contents.

@@ -47,8 +47,13 @@ std::string starting_script(const Package& package);
 /// What is in a file. kCorrupt when it isn't a package, or one whose parts can't lie in it.
 Result<Package> read_package(const Fd& file);
 
-/// Is it a running portable program, emulated ones (qemu-user) included?
+/// Is it a running portable program, emulated ones (qemu-user) included? `proc`: a /proc that shows it by this number.
+Result<bool> is_portable(const Fd& proc, pid_t pid);
 Result<bool> is_portable(pid_t pid);
+
+/// The program that runs those of another architecture here (qemu-user). kUsage: Godwit doesn't know that architecture;
+/// kRefused: it isn't installed.
+Result<std::string> find_emulator(const std::string& architecture);
 
 struct SaveOptions {
   bool leave_running = false;

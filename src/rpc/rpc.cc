@@ -27,6 +27,7 @@ grpc::StatusCode status_code(Code code) {
     case Code::kPeer: return grpc::StatusCode::UNAVAILABLE;
     case Code::kSystem: return grpc::StatusCode::INTERNAL;
     case Code::kGone: return grpc::StatusCode::OUT_OF_RANGE;
+    case Code::kChanged: return grpc::StatusCode::ABORTED;
   }
   return grpc::StatusCode::UNKNOWN;
 }
@@ -90,8 +91,7 @@ Failure failure_of(const grpc::Status& status) {
     const bool cancelled = status.error_code() == grpc::StatusCode::CANCELLED;
     return {Error{cancelled ? Code::kGone : Code::kPeer, 0, words_of(status)}, {}};
   }
-  const int known = std::clamp(wire.code(), static_cast<int>(Code::kUsage), static_cast<int>(Code::kGone));
-  Failure failure{Error{static_cast<Code>(known), wire.errnum(), wire.text()}, {}};
+  Failure failure{Error{code_of(wire.code()), wire.errnum(), wire.text()}, {}};
   for (const auto& b : wire.blockers()) failure.blockers.push_back({b.code(), b.object(), b.reason(), b.lift()});
   return failure;
 }

@@ -47,7 +47,7 @@ int run(Context& context, const Parsed& parsed) {
   context.print(context.json ? drain_json(parsed.argument(0), units) : text(parsed.argument(0), units));
   int worst = kDone;
   for (const auto& u : units)
-    if (!u.moved) worst = std::max(worst, exit_status(static_cast<Code>(u.failure.code())));
+    if (!u.moved) worst = std::max(worst, exit_status(code_of(u.failure.code())));
   return worst;
 }
 

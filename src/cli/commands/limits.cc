@@ -9,6 +9,7 @@
 #include "files/files.h"
 #include "files/refusals.h"
 #include "pod/pod.h"
+#include "portable/engine/engine.h"
 
 namespace godwit::cli {
 namespace {
@@ -20,6 +21,7 @@ struct Row {
 std::vector<Row> rows() {
   std::vector<Row> all;
   for (const auto& r : pod::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
+  for (const auto& r : portable::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
   for (const auto& r : files::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
   std::ranges::sort(all, {}, &Row::code);
   return all;

@@ -22,6 +22,7 @@ int run(Context& context, const Parsed& parsed) {
     options.data_listen = parsed.get("--data");
     options.advertise = parsed.get("--advertise");
     options.root = parsed.get("--root");
+    options.arch = parsed.get("--arch");
     options.outer_pid = static_cast<int>(pid);
     options.insecure = parsed.has("--insecure");
   }
@@ -41,6 +42,7 @@ const Command kNode = {
                 {"--data", "", "HOST:PORT", "where moves come in; 0.0.0.0:7412 when left out"},
                 {"--advertise", "", "HOST", "what others call this machine"},
                 {"--root", "", "DIR", "the root file system of its units", Words::kDirectory},
+                {"--arch", "", "ARCH", "its units are portable programs, and run as on this architecture (qemu-user)"},
                 {"--ready", "", "FILE", "written when it serves", Words::kFile},
                 {"--log", "", "FILE", "where its log goes; standard error when left out", Words::kFile},
                 {"--outer-pid", "", "PID", "what to report as its process id"},

@@ -19,6 +19,7 @@ int run(Context& context, const Parsed& parsed) {
   options.data_listen = parsed.get("--data");
   options.advertise = parsed.get("--advertise");
   options.root = parsed.get("--root");
+  options.arch = parsed.get("--arch");
   OR_REPORT(const node::Options joined, node::join(options));
   if (parsed.has("--only-join")) return kDone;
   log::set_up({.program = "godwit node"});
@@ -38,6 +39,7 @@ const Command kNodeJoin = {
                 {"--data", "", "HOST:PORT", "where moves come in; 0.0.0.0:7412 when left out"},
                 {"--advertise", "", "HOST", "what others call this machine"},
                 {"--root", "", "DIR", "the root file system of its units", Words::kDirectory},
+                {"--arch", "", "ARCH", "its units are portable programs, and run as on this architecture (qemu-user)"},
                 {"--only-join", "", "", "get the certificate and stop; start it later with godwit node"}},
     .details =
         "The private key is made here and never leaves this machine. The token names the grid's authority, so that "

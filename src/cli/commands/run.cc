@@ -9,6 +9,7 @@
 #include "cli/common.h"
 #include "cli/context.h"
 #include "cli/present.h"
+#include "cli/program_kind.h"
 #include "cli/session.h"
 
 extern char** environ;  // NOLINT
@@ -65,6 +66,7 @@ Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   spec.set_tcp(tcp);
   spec.set_tty(parsed.has("--tty"));
   spec.set_interactive(parsed.has("--interactive") || parsed.has("--tty"));
+  add_program_kind(spec);
   return spec;
 }
 

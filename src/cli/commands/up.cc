@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <sstream>
+
 #include "base/io.h"
 #include "cli/command.h"
 #include "cli/common.h"
@@ -12,11 +14,24 @@
 namespace godwit::cli {
 namespace {
 
+/// `--nodes 3`, or an architecture for each: `--nodes x86_64,aarch64`.
+Result<void> read_nodes(const Parsed& parsed, node::GridOptions& options) {
+  const std::string text = parsed.get("--nodes");
+  if (text.empty() || text.find_first_not_of("0123456789") == std::string::npos) {
+    TRY(const long nodes, number(parsed, "--nodes", 1, 64, 3));
+    options.nodes = static_cast<int>(nodes);
+    return {};
+  }
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) options.architectures.push_back(word);
+  options.nodes = static_cast<int>(options.architectures.size());
+  return {};
+}
+
 int run(Context& context, const Parsed& parsed) {
   node::GridOptions options;
-  OR_REPORT(const long nodes, number(parsed, "--nodes", 1, 64, 3));
+  if (const auto read = read_nodes(parsed, options); !read) return context.report(read.error());
   options.state_dir = context.state_dir;
-  options.nodes = static_cast<int>(nodes);
   if (parsed.has("--network")) options.network = parsed.get("--network");
   for (const auto& root : parsed.all("--root")) {
     const size_t equals = root.find('=');
@@ -49,14 +64,20 @@ const Command kUp = {
     .name = "up",
     .group = "grid",
     .summary = "start a grid on this machine: a controller and some nodes",
-    .options = {{"--nodes", "-n", "N", "how many nodes, node-1 to node-N; 3 when left out"},
+    .options = {{"--nodes", "-n", "N|ARCH,…",
+                 "how many nodes, node-1 to node-N, or the architecture of each; 3 when left out"},
                 {"--root", "", "NODE=DIR", "give a node another root file system", Words::kNone, true},
                 {"--network", "", "A.B.C.0/24", "addresses inside the grid; nothing outside sees them"}},
     .details =
         "Each node is a host of its own: its own network, mounts, processes and state directory. "
         "Certificates are made for it. Returns when every node is there; when one fails to start, "
-        "nothing is left running.",
-    .examples = "  godwit up --nodes 3\n  godwit up --nodes 2 --root node-2=/srv/other-debian\n  godwit down",
+        "nothing is left running.\n\n"
+        "Nodes of another architecture than this machine's are emulated by qemu-user. They take portable programs "
+        "only: "
+        "those that godwit cc or godwit c++ compiled.",
+    .examples =
+        "  godwit up --nodes 3\n  godwit up --nodes 2 --root node-2=/srv/other-debian\n  godwit up --nodes "
+        "x86_64,aarch64,riscv64\n  godwit down",
     .json = true,
     .run = run};
 

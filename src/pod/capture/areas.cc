@@ -113,7 +113,7 @@ Result<void> Capture::capture_space(FrozenProcess& process, pb::AddressSpace& ou
     out.add_auxv(word);
   }
   TRY(const auto& exe, look(process).exe);
-  demand_file(exe, pb::FileDemand::EXECUTABLE, 0, process.name());
+  demand_file(exe, wire::FileDemand::EXECUTABLE, 0, process.name());
   out.set_exe(exe);
   return {};
 }
@@ -162,7 +162,7 @@ Result<void> Capture::capture_area(FrozenProcess& process, const MapEntry& area,
   } else {
     a.set_backing(pb::Area::FILE);
     a.set_path(area.name);
-    demand_file(area.name, pb::FileDemand::MAPPED, 0, process.name());
+    demand_file(area.name, wire::FileDemand::MAPPED, 0, process.name());
   }
   if (is_dumped_privately(area)) {
     source.areas.push_back(area);
@@ -194,7 +194,7 @@ Result<void> Capture::capture_shared_area(FrozenProcess& process, const MapEntry
   out.set_backing(pb::Area::FILE);
   if (!is_deleted(area.name)) {
     out.set_path(area.name);
-    demand_file(area.name, (area.prot & PROT_WRITE) != 0 ? pb::FileDemand::OPEN_WRITE : pb::FileDemand::MAPPED, 0,
+    demand_file(area.name, (area.prot & PROT_WRITE) != 0 ? wire::FileDemand::OPEN_WRITE : wire::FileDemand::MAPPED, 0,
                 process.name());
     return {};
   }

@@ -65,7 +65,7 @@ class Capture final : public DumpContext {
   pb::Outline outline() const;
   const std::vector<engine::Blocker>& blockers() const { return blockers_; }
   std::vector<SpaceSource>& sources() { return sources_; }
-  const std::map<std::string, pb::FileDemand>& file_demands() const { return demands_; }
+  const std::map<std::string, wire::FileDemand>& file_demands() const { return demands_; }
 
   // DumpContext
   bool inspecting() const override { return options_.inspecting; }
@@ -146,7 +146,7 @@ class Capture final : public DumpContext {
   size_t files_dumped_ = 0;
   std::vector<engine::Blocker> blockers_;
   std::vector<SpaceSource> sources_;
-  std::map<std::string, pb::FileDemand> demands_;
+  std::map<std::string, wire::FileDemand> demands_;
   std::map<std::pair<dev_t, uint64_t>, SpaceId> shared_by_inode_;
   SpaceId next_space_ = 1;
 };

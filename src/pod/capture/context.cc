@@ -86,7 +86,7 @@ void Capture::demand_file(const std::string& path, int use, uint64_t size, const
   auto& demand = demands_[path + '\0' + std::to_string(use)];
   if (!demand.path().empty()) return;
   demand.set_path(path);
-  demand.set_use(static_cast<pb::FileDemand::Use>(use));
+  demand.set_use(static_cast<wire::FileDemand::Use>(use));
   demand.set_size(size);
   demand.set_used_by(used_by);
 }

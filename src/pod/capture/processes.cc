@@ -136,7 +136,7 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   out.set_cwd(cwd);
   TRY(const auto& root, look(process).root);
   out.set_root(root);
-  demand_file(cwd, pb::FileDemand::DIRECTORY, 0, "working directory of " + process.name());
+  demand_file(cwd, wire::FileDemand::DIRECTORY, 0, "working directory of " + process.name());
   TRY(const auto& oom, look(process).oom_score_adj);
   out.set_oom_score_adj(std::atoi(oom.c_str()));
   if (inspecting()) return {};

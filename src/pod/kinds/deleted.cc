@@ -69,9 +69,9 @@ bool is_tmpfile(const OpenFileView& view) {
 Result<void> dump_named(DumpContext& ctx, const OpenFileView& view, const std::string& name, pb::DeletedFile& state) {
   state.set_path(name);
   const bool writes = (view.flags & O_ACCMODE) != O_RDONLY;
-  const auto use = state.directory() ? pb::FileDemand::DIRECTORY
-                   : writes          ? pb::FileDemand::OPEN_WRITE
-                                     : pb::FileDemand::OPEN_READ;
+  const auto use = state.directory() ? wire::FileDemand::DIRECTORY
+                   : writes          ? wire::FileDemand::OPEN_WRITE
+                                     : wire::FileDemand::OPEN_READ;
   ctx.demand_file(name, use, static_cast<uint64_t>(view.st.st_size), view.object);
   return {};
 }
@@ -87,7 +87,7 @@ Result<void> dump_content(DumpContext& ctx, const OpenFileView& view, pb::Delete
   const std::string home = parent_of(without_deleted(view.link));
   if (is_tmpfile(view) && !ways_to(ctx, view, home).empty()) {
     state.set_home(home);
-    ctx.demand_file(home, pb::FileDemand::DIRECTORY, 0, view.object);
+    ctx.demand_file(home, wire::FileDemand::DIRECTORY, 0, view.object);
   }
   if (state.size() == 0 || ctx.inspecting()) return {};
   TRY(Fd reader, reopen(ctx.proc_dir(), view.ours, O_RDONLY));

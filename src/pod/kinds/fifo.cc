@@ -49,7 +49,7 @@ Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out)
     state.set_gid(view.st.st_gid);
     const auto slash = state.path().rfind('/');
     if (!state.deleted() && slash != 0)
-      ctx.demand_file(state.path().substr(0, slash), pb::FileDemand::DIRECTORY, 0, view.object);
+      ctx.demand_file(state.path().substr(0, slash), wire::FileDemand::DIRECTORY, 0, view.object);
   }
   out.set_state(state.SerializeAsString());
   return {};

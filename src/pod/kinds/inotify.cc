@@ -61,7 +61,8 @@ Result<void> dump_watch(DumpContext& ctx, const OpenFileView& view, std::string_
     watch->set_file_type(place->mode & S_IFMT);
     const bool directory = S_ISDIR(place->mode);
     if (directory || S_ISREG(place->mode)) {
-      ctx.demand_file(place->path, directory ? pb::FileDemand::DIRECTORY : pb::FileDemand::OPEN_READ, 0, view.object);
+      ctx.demand_file(place->path, directory ? wire::FileDemand::DIRECTORY : wire::FileDemand::OPEN_READ, 0,
+                      view.object);
     }
   } else if (!open_ones.empty()) {
     watch->set_file(*std::ranges::min_element(open_ones));

@@ -25,9 +25,9 @@ Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out)
   state.set_file_type(view.st.st_mode & S_IFMT);
   // Only ordinary files and directories can be carried to a host that lacks them; others must be there.
   if (S_ISREG(view.st.st_mode)) {
-    ctx.demand_file(view.link, pb::FileDemand::OPEN_READ, static_cast<uint64_t>(view.st.st_size), view.object);
+    ctx.demand_file(view.link, wire::FileDemand::OPEN_READ, static_cast<uint64_t>(view.st.st_size), view.object);
   } else if (S_ISDIR(view.st.st_mode)) {
-    ctx.demand_file(view.link, pb::FileDemand::DIRECTORY, 0, view.object);
+    ctx.demand_file(view.link, wire::FileDemand::DIRECTORY, 0, view.object);
   }
   out.set_state(state.SerializeAsString());
   return {};

@@ -23,9 +23,9 @@ Result<void> dump(DumpContext& ctx, const OpenFileView& view, pb::OpenFile& out)
   file.set_directory(S_ISDIR(view.st.st_mode));
   file.set_size(static_cast<uint64_t>(view.st.st_size));
   const bool writes = (view.flags & O_ACCMODE) != O_RDONLY;
-  const auto use = file.directory() ? pb::FileDemand::DIRECTORY
-                   : writes         ? pb::FileDemand::OPEN_WRITE
-                                    : pb::FileDemand::OPEN_READ;
+  const auto use = file.directory() ? wire::FileDemand::DIRECTORY
+                   : writes         ? wire::FileDemand::OPEN_WRITE
+                                    : wire::FileDemand::OPEN_READ;
   ctx.demand_file(file.path(), use, file.size(), view.object);
   out.set_state(file.SerializeAsString());
   return {};

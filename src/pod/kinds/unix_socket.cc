@@ -92,7 +92,7 @@ Result<void> dump_node(DumpContext& ctx, const OpenFileView& view, const UnixDia
   node->set_mode(st.st_mode & 07777);
   node->set_uid(st.st_uid);
   node->set_gid(st.st_gid);
-  ctx.demand_file(path, pb::FileDemand::SOCKET, 0, view.object);
+  ctx.demand_file(path, wire::FileDemand::SOCKET, 0, view.object);
   return {};
 }
 

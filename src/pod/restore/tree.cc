@@ -309,8 +309,8 @@ Result<void> Restorer::remove_missing(const pb::Outline& outline) {
     const bool has_children =
         std::ranges::any_of(blanks_, [&](const auto& b) { return b->parent == blank.pid && b.get() != &blank; });
     if (has_children || wanted != outline.processes().end()) {
-      return fail(Code::kFailed, "the process tree changed its shape while it was moved (pid " +
-                                     std::to_string(blank.pid) + "): try again");
+      return fail(Code::kChanged,
+                  "the process tree changed its shape while it was moved (pid " + std::to_string(blank.pid) + ")");
     }
     Blank* parent = find(blank.parent);
     const pid_t host = blank.host_pid;

@@ -1,0 +1,53 @@
+#include "cli/program_kind.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+#include <string_view>
+
+#include "base/base.h"
+#include "portable/portable.h"
+
+namespace godwit::cli {
+namespace {
+
+struct Machine {
+  unsigned number;
+  std::string_view name;  ///< as `uname -m`
+};
+constexpr std::array kMachines = {Machine{EM_X86_64, "x86_64"}, Machine{EM_AARCH64, "aarch64"},
+                                  Machine{EM_RISCV, "riscv64"}, Machine{EM_S390, "s390x"}, Machine{EM_ARM, "armv7l"}};
+
+Result<Fd> open_program(const std::string& word, const std::string& cwd) {
+  if (word.find('/') != std::string::npos) return sys::open(word.front() == '/' ? word : cwd + "/" + word, O_RDONLY);
+  const char* path = std::getenv("PATH");
+  std::istringstream directories(path != nullptr ? path : "");
+  for (std::string directory; std::getline(directories, directory, ':');)
+    if (const std::string file = directory + "/" + word; ::access(file.c_str(), X_OK) == 0)
+      return sys::open(file, O_RDONLY);
+  return fail(Code::kNotFound, word + " isn't in PATH");
+}
+
+}  // namespace
+
+void add_program_kind(wire::UnitSpec& spec) {
+  const auto file = open_program(spec.argv(0), spec.cwd());
+  if (!file) return;  // it may be on the node
+  if (const auto package = portable::read_package(*file)) {
+    spec.set_grain(wire::PORTABLE);
+    for (const auto& part : package->parts) spec.add_architectures(part.architecture);
+    return;
+  }
+  Elf64_Ehdr head{};
+  if (::pread(file->get(), &head, sizeof head, 0) != sizeof head || std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
+    return;  // a script: wherever its interpreter is
+  for (const auto& machine : kMachines)
+    if (machine.number == head.e_machine) spec.add_architectures(std::string(machine.name));
+}
+
+}  // namespace godwit::cli

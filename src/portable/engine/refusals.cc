@@ -1,0 +1,40 @@
+// What the portable engine can't move. Sorted by code.
+#include <algorithm>
+
+#include "base/check.h"
+#include "portable/engine/engine.h"
+
+namespace godwit::portable {
+namespace {
+
+constexpr Refusal kTable[] = {
+    {"portable-architecture", "a destination of an architecture that a portable program wasn't compiled for",
+     "the program has no code for it", "compiling it with that architecture among --targets"},
+    {"portable-child", "a child process of a portable program", "a parent can't take it along to another architecture",
+     "waiting until it has ended"},
+    {"portable-descriptor", "a pipe, a socket or the like that a portable program has open",
+     "what is in it belongs to this machine's kernel", "closing it for the move, or moving within one architecture"},
+    {"portable-file-gone", "a file that a portable program has open and that has no name any more",
+     "it can't be opened again elsewhere", "keeping its name until the program has ended"},
+    {"portable-input", "the terminal, or the standard input that is kept open, of a portable program",
+     "what was typed and not read yet would be lost",
+     "starting it without -i and -t, or moving within one architecture"},
+    {"portable-memory", "a destination with less free memory than a portable program has", "it would not fit",
+     "a destination with more free memory"},
+    {"portable-starting", "a portable program that has only just begun", "it can't be asked for its state yet",
+     "trying again in a moment"},
+};
+
+}  // namespace
+
+std::span<const Refusal> refusals() { return kTable; }
+
+engine::Blocker make_blocker(std::string_view code, const std::string& object, const std::string& detail) {
+  const auto* row = std::ranges::find(kTable, code, &Refusal::code);
+  GODWIT_CHECK(row != std::end(kTable), "a refusal without a row");
+  std::string reason(row->reason);
+  if (!detail.empty()) reason += ": " + detail;
+  return {std::string(code), object, std::move(reason), std::string(row->lift)};
+}
+
+}  // namespace godwit::portable
