@@ -37,6 +37,16 @@ TEST(Fd, move_assignment_closes_what_it_held) {
   EXPECT_EQ(*io::read_some(r.get(), std::span(&b, 1)), 0u);  // the only writer is gone
 }
 
+TEST(Io, waits_until_one_of_several_can_be_read_or_the_time_is_over) {
+  auto first = *sys::pipe(), second = *sys::pipe();
+  const int both[2] = {first.first.get(), second.first.get()};
+  EXPECT_FALSE(io::wait_readable(both, std::chrono::milliseconds(1))->has_value());
+  ASSERT_TRUE(io::write_full(second.second.get(), "x"));
+  EXPECT_EQ(io::wait_readable(both, std::chrono::seconds(20))->value(), 1u);
+  first.second.reset();  // its other end closes
+  EXPECT_EQ(io::wait_readable(both, std::chrono::milliseconds(-1))->value(), 0u);
+}
+
 TEST(Fd, self_move_keeps_it) {
   Fd fd = *sys::dup(0);
   const int number = fd.get();

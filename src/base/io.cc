@@ -1,5 +1,6 @@
 #include "base/io.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -123,6 +124,23 @@ Result<void> replace_file(const std::string& path, std::string_view text, unsign
 
 namespace {
 constexpr size_t kMaxFdsPerMessage = 253;  // SCM_MAX_FD, unix(7)
+}
+
+Result<std::optional<size_t>> wait_readable(std::span<const int> fds, std::chrono::milliseconds limit) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + limit;
+  std::vector<pollfd> all;
+  for (const int fd : fds) all.push_back({fd, POLLIN, 0});
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+    const int n =
+        ::poll(all.data(), all.size(), limit.count() < 0 ? -1 : std::max<int>(0, static_cast<int>(left.count())));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno(errno, "poll");
+    for (size_t i = 0; i < all.size(); i++)
+      if (all[i].revents != 0) return i;
+    return std::nullopt;
+  }
 }
 
 Result<void> send_with_fds(int socket, std::string_view message, std::span<const int> fds) {

@@ -1,8 +1,10 @@
 // Whole reads and writes: the loops live here, once.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +22,10 @@ Result<void> write_full(int fd, std::span<const std::byte> data);
 Result<void> write_full(int fd, std::string_view text);
 Result<void> pread_full(int fd, std::span<std::byte> buffer, uint64_t offset);
 Result<void> pwrite_full(int fd, std::span<const std::byte> data, uint64_t offset);
+
+/// Waits until something can be read from one of these, or its other end closed; which, or none when the time was over. Signals
+/// don't shorten it. A negative limit: for ever.
+Result<std::optional<size_t>> wait_readable(std::span<const int> fds, std::chrono::milliseconds limit);
 
 /// The whole file as text, at most `limit` bytes (more is Code::kCorrupt). Works for /proc files, whose size is 0.
 Result<std::string> read_file(const std::string& path, size_t limit = 64u << 20);

@@ -135,7 +135,9 @@ class Body::PortableReceiver : public engine::DestinationEngine {
     options.start = [this](const std::string& program, const std::string& variable) -> Result<pid_t> {
       if (!body_.sandbox_) TRY_DO(body_.enter({}, std::nullopt));
       pod::Sandbox::Program first;
-      first.argv = {program};
+      // Its arguments are in its memory; these are for who lists processes.
+      first.argv.assign(spec_.argv().begin(), spec_.argv().end());
+      first.argv.at(0) = program;
       first.env = {variable};
       TRY_DO(body_.start(spec_, std::move(first)));
       for (const pid_t pid : body_.processes())

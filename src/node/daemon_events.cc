@@ -191,6 +191,7 @@ void Daemon::settle_dead(const UnitPtr& unit) {
     r.reason = "its keeper died";
     r.ended_ms = wall_ms();
   });
+  unit->drop_keeper();
   k::Ended ended;
   ended.mutable_exit()->set_signal(SIGKILL);
   unit->tell([&](Unit::News& n) { n.ended = ended; });

@@ -1,26 +1,16 @@
 #include "node/keeper.h"  // first, so that the header proves self-contained
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 
+#include "base/io.h"
 #include "base/log.h"
 
 namespace godwit::node {
 namespace {
 
-constexpr int kHelloLimitMs = 10'000;
-
-Result<void> wait_readable(int fd, int limit_ms) {
-  pollfd p{fd, POLLIN, 0};
-  int n;
-  do n = ::poll(&p, 1, limit_ms);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) return fail_errno(errno, "poll");
-  if (n == 0) return fail(Code::kPeer, "the keeper says nothing");
-  return {};
-}
+constexpr std::chrono::milliseconds kHelloLimit{10'000};
 
 }  // namespace
 
@@ -33,7 +23,9 @@ rpc::Failure failure_of(const wire::Failure& failure) {
 Result<std::unique_ptr<Keeper>> Keeper::connect(const std::string& dir, Events on_event) {
   TRY(Fd socket, link::connect(dir + "/keeper.sock"));
   std::unique_ptr<Keeper> keeper(new Keeper(std::move(socket), std::move(on_event)));
-  TRY_DO(wait_readable(keeper->channel_.fd(), kHelloLimitMs));
+  const int fd = keeper->channel_.fd();
+  TRY(const auto speaks, io::wait_readable({&fd, 1}, kHelloLimit));
+  if (!speaks) return fail(Code::kPeer, "the keeper says nothing");
   Packet hello;
   TRY_DO(keeper->channel_.receive(hello));
   if (!hello.has_hello()) return fail(Code::kPeer, "the keeper didn't begin with a hello");

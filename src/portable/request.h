@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -34,6 +35,11 @@ class Request {
   Request(Fd peer, Fd process) : peer_(std::move(peer)), process_(std::move(process)) {}
   Fd peer_, process_;
 };
+
+/// An abstract UNIX stream socket at which a portable program will report, and its report. `process` is its pidfd: kGone when it
+/// ends instead.
+Result<Fd> listen_at(const std::string& name);
+Result<Fd> accept_from(const Fd& listener, pid_t pid, const Fd& process, std::chrono::milliseconds limit);
 
 /// Has the runtime of this process come far enough to be asked? Its arena is there and it listens to the request's signal.
 Result<bool> is_ready(const Fd& proc, pid_t pid);

@@ -35,7 +35,7 @@ bool Cell::begin(const std::string& accident) {
   if (::mkdtemp(work) == nullptr) return false;
   work_ = work;
   const auto ran = grid_.godwit({"run", "--name", name_, "--node", lane_.source, "--dir", work_, "--cwd", work_, "--",
-                                 GODWIT_STEADY, mark_, std::to_string(megabytes_)});
+                                 program_, mark_, std::to_string(megabytes_)});
   EXPECT_EQ(ran.status, 0) << name_ << ": " << ran.err;
   id_ = ran.out.substr(0, ran.out.find('\n'));
   if (ran.status != 0 || !eventually([&] { return runs_on(lane_.source); })) return false;

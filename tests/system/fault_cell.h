@@ -30,8 +30,13 @@ struct Lane {
 
 class Cell {
  public:
-  Cell(Grid& grid, Lane lane, std::string point, int megabytes = 4)
-      : grid_(grid), lane_(std::move(lane)), point_(std::move(point)), megabytes_(megabytes) {}
+  /// `program` is steady, or does the same.
+  Cell(Grid& grid, Lane lane, std::string point, int megabytes, std::string program)
+      : grid_(grid),
+        lane_(std::move(lane)),
+        point_(std::move(point)),
+        megabytes_(megabytes),
+        program_(std::move(program)) {}
   ~Cell() {
     if (moved_.valid()) moved_.wait();
     (void)sys::remove_tree(work_);
@@ -84,6 +89,7 @@ class Cell {
   const Lane lane_;
   const std::string point_;
   const int megabytes_;
+  const std::string program_;
   std::string name_, mark_, id_, work_;
   size_t log_starts_[3] = {};  // of the controller's and both nodes' logs, before the move
   std::shared_future<Ran> moved_;

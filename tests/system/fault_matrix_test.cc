@@ -2,6 +2,9 @@
 // programs. One test an accident, one grid a test; its cells are dealt to lanes, pairs of nodes of their own. A cell's
 // steps and what it checks: fault_cell.h.
 //
+// A second, smaller matrix moves a portable program between architectures: what it shares with the first needn't be told apart
+// again, so only those accidents are in it that hit the engine.
+//
 // GODWIT_MATRIX_POINTS=WORD takes only points that have the word in their name; GODWIT_MATRIX_ROUNDS=N does all N times.
 // Needs root; full disks are small tmpfs, so all state directories of the grid are.
 #include <sys/mount.h>
@@ -94,23 +97,32 @@ std::vector<std::string> points_for(const Accident& accident) {
   return out;
 }
 
-class FaultMatrix : public ::testing::TestWithParam<Accident> {};
+/// What is moved, and between which nodes.
+struct Matrix {
+  std::string program;
+  std::vector<std::string>
+      architectures;  ///< of the nodes, two a lane; empty: this machine's, as many as the accident takes
+  int lanes = 0;
+  bool lazy = true;  ///< can it be moved lazily?
+};
 
-TEST_P(FaultMatrix, leaves_exactly_one_whole_copy_at_every_point) {
-  const Accident& accident = GetParam();
+void run_matrix(const Accident& accident, const Matrix& matrix) {
+  const int lanes = matrix.lanes > 0 ? matrix.lanes : accident.lanes;
   if (::access((std::string(GODWIT_BIN) + "-keeper").c_str(), X_OK) != 0) GTEST_SKIP() << "needs the keeper";
   if (accident.missing != nullptr && !accident.missing().empty()) GTEST_SKIP() << "needs " << accident.missing();
   Disks disks;
-  Grid grid(2 * accident.lanes, {}, GODWIT_BIN, [&](const std::string& state) {
+  const auto prepare = [&](const std::string& state) {
     if (::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0)
-      disks.mount(state, 2 * accident.lanes);
-  });
+      disks.mount(state, 2 * lanes);
+  };
+  Grid grid(2 * lanes, {}, GODWIT_BIN, prepare, matrix.architectures);
   REQUIRE_GRID(grid);
   Belongings belongings(grid);
   std::vector<std::string> alone, shared;
   const char* rounds = std::getenv("GODWIT_MATRIX_ROUNDS");
   for (int i = 0; i < (rounds != nullptr ? std::atoi(rounds) : 1); i++) {
     for (auto& p : points_for(accident)) {
+      if (is_lazy(p) && !matrix.lazy) continue;
       // There is one controller: what stands or dies there would be another cell's accident.
       (accident.alone || p.starts_with("controller.") ? alone : shared).push_back(p);
     }
@@ -119,7 +131,7 @@ TEST_P(FaultMatrix, leaves_exactly_one_whole_copy_at_every_point) {
     return Lane{"node-" + std::to_string(2 * i + 1), "node-" + std::to_string(2 * i + 2)};
   };
   const auto run = [&](const std::string& point, int i) {
-    Cell cell(grid, lane(i), point, accident.megabytes);
+    Cell cell(grid, lane(i), point, accident.megabytes, matrix.program);
     if (!cell.begin(accident.name)) return;
     accident.strike(cell);
     cell.release();
@@ -129,7 +141,7 @@ TEST_P(FaultMatrix, leaves_exactly_one_whole_copy_at_every_point) {
   for (const auto& point : alone) run(point, 0);
   std::atomic<size_t> next = 0;
   std::vector<std::thread> threads;
-  for (int i = 0; i < accident.lanes; i++) {
+  for (int i = 0; i < lanes; i++) {
     threads.emplace_back([&, i] {
       for (size_t at = next++; at < shared.size(); at = next++) run(shared[at], i);
     });
@@ -138,7 +150,26 @@ TEST_P(FaultMatrix, leaves_exactly_one_whole_copy_at_every_point) {
   belongings.expect_nothing_more();
 }
 
+class FaultMatrix : public ::testing::TestWithParam<Accident> {};
+TEST_P(FaultMatrix, leaves_exactly_one_whole_copy_at_every_point) { run_matrix(GetParam(), {GODWIT_STEADY, {}}); }
 INSTANTIATE_TEST_SUITE_P(Accidents, FaultMatrix, ::testing::ValuesIn(accidents()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+class PortableFaultMatrix : public ::testing::TestWithParam<Accident> {};
+TEST_P(PortableFaultMatrix, leaves_exactly_one_whole_copy_at_every_point) {
+  if (::access(GODWIT_PORTABLE_STEADY, X_OK) != 0)
+    GTEST_SKIP() << "needs a build with the portable engine (llvm-19-dev)";
+  run_matrix(GetParam(), {GODWIT_PORTABLE_STEADY, {"x86_64", "aarch64", "riscv64", "x86_64"}, 2, false});
+}
+std::vector<Accident> accidents_of_engines() {
+  std::vector<Accident> some;
+  for (const auto& a : accidents())
+    for (const std::string_view name :
+         {"source_keeper_killed", "destination_keeper_killed", "destination_daemon_killed", "link_blinks"})
+      if (name == a.name) some.push_back(a);
+  return some;
+}
+INSTANTIATE_TEST_SUITE_P(Accidents, PortableFaultMatrix, ::testing::ValuesIn(accidents_of_engines()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

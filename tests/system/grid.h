@@ -68,9 +68,11 @@ inline Ran run_program(const std::vector<std::string>& argv, const std::string& 
 class Grid {
  public:
   /// `program` stands in for the godwit binary. The state directory is new unless one is given. `before_up` may prepare
-  /// it.
+  /// it. `architectures`: one for each node, when they aren't all of this machine's.
   explicit Grid(int nodes, std::map<std::string, std::string> roots = {}, std::string program = GODWIT_BIN,
-                const std::function<void(const std::string& state)>& before_up = {}) {
+                const std::function<void(const std::string& state)>& before_up = {},
+                std::vector<std::string> architectures = {}) {
+    options_.architectures = std::move(architectures);
     options_.nodes = nodes;
     options_.roots = std::move(roots);
     options_.program = std::move(program);

@@ -1,9 +1,7 @@
 // The destination's half: see engine.h; what is said to the waiting program is in runtime/arrive.cc.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,12 +13,13 @@
 #include "portable/engine/engine.h"
 #include "portable/engine/memory.h"
 #include "portable/image.h"
+#include "portable/request.h"
 
 namespace godwit::portable {
 namespace {
 
-constexpr int kStartMs = 30'000;  // the first start on a machine unpacks the program
-constexpr int kAnswerMs = 30'000;
+constexpr std::chrono::seconds kStart{30};  // the first start on a machine unpacks the program
+constexpr std::chrono::seconds kAnswer{30};
 constexpr uint32_t kAreasOrder = 1, kImageOrder = 2;
 
 struct Order {
@@ -83,7 +82,7 @@ class PortableDestination : public engine::DestinationEngine {
  private:
   Result<void> start(const std::string& program);
   Result<void> send(std::string_view bytes) const;
-  Result<void> expect(std::string_view word, int limit_ms);
+  Result<void> expect(std::string_view word, std::chrono::milliseconds limit);
 
   DestinationOptions options_;
   Writer writer_;
@@ -104,35 +103,17 @@ Result<std::vector<engine::Blocker>> PortableDestination::admit(const std::strin
   return blockers;
 }
 
-Result<Fd> listen_at(const std::string& name) {
-  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) return fail_errno(errno, "a socket for the arriving program");
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
-  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 || ::listen(socket.get(), 1) != 0)
-    return fail_errno(errno, "listening for the arriving program");
-  return socket;
-}
-
 Result<void> PortableDestination::start(const std::string& program) {
   const std::string name = "godwit/portable/arrival/" + pki::random_hex(16);
   TRY(const Fd listener, listen_at(name));
   TRY(const pid_t pid, options_.start(program, "GODWIT_RESTORE_FROM=" + name));
-  pollfd ready{listener.get(), POLLIN, 0};
   TRY(const Fd process, sys::pidfd_open(pid));
-  pollfd both[2] = {ready, {process.get(), POLLIN, 0}};
-  if (::poll(both, 2, kStartMs) <= 0) return fail(Code::kFailed, program + " doesn't begin in time");
-  if ((both[0].revents & POLLIN) == 0)
+  auto peer = accept_from(listener, pid, process, kStart);
+  if (!peer && peer.error().code == Code::kGone)
     return fail(Code::kFailed, program + " ended as soon as it was started: its last words are in the unit's output");
-  peer_ = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!peer_.valid()) return fail_errno(errno, "accepting the arriving program");
-  ucred who{};
-  socklen_t size = sizeof who;
-  if (::getsockopt(peer_.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 || who.pid != pid)
-    return fail(Code::kPeer, fmt::format("process {} came instead of {}", who.pid, pid));
-  TRY_DO(expect("waiting\n", kStartMs));
+  if (!peer) return std::unexpected(peer.error());
+  peer_ = std::move(*peer);
+  TRY_DO(expect("waiting\n", kStart));
   TRY(Fd memory, sys::open_at(options_.proc, fmt::format("{}/mem", pid), O_RDWR));
   writer_.open(std::move(memory));
   return {};
@@ -152,7 +133,7 @@ Result<void> PortableDestination::prepare(const std::string& text) {
     message.append(reinterpret_cast<const char*>(&row), sizeof row);
   }
   TRY_DO(send(message));
-  TRY_DO(expect("mapped\n", kAnswerMs));
+  TRY_DO(expect("mapped\n", kAnswer));
   outline_ = std::move(outline);
   writer_.announce(outline_);
   return {};
@@ -169,13 +150,14 @@ Result<void> PortableDestination::send(std::string_view bytes) const {
 }
 
 /// The program's next line. What isn't the word that was to come is why it can't go on, and nothing comes after it.
-Result<void> PortableDestination::expect(std::string_view word, int limit_ms) {
+Result<void> PortableDestination::expect(std::string_view word, std::chrono::milliseconds limit) {
   std::string line;
-  const Stopwatch watch;
+  const auto end = std::chrono::steady_clock::now() + limit;
   while (!line.ends_with('\n')) {
-    pollfd ready{peer_.get(), POLLIN, 0};
-    const int left = limit_ms - static_cast<int>(watch.elapsed_ms());
-    if (left <= 0 || ::poll(&ready, 1, left) == 0) return fail(Code::kFailed, "the arriving program doesn't answer");
+    const int peer = peer_.get();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    TRY(const auto ready, io::wait_readable({&peer, 1}, std::max(left, std::chrono::milliseconds(0))));
+    if (!ready) return fail(Code::kFailed, "the arriving program doesn't answer");
     char bytes[512];
     const ssize_t got = ::recv(peer_.get(), bytes, sizeof bytes, 0);
     if (got < 0 && errno == EINTR) continue;
@@ -194,7 +176,7 @@ Result<void> PortableDestination::restore(const std::string& text) {
   const Order order{kImageOrder, 0};
   TRY_DO(send({reinterpret_cast<const char*>(&order), sizeof order}));
   TRY_DO(send(state.image()));
-  return expect("restored\n", kAnswerMs);
+  return expect("restored\n", kAnswer);
 }
 
 Result<void> PortableDestination::resume() { return send(std::string_view("\1", 1)); }

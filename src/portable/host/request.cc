@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -21,7 +20,8 @@ namespace {
 
 constexpr int kRequestSignal = 64;  // runtime/signals.cc
 constexpr uint32_t kProtocol = 1;
-constexpr int kConnectMs = 15000;  // a busy machine starts its helper late; it gives up waiting for threads after 10 s
+constexpr std::chrono::seconds kConnect{
+    15};  // a busy machine starts its helper late; it gives up waiting for threads after 10 s
 
 Result<std::string> proc_file(const Fd& proc, pid_t pid, const char* name) {
   auto text = io::read_file_at(proc, fmt::format("{}/{}", pid, name));
@@ -55,27 +55,29 @@ bool catches_requests(const std::string& status) {
   return (caught >> (kRequestSignal - 1) & 1) != 0;
 }
 
-Result<Fd> listen_for(const std::string& program) {
+}  // namespace
+
+Result<Fd> listen_at(const std::string& name) {
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return fail_errno(errno, "making a socket");
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string name = "godwit/portable/" + program;
-  name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+  if (name.size() >= sizeof address.sun_path) return fail(Code::kUsage, "a socket's name is too long: " + name);
+  name.copy(address.sun_path + 1, name.size());
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) {
     if (errno == EADDRINUSE) return fail(Code::kRefused, "somebody else is saving this program right now");
-    return fail_errno(errno, "binding the request's socket");
+    return fail_errno(errno, "binding the program's socket");
   }
   if (::listen(socket.get(), 1) != 0) return fail_errno(errno, "listening for the program");
   return socket;
 }
 
-Result<Fd> accept_from(const Fd& listener, pid_t pid) {
-  pollfd ready{listener.get(), POLLIN, 0};
-  const int count = ::poll(&ready, 1, kConnectMs);
-  if (count < 0) return fail_errno(errno, "waiting for the program");
-  if (count == 0) return fail(Code::kFailed, fmt::format("process {} doesn't answer; it goes on", pid));
+Result<Fd> accept_from(const Fd& listener, pid_t pid, const Fd& process, std::chrono::milliseconds limit) {
+  const int both[2] = {listener.get(), process.get()};
+  TRY(const auto ready, io::wait_readable(both, limit));
+  if (!ready) return fail(Code::kFailed, fmt::format("process {} doesn't answer", pid));
+  if (*ready != 0) return fail(Code::kGone, fmt::format("process {} has ended", pid));
   Fd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!peer.valid()) return fail_errno(errno, "accepting the program's connection");
   ucred who{};
@@ -84,6 +86,8 @@ Result<Fd> accept_from(const Fd& listener, pid_t pid) {
     return fail(Code::kPeer, fmt::format("process {} answered instead of {}", who.pid, pid));
   return peer;
 }
+
+namespace {
 
 /// Its answer: one line "saved BYTES", or a line "refused: REASON" for each reason and the end.
 Result<uint64_t> read_answer(const Fd& peer) {
@@ -149,10 +153,10 @@ Result<Request> Request::begin(const Fd& proc, pid_t pid) {
   if (!ready) return fail(Code::kRefused, fmt::format("process {} has only just begun; try again", pid));
   TRY(const auto status, proc_file(proc, pid, "status"));
   TRY(const auto name, own_name(proc, pid, status));
-  TRY(const auto listener, listen_for(name));
+  TRY(const auto listener, listen_at("godwit/portable/" + name));
   TRY(auto process, sys::pidfd_open(pid));
   if (::kill(pid, kRequestSignal) != 0) return fail_errno(errno, fmt::format("asking process {}", pid));
-  TRY(auto peer, accept_from(listener, pid));
+  TRY(auto peer, accept_from(listener, pid, process, kConnect));
   return Request(std::move(peer), std::move(process));
 }
 
@@ -165,9 +169,8 @@ Result<uint64_t> Request::ask(const Fd& image, uint32_t flags) {
 
 Result<void> Request::commit() {
   if (::send(peer_.get(), "", 1, MSG_NOSIGNAL) != 1) return fail_errno(errno, "letting the program end");
-  pollfd ended{process_.get(), POLLIN, 0};
-  while (::poll(&ended, 1, -1) < 0 && errno == EINTR) {
-  }
+  const int process = process_.get();
+  TRY_DO(io::wait_readable({&process, 1}, std::chrono::milliseconds(-1)));
   return {};
 }
 
