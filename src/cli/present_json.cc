@@ -49,7 +49,7 @@ Json json_of(const wire::Unit& unit) {
   out["node"] = unit.node();
   out["epoch"] = unit.epoch();
   out["state"] = state_word(unit.state());
-  out["grain"] = "pod";
+  out["grain"] = unit.grain() == wire::PORTABLE ? "portable" : "pod";
   out["command"] = std::vector<std::string>(unit.spec().argv().begin(), unit.spec().argv().end());
   out["dir"] = unit.spec().dir().empty() ? Json() : Json(unit.spec().dir());
   out["created_ms"] = unit.created_ms();
@@ -81,6 +81,7 @@ Json json_of(const wire::NodeInfo& node) {
   out["address"] = node.control();
   out["data_address"] = node.data();
   out["arch"] = node.arch();
+  out["emulated"] = node.emulated();
   out["kernel"] = node.kernel();
   out["os"] = node.os();
   out["privileged"] = node.privileged();

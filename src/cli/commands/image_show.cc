@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/context.h"
 #include "pod/pod.h"
+#include "portable/engine/engine.h"
 
 namespace godwit::cli {
 namespace {
@@ -13,8 +14,12 @@ int run(Context& context, const Parsed& parsed) {
     if (auto sound = image->verify(); !sound) return context.report(sound.error().in(parsed.argument(0)));
   image::JsonOptions options;
   options.runs = parsed.has("--runs");
-  options.engines = {{"pod", [](std::string_view part, const std::string& bytes) {
+  options.engines = {{"pod",
+                      [](std::string_view part, const std::string& bytes) {
                         return part == "state" ? pod::state_to_json(bytes).value_or("") : std::string();
+                      }},
+                     {"portable", [](std::string_view part, const std::string& bytes) {
+                        return portable::to_json(part, bytes).value_or("");
                       }}};
   context.print(image::to_json(image->manifest(), options) + "\n");
   return kDone;

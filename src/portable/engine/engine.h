@@ -45,6 +45,9 @@ struct DestinationOptions {
 };
 Result<std::unique_ptr<engine::DestinationEngine>> make_destination(DestinationOptions options);
 
+/// For `godwit image show`: one of this engine's messages (`part` is "state", "demands" or "outline") as JSON text. Hostile.
+Result<std::string> to_json(std::string_view part, const std::string& bytes);
+
 /// What this engine can't move. A row as in pod/refusals.h.
 struct Refusal {
   std::string_view code, what, reason, lift;
