@@ -319,7 +319,11 @@ Outcome<RestorePlan> plan_restore(const State& state, const Now& now, const wire
       plan.changes.migrations.push_back(aborted);
     }
   }
-  TRY(const std::string where, chosen_node(state, now, wish.node, fits_of(state, of)));
+  Fits fits = fits_of(state, of);
+  if (const auto it = state.checkpoints.find({of.id(), number});
+      it != state.checkpoints.end() && !it->second.architecture().empty())
+    fits = {{it->second.architecture()}, false};
+  TRY(const std::string where, chosen_node(state, now, wish.node, fits));
   plan.unit.set_node(where);
   plan.changes.units.push_back(plan.unit);
   return plan;

@@ -239,7 +239,7 @@ wire::Unit unit_of(const State& s, const wire::PutReply& image) {
   wire::Unit unit;
   unit.set_id(image.unit());
   *unit.mutable_spec() = image.spec();
-  unit.set_grain(wire::POD);
+  unit.set_grain(unit.spec().grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD);
   unit.set_state(wire::EXITED);
   return unit;
 }
@@ -259,7 +259,7 @@ grpc::Status UserService::Restore(Context* context,
   uint32_t number = what.number();
   if (what.from_file()) {
     auto where = parts_.ledger.read([&](const State& s, const Now& now) -> Outcome<std::string> {
-      if (what.node().empty()) return place(s, now, {}, kAnywhere);
+      if (what.node().empty()) return place(s, now, {}, {});  // what is in the file isn't known yet
       TRY(const wire::NodeInfo info, find_node(s, what.node()));
       return info.name();
     });

@@ -73,6 +73,9 @@ class Body {
   [[nodiscard]] const std::map<std::string, Fd>& own() const { return own_; }
   /// Files that processes of the unit have mapped shared and writable: their times don't tell when they were written.
   [[nodiscard]] std::set<files::FileKey> shared_mappings() const;
+  /// Of the programs that run here, as `uname -m`; emulated: it isn't the machine's own.
+  [[nodiscard]] std::string architecture() const;
+  [[nodiscard]] bool is_emulated() const { return !emulated_.empty(); }
   struct Load {
     uint32_t processes = 0;
     uint64_t memory_bytes = 0;
@@ -85,7 +88,6 @@ class Body {
   class PortableReceiver;
   Result<void> start(const wire::UnitSpec& spec, pod::Sandbox::Program program);
   Result<void> emulate(pod::Sandbox::Program& program) const;
-  [[nodiscard]] std::string architecture() const;
   Result<void> build_view();
   Result<void> plan_own_directories(const wire::UnitSpec& spec);
   void keep_state_visible();

@@ -58,7 +58,7 @@ class Taking {
   NodeStores& stores_;
   const Told& told_;
 
-  const wire::Grain grain_ = subject_.launch.spec().grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD;
+  wire::Grain grain_ = subject_.launch.spec().grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD;
   std::unique_ptr<engine::SourceEngine> source_;
   std::unique_ptr<image::ImageWriter> writer_;
   std::unique_ptr<files::Departure> departure_;
@@ -75,8 +75,14 @@ class Taking {
 };
 
 Result<wire::Checkpoint> Taking::run(std::vector<engine::Blocker>& blockers) {
-  TRY(source_, body_.source({grain_, subject_.close_connections}, subject_.launch.spec()));
-  TRY_DO(look(blockers));
+  auto looked = look(blockers);
+  if (!looked && looked.error().code == Code::kRefused && grain_ == wire::PORTABLE && !body_.is_emulated()) {
+    // What can't go everywhere can be kept for machines like this one.
+    log::info("checkpoint {} for this architecture only: {}", subject_.number, looked.error().message());
+    grain_ = wire::POD;
+    looked = look(blockers);
+  }
+  TRY_DO(std::move(looked));
   // An earlier try of this number whose answer got lost: nobody knows of it.
   const auto& history = stores_.images->history();
   if (auto old = history.remove(subject_.launch.unit(), subject_.number); !old && old.error().code != Code::kNotFound)
@@ -95,6 +101,7 @@ Result<wire::Checkpoint> Taking::run(std::vector<engine::Blocker>& blockers) {
 }
 
 Result<void> Taking::look(std::vector<engine::Blocker>& blockers) {
+  TRY(source_, body_.source({grain_, subject_.close_connections}, subject_.launch.spec()));
   TRY(found_, source_->inspect());
   // A fork or exec in progress may look like something that can't be kept: what stays is what counts.
   for (int tries = 0; !found_.blockers.empty() && tries < kInspections; tries++) {
@@ -239,6 +246,7 @@ Result<wire::Checkpoint> Taking::publish() {
   manifest.name = subject_.launch.spec().name();
   manifest.checkpoint = subject_.number;
   manifest.grain = manifest.engine = grain_ == wire::PORTABLE ? kEnginePortable : kEnginePod;
+  manifest.architecture = body_.architecture();
   manifest.state = std::move(state_);
   manifest.demands = std::move(found_.demands);
   manifest.outline = std::move(outline_);
@@ -264,6 +272,7 @@ Result<wire::Checkpoint> Taking::publish() {
   out.set_number(subject_.number);
   out.set_image(image::name_of(written.manifest));
   out.set_epoch(subject_.launch.epoch());
+  if (grain_ == wire::POD) out.set_architecture(written.manifest.architecture);
   out.set_time_ms(written.manifest.created_unix_ns / 1'000'000);
   out.set_bytes(written.bytes_raw + file_bytes_ + output_size_);
   out.set_bytes_new(written.bytes_stored);

@@ -93,6 +93,15 @@ TEST_P(PortableRefusal, names_the_object_and_leaves_the_program_running) {
   EXPECT_EQ(moved.status, 3);
   EXPECT_NE(moved.err.find(code), std::string::npos) << moved.err;
   EXPECT_NE(godwit({"show", what}).out.find("running"), std::string::npos);
+  // Kept for machines like this one it can be.
+  must({"checkpoint", what});
+  must({"kill", what});
+  EXPECT_EQ(godwit({"wait", what, "--timeout", "30"}).status, 1);
+  const auto elsewhere = godwit({"restore", std::string(what) + "@1", "--node", "node-2"});
+  EXPECT_EQ(elsewhere.status, 3);
+  EXPECT_NE(elsewhere.err.find("aarch64"), std::string::npos) << elsewhere.err;
+  must({"restore", std::string(what) + "@1", "--node", "node-1"});
+  EXPECT_NE(godwit({"show", what}).out.find("running"), std::string::npos);
   must({"kill", what});
 }
 
