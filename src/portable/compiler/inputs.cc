@@ -157,6 +157,13 @@ void resolve_weak(Module& module) {
   for (auto& v : module.globals()) resolve(v);
 }
 
+std::set<std::string> functions_of(const Module& module) {
+  std::set<std::string> names;
+  for (const auto& f : module)
+    if (!f.isDeclaration()) names.insert(f.getName().str());
+  return names;
+}
+
 /// Everything that stays undefined must be the runtime's: else it would bind to nothing, or to something native.
 Result<void> nothing_missing(const Module& module) {
   std::string missing;
@@ -176,7 +183,7 @@ Result<void> nothing_missing(const Module& module) {
 
 }  // namespace
 
-Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context) {
+Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context, Told* told) {
   Program program(context);
   for (const auto& input : options.inputs) {
     if (!input.starts_with("-l")) {
@@ -186,6 +193,7 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
       TRY_DO(program.add_file(path));
     }
   }
+  if (told) told->own = functions_of(program.module());
   TRY_DO(program.add_file(options.library / "start.bc"));
   want_library_functions(program.module());
   if (options.with_libcxx) {

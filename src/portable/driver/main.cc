@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -33,6 +34,7 @@ Compiles C and C++ for every architecture at once: the program that comes out ru
 while it runs. A C compiler's options work (-c -o -O -g -I -D -l -L -W… -std=…); objects can be put into archives by ar.
 
   --targets A,B   the architectures: x86_64, aarch64, riscv64 (the default is all)
+  -fgodwit-report[=FILE]   tell where the program may stop, and its longest stretch without such a place; FILE.json: as JSON
   --keep DIR      keep what is made on the way: the instrumented bitcode, each architecture's executable
   -v              show the commands
   -E -S -c -fsyntax-only   stop earlier; -S writes LLVM's language
@@ -101,6 +103,7 @@ class Driver {
     if (!arguments_.targets.empty()) link.insert(link.end(), {"--targets", arguments_.targets});
     if (!arguments_.keep.empty()) link.insert(link.end(), {"--keep", arguments_.keep});
     if (arguments_.with_libcxx) link.emplace_back("--cxx");
+    if (arguments_.report) add_report(link);
     for (const auto& f : arguments_.library_folders) link.push_back("-L" + f);
     for (const auto& input : arguments_.inputs) {
       if (!input.is_source) {
@@ -143,6 +146,15 @@ class Driver {
     if (!input.language.empty()) words.insert(words.end(), {"-x", input.language});
     words.push_back(input.word);
     return run(words, arguments_.verbose);
+  }
+
+  /// The report names lines, so there must be some. They are forgotten again when nobody else has asked for them: the program is
+  /// the same with a report and without.
+  void add_report(std::vector<std::string>& link) {
+    link.insert(link.end(), {"--report", arguments_.report_file});
+    if (arguments_.has_lines) return;
+    arguments_.for_clang.emplace_back("-gline-tables-only");
+    if (std::ranges::all_of(arguments_.inputs, &Input::is_source)) link.emplace_back("--forget-lines");
   }
 
   Result<std::string> temporary(const Input& input) {
