@@ -8,7 +8,7 @@ const std::vector<const Command*>& commands() {
       &kUp,         &kDown,                                                                        // a grid here
       &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,  &kWait,      &kSignal, &kKill,  // units
       &kMove,       &kCheckpoint, &kHistory,    &kForget,      &kRestore, &kImageShow, &kCheck,  &kLimits,  // moving
-      &kCc,         &kCxx,  // portable programs
+      &kCc,         &kCxx,        &kExplain,  // portable programs
       &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program

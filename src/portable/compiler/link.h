@@ -37,6 +37,7 @@ struct LinkOptions {
   bool verbose = false;                     ///< tell how long the steps took
   bool report = false;                      ///< -fgodwit-report
   std::string report_file;                  ///< empty: standard output
+  std::string explain;                      ///< write findings to this file instead of a program
   bool forget_lines = false;                ///< debug information is there for the report only
 };
 
@@ -52,6 +53,8 @@ struct Listener {
 /// With `told` the program's own functions are noted there.
 Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context,
                                                    Told* told = nullptr);
+/// The inputs alone, without the libraries.
+Result<std::unique_ptr<llvm::Module>> read_own(const LinkOptions& options, llvm::LLVMContext& context);
 Result<void> simplify(llvm::Module& module, unsigned level, const Listener& listener = {});
 /// The module as all targets get it, the functions that have thunks in their order, and the signature of both.
 struct Instrumented {

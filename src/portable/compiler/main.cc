@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/temporary_folder.h"
+#include "portable/compiler/explain.h"
 #include "portable/compiler/link.h"
 #include "portable/compiler/report.h"
 #include "portable/pass/support.h"
@@ -17,7 +18,7 @@ namespace godwit::portable {
 namespace {
 
 /// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [--cxx] [--report FILE [--forget-lines]]
-/// [-LDIR…] INPUT…; an empty FILE is standard output
+/// [-LDIR…] INPUT…; an empty FILE is standard output. With --explain FILE: only says what it finds
 Result<LinkOptions> parse(int argc, char** argv) {
   LinkOptions options;
   std::string all;
@@ -44,6 +45,8 @@ Result<LinkOptions> parse(int argc, char** argv) {
     else if (word == "--report") {
       options.report = true;
       TRY(options.report_file, value());
+    } else if (word == "--explain") {
+      TRY(options.explain, value());
     } else if (word == "--forget-lines")
       options.forget_lines = true;
     else if (word.starts_with("-O") && word.size() == 3)
@@ -144,7 +147,7 @@ int main(int argc, char** argv) {
   using namespace godwit;
   const auto done = [&]() -> Result<void> {
     TRY(const auto options, portable::parse(argc, argv));
-    return portable::link(options);
+    return options.explain.empty() ? portable::link(options) : portable::explain(options, options.explain);
   }();
   if (done) return 0;
   fmt::print(stderr, "godwit cc: {}\n", done.error().message());

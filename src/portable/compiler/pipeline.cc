@@ -94,7 +94,10 @@ Result<void> simplify(llvm::Module& module, unsigned level, const Listener& list
 }
 
 Result<Instrumented> instrument(llvm::Module& module, const Listener& listener) {
-  llvm::internalizeModule(module, [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kLower); });
+  llvm::internalizeModule(module, [&](const llvm::GlobalValue& v) {
+    return stays_visible(v.getName(), Stage::kLower) ||
+           (listener.told && listener.told->all && listener.told->own.contains(v.getName().str()));
+  });
   TRY_DO(run(module, listener, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
     add_instrumentation(passes);
     passes.addPass(llvm::createModuleToFunctionPassAdaptor(tidying()));

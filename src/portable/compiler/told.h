@@ -54,6 +54,8 @@ struct Stretch {
 struct Told {
   std::string library;  ///< folder whose headers aren't the program's
   std::set<std::string> own;  ///< the program's functions, as the linker knows them: only of these points are told
+  bool all = false;  ///< functions that nobody calls too, and a program that isn't complete
+  std::vector<std::string> missing;  ///< with `all`: used and nowhere defined
   std::vector<Refusal> refusals;
   std::set<Point> points;
   std::set<Stretch> stretches;

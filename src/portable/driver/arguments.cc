@@ -196,6 +196,8 @@ class Sorter {
                       : text == "-Ofast" || text > "-O3" ? "-O3"
                                                          : word;
       if (text == "-Os" || text == "-Oz" || text == "-Ofast") result_.for_clang.push_back(word);
+    } else if (text == "--json") {
+      result_.json = true;
     } else if (text == "-nostdlib++") {
       result_.with_libcxx = false;
     } else if (text == "-v") {

@@ -32,6 +32,7 @@ struct Arguments {
   bool verbose = false;
   bool report = false;      ///< -fgodwit-report
   std::string report_file;  ///< empty: standard output
+  bool json = false;        ///< --json, of godwit explain
   bool has_lines = false;   ///< -g
   bool with_libcxx = false;  ///< link the C++ library
 };
