@@ -33,7 +33,7 @@ enum class When {
   kExecutable,  ///< mmap, mprotect: PROT_EXEC
   kSharedFile,  ///< mmap: of a file, shared and writable
   kFault,  ///< a handler for SIGSEGV and the like
-  kRefusedCall,  ///< syscall(): a number that the runtime doesn't have
+  kRefusedCall,  ///< syscall: a number that the runtime doesn't have
   kDevice,  ///< a file's name: in /dev, and not one that is the same everywhere
   kProc,  ///< a file's name: in /proc or /sys
   kFileLock,  ///< fcntl: F_SETLK and its kin
