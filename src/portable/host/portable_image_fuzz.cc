@@ -161,6 +161,7 @@ class Writer {
 
   bool take_areas(const std::string& payload) {
     const auto rows = relative(payload);
+    if (rows.size() < sizeof(Region)) return true;
     areas.resize(std::min<size_t>(rows.size() / sizeof(Region), kMaxRegions));
     memcpy(areas.data(), rows.data(), areas.size() * sizeof(Region));
     with_areas = true;
