@@ -76,6 +76,7 @@ struct Tracer {  // says when it goes
   Tracer(Tracer&& o) noexcept : name(o.name), value(o.value) { o.name = nullptr; }
   ~Tracer() { STEP(); if (!name) return; if (value % 3 == 0) say(name, value); else mix(value); }
 };
+struct Plain { u64 value; };  // for throw_with_nested, which copies as often as the library likes
 // Libraries differ in the order in which a container destroys its elements.
 template <class Container>
 struct InOrder : Container { ~InOrder() { while (!this->empty()) this->pop_back(); } };
@@ -250,12 +251,12 @@ class Writer:
     @piece(6)
     def catches(self, depth):
         lines = ["try {", f'Tracer t{self.names}("in try", {self.value()});', *self.block(depth), f"x ^= {self.call()};", "}"]
-        kinds = [f"const E{n}& e" for n in range(self.error_count - 1, -1, -1)] + ["i32 e", "const std::string& e", "const std::runtime_error& e"]
+        kinds = [f"const E{n}& e" for n in range(self.error_count - 1, -1, -1)] + ["const Plain& e", "i32 e", "const std::string& e", "const std::runtime_error& e"]
         chosen = [k for k in kinds if self.rng.random() < 0.5]
         for kind in chosen:
-            text = "e.value" if "E" in kind else "(u64)e" if "i32" in kind else "text_sum(e)" if "string" in kind else "u64{5}"
+            text = "e.value" if "E" in kind or "Plain" in kind else "(u64)e" if "i32" in kind else "text_sum(e)" if "string" in kind else "u64{5}"
             again = self.pick("", "", f"if ({self.condition()}) throw;", f"if ({self.condition()}) throw {self.error()};",
-                              f"if ({self.condition()}) std::throw_with_nested(E0(x));" if "i32" not in kind else "")
+                              f"if ({self.condition()}) std::throw_with_nested(Plain{{x}});" if "i32" not in kind else "")
             lines += [f"catch ({kind}) {{", f'say("caught {kind.split()[-2].strip("&")}", {text});', *self.block(depth, 1), again, "}"]
         if self.rng.random() < 0.8 or not chosen:
             again = self.pick("", "", "if ((x & 7) == 3) throw;", "kept = std::current_exception();")
@@ -268,8 +269,8 @@ class Writer:
 
     @piece(1)
     def unnests(self, _):
-        return ["try { try { if (x & 1) throw E0(x); } catch (...) { std::throw_with_nested(E1(x + 1)); } }",
-                "catch (const E1& outer) {", "  mix(outer.value);",
+        return ["try { try { if (x & 1) throw E0(x); } catch (...) { std::throw_with_nested(Plain{x + 1}); } }",
+                "catch (const Plain& outer) {", "  mix(outer.value);",
                 '  try { std::rethrow_if_nested(outer); } catch (const E0& inner) { say("nested", inner.value); }', "}"]
 
     @piece(3)
