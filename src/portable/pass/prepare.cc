@@ -39,14 +39,14 @@ void resolve_aliases(llvm::Module& module) {
 }
 
 const llvm::AttributeMask& of_returned_values() {
-  static const llvm::AttributeMask mask = [] {
+  static const llvm::AttributeMask kMask = [] {
     llvm::AttributeMask m;
     for (const auto kind : {llvm::Attribute::NonNull, llvm::Attribute::NoUndef, llvm::Attribute::Dereferenceable,
                             llvm::Attribute::DereferenceableOrNull, llvm::Attribute::Range, llvm::Attribute::Alignment})
       m.addAttribute(kind);
     return m;
   }();
-  return mask;
+  return kMask;
 }
 
 /// An empty one is a barrier for the compiler, and the same on every processor.
@@ -70,7 +70,7 @@ void return_instead(llvm::UnreachableInst* end) {
   auto* type = end->getFunction()->getReturnType();
   llvm::ReturnInst::Create(end->getContext(), type->isVoidTy() ? nullptr : llvm::Constant::getNullValue(type),
                            end->getIterator());
-  end->eraseFromParent();
+  end->eraseFromParent();  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the block owns the return
 }
 
 void let_return(llvm::Function& function) {
