@@ -4,25 +4,25 @@
 namespace godwit::cli {
 
 const std::vector<const Command*>& commands() {
-  static const std::vector<const Command*> table = {
+  static const std::vector<const Command*> kTable = {
       &kUp,         &kDown,                                                                        // a grid here
       &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,  &kWait,      &kSignal, &kKill,  // units
       &kMove,       &kCheckpoint, &kHistory,    &kForget,      &kRestore, &kImageShow, &kCheck,  &kLimits,  // moving
-      &kCc,         &kCxx,  // portable programs
+      &kCc,         &kCxx,        &kExplain,  // portable programs
       &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
       &kGrid,       &kArm,        &kComplete,  // hidden
   };
-  return table;
+  return kTable;
 }
 
 const std::vector<Option>& common_options() {
-  static const std::vector<Option> table = {
+  static const std::vector<Option> kTable = {
       {"--state", "", "DIR", "the grid's state directory; GODWIT_STATE, or the usual place", Words::kDirectory},
       {"--json", "", "", "print JSON, for programs"},
       {"--help", "-h", "", "explain this command"}};
-  return table;
+  return kTable;
 }
 
 const Command* find_command(const std::vector<std::string>& words, size_t* used) {

@@ -157,27 +157,38 @@ void resolve_weak(Module& module) {
   for (auto& v : module.globals()) resolve(v);
 }
 
-/// Everything that stays undefined must be the runtime's: else it would bind to nothing, or to something native.
-Result<void> nothing_missing(const Module& module) {
-  std::string missing;
+std::set<std::string> functions_of(const Module& module) {
+  std::set<std::string> names;
   for (const auto& f : module)
-    if (f.isDeclaration() && !f.isIntrinsic() && !f.use_empty() && !is_supplied_natively(f.getName()) &&
-        !f.hasExternalWeakLinkage())
-      missing += fmt::format("\n  {}()", f.getName().str());
-  for (const auto& v : module.globals())
-    if (v.isDeclaration() && !v.use_empty() && !is_supplied_natively(v.getName()) && !v.hasExternalWeakLinkage())
-      missing += fmt::format("\n  {}", v.getName().str());
-  if (missing.empty()) return {};
+    if (!f.isDeclaration()) names.insert(f.getName().str());
+  return names;
+}
+
+/// Everything that stays undefined must be the runtime's: else it would bind to nothing, or to something native.
+std::vector<std::string> missing_in(const Module& module) {
+  std::vector<std::string> missing;
+  const auto look = [&](const llvm::GlobalValue& v, bool intrinsic) {
+    if (v.isDeclaration() && !intrinsic && !v.use_empty() && !is_supplied_natively(v.getName()) &&
+        !v.hasExternalWeakLinkage())
+      missing.push_back(v.getName().str());
+  };
+  for (const auto& f : module) look(f, f.isIntrinsic());
+  for (const auto& v : module.globals()) look(v, false);
+  return missing;
+}
+
+Result<void> nothing_missing(const Module& module) {
+  std::string names;
+  for (const auto& name : missing_in(module))
+    names += fmt::format("\n  {}{}", name, module.getFunction(name) ? "()" : "");
+  if (names.empty()) return {};
   const bool of_cxx =
       module.getFunction("__cxa_throw") || module.getNamedValue("_ZTVN10__cxxabiv117__class_type_infoE");
   return fail(Code::kUsage, fmt::format("these are used and nowhere defined{}:{}",
-                                        of_cxx ? " (C++ is linked by godwit c++)" : "", missing));
+                                        of_cxx ? " (C++ is linked by godwit c++)" : "", names));
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context) {
-  Program program(context);
+Result<void> add_inputs(Program& program, const LinkOptions& options) {
   for (const auto& input : options.inputs) {
     if (!input.starts_with("-l")) {
       TRY_DO(program.add_file(input));
@@ -186,6 +197,21 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
       TRY_DO(program.add_file(path));
     }
   }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Module>> read_own(const LinkOptions& options, llvm::LLVMContext& context) {
+  Program program(context);
+  TRY_DO(add_inputs(program, options));
+  return program.take();
+}
+
+Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context, Told* told) {
+  Program program(context);
+  TRY_DO(add_inputs(program, options));
+  if (told) told->own = functions_of(program.module());
   TRY_DO(program.add_file(options.library / "start.bc"));
   want_library_functions(program.module());
   if (options.with_libcxx) {
@@ -195,9 +221,14 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
   TRY_DO(program.add_needed(options.library / "libc.bc"));
   forget_wanted(program.module());
   resolve_weak(program.module());
-  TRY_DO(nothing_missing(program.module()));
-  llvm::internalizeModule(program.module(),
-                          [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kSimplify); });
+  const bool all = told && told->all;
+  if (all)
+    told->missing = missing_in(program.module());
+  else
+    TRY_DO(nothing_missing(program.module()));
+  llvm::internalizeModule(program.module(), [&](const llvm::GlobalValue& v) {
+    return stays_visible(v.getName(), Stage::kSimplify) || (all && told->own.contains(v.getName().str()));
+  });
   return program.take();
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "portable/compiler/targets.h"
+#include "portable/compiler/told.h"
 
 namespace godwit::portable {
 
@@ -34,19 +35,34 @@ struct LinkOptions {
   bool with_libcxx = false;                 ///< link the C++ library
   fs::path keep;                            ///< folder for what is made on the way; empty: a temporary one
   bool verbose = false;                     ///< tell how long the steps took
+  bool report = false;                      ///< -fgodwit-report
+  std::string report_file;                  ///< empty: standard output
+  std::string explain;                      ///< write findings to this file instead of a program
+  bool forget_lines = false;                ///< debug information is there for the report only
 };
 
 using Signature = std::array<uint8_t, 32>;
 
-Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context);
-Result<void> simplify(llvm::Module& module, unsigned level);
+/// Who wants to know what the passes tell. `errors`: what they refuse is told, too, and isn't a failure.
+struct Listener {
+  Told* told = nullptr;
+  bool errors = false;
+  bool forget_lines = false;  ///< debug information is there for what is told only
+};
+
+/// With `told` the program's own functions are noted there.
+Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context,
+                                                   Told* told = nullptr);
+/// The inputs alone, without the libraries.
+Result<std::unique_ptr<llvm::Module>> read_own(const LinkOptions& options, llvm::LLVMContext& context);
+Result<void> simplify(llvm::Module& module, unsigned level, const Listener& listener = {});
 /// The module as all targets get it, the functions that have thunks in their order, and the signature of both.
 struct Instrumented {
   std::string bitcode;
   std::vector<std::string> thunks;
   Signature signature{};
 };
-Result<Instrumented> instrument(llvm::Module& module);
+Result<Instrumented> instrument(llvm::Module& module, const Listener& listener = {});
 /// Writes the object file. `name` is the program's, for messages. Reads the bitcode into a context of its own: any thread.
 Result<void> lower(const Instrumented& program, std::string_view name, const Target& target, unsigned level,
                    const fs::path& object);

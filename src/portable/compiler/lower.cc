@@ -9,11 +9,15 @@
 // where a fused instruction exists.
 #include <fmt/format.h>
 #include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/IR/DiagnosticHandler.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/DiagnosticPrinter.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/FileSystem.h>
+#include <llvm/Support/SourceMgr.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Triple.h>
@@ -105,6 +109,31 @@ void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level
   passes.run(module, analyses.of_modules);
 }
 
+/// Assembly in functions with GODWIT_ALLOW (../pass/allow.cc) is read by the target's back end at last.
+class ForTarget : public llvm::DiagnosticHandler {
+ public:
+  explicit ForTarget(const Target& target) : target_(target) {}
+  bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
+    if (info.getSeverity() != llvm::DS_Error) return false;
+    const auto* assembly = llvm::dyn_cast<llvm::DiagnosticInfoSrcMgr>(&info);
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    llvm::DiagnosticPrinterRawOStream printer(stream);
+    if (!assembly) info.print(printer);
+    fmt::print(stderr, "{}\n",
+               assembly ? fmt::format("error: inline assembly that {} doesn't have: {}: '{}'", target_.name,
+                                      assembly->getSMDiag().getMessage().str(),
+                                      assembly->getSMDiag().getLineContents().trim().str())
+                        : "error: " + text);
+    ++errors;
+    return true;
+  }
+  unsigned errors = 0;
+
+ private:
+  const Target& target_;
+};
+
 }  // namespace
 
 Result<void> lower(const Instrumented& program, std::string_view name, const Target& target, unsigned level,
@@ -112,6 +141,9 @@ Result<void> lower(const Instrumented& program, std::string_view name, const Tar
   llvm::LLVMContext context;
   auto module = llvm::parseBitcodeFile(llvm::MemoryBufferRef(program.bitcode, "program"), context);
   if (!module) return fail(Code::kFailed, llvm::toString(module.takeError()));
+  auto handler = std::make_unique<ForTarget>(target);
+  auto* diagnostics = handler.get();
+  context.setDiagnosticHandler(std::move(handler));
   describe_program(**module, name, program);
   TRY(auto machine, machine_for(target, level));
   make_target(**module, target, *machine);
@@ -125,6 +157,9 @@ Result<void> lower(const Instrumented& program, std::string_view name, const Tar
   if (machine->addPassesToEmitFile(emit, file, nullptr, llvm::CodeGenFileType::ObjectFile))
     return fail(Code::kFailed, fmt::format("LLVM can't write objects for {}", target.name));
   emit.run(**module);
+  if (diagnostics->errors)
+    return fail(Code::kRefused,
+                fmt::format("the program can't be made for {0} (see above); --targets leaves {0} out", target.name));
   file.close();
   if (file.has_error()) return fail(Code::kSystem, fmt::format("{}: {}", object.string(), file.error().message()));
   return {};

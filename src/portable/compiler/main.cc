@@ -9,12 +9,16 @@
 
 #include "base/base.h"
 #include "base/temporary_folder.h"
+#include "portable/compiler/explain.h"
 #include "portable/compiler/link.h"
+#include "portable/compiler/report.h"
+#include "portable/pass/support.h"
 
 namespace godwit::portable {
 namespace {
 
-/// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [--cxx] [-LDIR…] INPUT…
+/// godwit-link -o OUT --targets A,B --library DIR [-O N] [--keep DIR] [--cxx] [--report FILE [--forget-lines]]
+/// [-LDIR…] INPUT…; an empty FILE is standard output. With --explain FILE: only says what it finds
 Result<LinkOptions> parse(int argc, char** argv) {
   LinkOptions options;
   std::string all;
@@ -38,6 +42,13 @@ Result<LinkOptions> parse(int argc, char** argv) {
       options.with_libcxx = true;
     else if (word == "-v")
       options.verbose = true;
+    else if (word == "--report") {
+      options.report = true;
+      TRY(options.report_file, value());
+    } else if (word == "--explain") {
+      TRY(options.explain, value());
+    } else if (word == "--forget-lines")
+      options.forget_lines = true;
     else if (word.starts_with("-O") && word.size() == 3)
       options.level = static_cast<unsigned>(word[2] - '0');
     else if (word.starts_with("-L"))
@@ -93,12 +104,19 @@ Result<void> link(const LinkOptions& options) {
     TRY_DO(sys::make_dirs(folder.string()));
   }
   llvm::LLVMContext context;
-  TRY(auto module, read_program(options, context));
+  // A kind of metadata is numbered when it is first asked for, and the numbers are in the bitcode that the signature is of. Who asks
+  // depends on whether there are line numbers.
+  for (const char* kind : {"PGOFuncName", kLeaves}) context.getMDKindID(kind);
+  Told told;
+  const Listener listener{.told = options.report ? &told : nullptr, .forget_lines = options.forget_lines};
+  told.library = options.library.string();
+  TRY(auto module, read_program(options, context, listener.told));
   steps.done("read");
-  TRY_DO(simplify(*module, options.level));
+  TRY_DO(simplify(*module, options.level, listener));
   steps.done("simplify");
-  TRY(const auto program, instrument(*module));
+  TRY(const auto program, instrument(*module, listener));
   steps.done("instrument");
+  if (options.report) TRY_DO(write_report(options.output.filename().string(), told, options.report_file));
   if (!options.keep.empty()) TRY_DO(io::replace_file((folder / "program.bc").string(), program.bitcode));
   module.reset();
   std::vector<std::future<Result<void>>> parts;
@@ -129,7 +147,7 @@ int main(int argc, char** argv) {
   using namespace godwit;
   const auto done = [&]() -> Result<void> {
     TRY(const auto options, portable::parse(argc, argv));
-    return portable::link(options);
+    return options.explain.empty() ? portable::link(options) : portable::explain(options, options.explain);
   }();
   if (done) return 0;
   fmt::print(stderr, "godwit cc: {}\n", done.error().message());

@@ -5,9 +5,7 @@
 // source by the same compiler agree and everything else differs.
 #include <fmt/format.h>
 #include <llvm/Bitcode/BitcodeWriter.h>
-#include <llvm/Demangle/Demangle.h>
-#include <llvm/IR/DiagnosticInfo.h>
-#include <llvm/IR/DiagnosticPrinter.h>
+#include <llvm/IR/DebugInfo.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/SHA256.h>
@@ -28,35 +26,9 @@
 namespace godwit::portable {
 namespace {
 
-/// As clang would say it: where, what. The line is known with -g only.
-std::string text_of(const llvm::DiagnosticInfo& info) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  const auto* ours = llvm::dyn_cast<llvm::DiagnosticInfoUnsupported>(&info);
-  if (!ours) {
-    llvm::DiagnosticPrinterRawOStream printer(stream);
-    info.print(printer);
-    return "error: " + text;
-  }
-  const auto function = llvm::demangle(ours->getFunction().getName());
-  if (!ours->isLocationAvailable())
-    return fmt::format("error: {}, in {} (compile with -g to see the line)", ours->getMessage().str(), function);
-  return fmt::format("{}: error: {}, in {}", ours->getLocationStr(), ours->getMessage().str(), function);
-}
-
-/// Counts the errors that passes report; LLVM's default would print and exit.
-struct Diagnostics : llvm::DiagnosticHandler {
-  bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
-    if (info.getSeverity() != llvm::DS_Error) return false;
-    fmt::print(stderr, "{}\n", text_of(info));
-    ++errors;
-    return true;
-  }
-  unsigned errors = 0;
-};
-
 /// Runs what `fill` adds, with the analyses of LLVM's generic target.
-Result<void> run(llvm::Module& module, const std::function<void(llvm::PassBuilder&, llvm::ModulePassManager&)>& fill) {
+Result<void> run(llvm::Module& module, const Listener& listener,
+                 const std::function<void(llvm::PassBuilder&, llvm::ModulePassManager&)>& fill) {
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;
@@ -65,14 +37,14 @@ Result<void> run(llvm::Module& module, const std::function<void(llvm::PassBuilde
   Analyses analyses(builder);
   llvm::ModulePassManager passes;
   fill(builder, passes);
-  auto handler = std::make_unique<Diagnostics>();
+  auto handler = std::make_unique<Diagnostics>(listener.told, listener.errors);
   auto* diagnostics = handler.get();
   auto before = module.getContext().getDiagnosticHandler();
   module.getContext().setDiagnosticHandler(std::move(handler));
   passes.run(module, analyses.of_modules);
-  const unsigned errors = diagnostics->errors;
+  const unsigned errors = diagnostics->errors();
   module.getContext().setDiagnosticHandler(std::move(before));
-  if (errors)
+  if (errors && !listener.errors)
     return fail(Code::kRefused, fmt::format("{} place{} can't be carried to another machine (see above)", errors,
                                             errors == 1 ? "" : "s"));
   std::string trouble;
@@ -96,10 +68,24 @@ llvm::FunctionPassManager tidying() {
   return passes;
 }
 
+/// As if the sources had been compiled without -g.
+void forget_lines(llvm::Module& module) {
+  llvm::StripDebugInfo(module);
+  auto* flags = module.getModuleFlagsMetadata();
+  if (!flags) return;
+  std::vector<llvm::MDNode*> kept;
+  for (auto* flag : flags->operands()) {
+    const auto* key = llvm::cast<llvm::MDString>(flag->getOperand(1));
+    if (key->getString() != "Debug Info Version" && key->getString() != "Dwarf Version") kept.push_back(flag);
+  }
+  flags->clearOperands();
+  for (auto* flag : kept) flags->addOperand(flag);
+}
+
 }  // namespace
 
-Result<void> simplify(llvm::Module& module, unsigned level) {
-  return run(module, [&](llvm::PassBuilder& builder, llvm::ModulePassManager& passes) {
+Result<void> simplify(llvm::Module& module, unsigned level, const Listener& listener) {
+  return run(module, listener, [&](llvm::PassBuilder& builder, llvm::ModulePassManager& passes) {
     add_lowering(passes);
     passes.addPass(llvm::GlobalDCEPass());
     passes.addPass(level == 0 ? builder.buildO0DefaultPipeline(as_level(level))
@@ -107,12 +93,16 @@ Result<void> simplify(llvm::Module& module, unsigned level) {
   });
 }
 
-Result<Instrumented> instrument(llvm::Module& module) {
-  llvm::internalizeModule(module, [](const llvm::GlobalValue& v) { return stays_visible(v.getName(), Stage::kLower); });
-  TRY_DO(run(module, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
+Result<Instrumented> instrument(llvm::Module& module, const Listener& listener) {
+  llvm::internalizeModule(module, [&](const llvm::GlobalValue& v) {
+    return stays_visible(v.getName(), Stage::kLower) ||
+           (listener.told && listener.told->all && listener.told->own.contains(v.getName().str()));
+  });
+  TRY_DO(run(module, listener, [&](llvm::PassBuilder&, llvm::ModulePassManager& passes) {
     add_instrumentation(passes);
     passes.addPass(llvm::createModuleToFunctionPassAdaptor(tidying()));
   }));
+  if (listener.forget_lines) forget_lines(module);
   Instrumented result;
   result.thunks = functions_with_thunks(module);
   llvm::raw_string_ostream stream(result.bitcode);

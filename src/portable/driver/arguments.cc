@@ -138,12 +138,18 @@ class Sorter {
     TRY(const bool ours, take_ours(word));
     if (ours) return {};
     if (const Row* row = special(word)) return apply(*row, word);
+    note_lines(word);
     result_.for_clang.push_back(word);
     if (std::ranges::find(kWithValue, word) != kWithValue.end()) {
       TRY(auto next, value(word, ""));
       result_.for_clang.push_back(std::move(next));
     }
     return {};
+  }
+
+  /// -g, -g2, -ggdb, -gline-tables-only …, but not -g0.
+  void note_lines(std::string_view word) {
+    if (word.starts_with("-g") && word != "-gcc-toolchain") result_.has_lines = word != "-g0";
   }
 
   bool take_mode(std::string_view word) {
@@ -181,12 +187,17 @@ class Sorter {
       TRY(result_.targets, value("--targets", text.substr(std::min(text.size(), sizeof "--targets"))));
     } else if (text == "--keep" || text.starts_with("--keep=")) {
       TRY(result_.keep, value("--keep", text.substr(std::min(text.size(), sizeof "--keep"))));
+    } else if (text == "-fgodwit-report" || text.starts_with("-fgodwit-report=")) {
+      result_.report = true;
+      result_.report_file = text.substr(std::min(text.size(), sizeof "-fgodwit-report"));
     } else if (text.starts_with("-O")) {
       result_.level = text == "-O"                       ? "-O1"
                       : text == "-Os" || text == "-Oz"   ? "-O2"
                       : text == "-Ofast" || text > "-O3" ? "-O3"
                                                          : word;
       if (text == "-Os" || text == "-Oz" || text == "-Ofast") result_.for_clang.push_back(word);
+    } else if (text == "--json") {
+      result_.json = true;
     } else if (text == "-nostdlib++") {
       result_.with_libcxx = false;
     } else if (text == "-v") {

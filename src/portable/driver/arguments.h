@@ -30,6 +30,10 @@ struct Arguments {
   std::string level = "-O0";
   Until until = Until::kProgram;
   bool verbose = false;
+  bool report = false;      ///< -fgodwit-report
+  std::string report_file;  ///< empty: standard output
+  bool json = false;        ///< --json, of godwit explain
+  bool has_lines = false;   ///< -g
   bool with_libcxx = false;  ///< link the C++ library
 };
 

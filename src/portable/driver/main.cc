@@ -7,19 +7,20 @@
 // godwit-link. It knows nothing of LLVM: a compilation costs what clang costs. What is between is files in a temporary
 // folder, named after their sources.
 //
+// Called with --explain first it makes nothing and says what hinders a move: explain.cc.
+//
 // Environment: GODWIT_CLANG, another clang-19 than the one in PATH.
-#include <errno.h>
 #include <fmt/format.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <span>
 
 #include "base/temporary_folder.h"
 #include "portable/driver/arguments.h"
+#include "portable/driver/explain.h"
+#include "portable/driver/tools.h"
 
 namespace godwit::portable {
 namespace {
@@ -33,6 +34,7 @@ Compiles C and C++ for every architecture at once: the program that comes out ru
 while it runs. A C compiler's options work (-c -o -O -g -I -D -l -L -W… -std=…); objects can be put into archives by ar.
 
   --targets A,B   the architectures: x86_64, aarch64, riscv64 (the default is all)
+  -fgodwit-report[=FILE]   tell where the program may stop, and its longest stretch without such a place; FILE.json: as JSON
   --keep DIR      keep what is made on the way: the instrumented bitcode, each architecture's executable
   -v              show the commands
   -E -S -c -fsyntax-only   stop earlier; -S writes LLVM's language
@@ -40,59 +42,22 @@ while it runs. A C compiler's options work (-c -o -O -g -I -D -l -L -W… -std=�
 Refused: shared libraries, sanitizers, code for one processor (-march is ignored).
 )";
 
-struct Tools {
-  fs::path library;  ///< headers, neutral-flags, libc.bc …
-  fs::path linker;
-  std::string clang;
-};
+constexpr const char* kExplainHelp = R"(usage: godwit explain [--json] [OPTION…] FILE…
 
-Result<Tools> find_tools() {
-  std::error_code trouble;
-  const auto self = fs::read_symlink("/proc/self/exe", trouble);
-  if (trouble) return fail(Code::kSystem, "reading /proc/self/exe: " + trouble.message());
-  const char* named = ::getenv("GODWIT_CLANG");
-  Tools tools{self.parent_path().parent_path() / "lib/godwit/portable", self.parent_path() / "godwit-link",
-              named ? named : "clang-19"};
-  if (!fs::exists(tools.library / "neutral-flags", trouble))
-    return fail(Code::kSystem,
-                fmt::format("{}: no C library of portable programs; build Godwit with llvm-19-dev installed",
-                            tools.library.string()));
-  return tools;
-}
+Says what in a program hinders a move: where, why, and what would lift it. Takes the command line of godwit cc; name all
+sources of the program, and the archives that it is linked with. Makes nothing. Status 0: no errors; 3: there are some.
 
-/// Exit status of the command; 127 when it can't be started.
-int run(const std::vector<std::string>& words, bool verbose) {
-  if (verbose) fmt::print(stderr, "{}\n", fmt::join(words, " "));
-  const pid_t child = ::fork();
-  if (child == 0) {
-    std::vector<char*> argv;
-    for (const auto& w : words) argv.push_back(const_cast<char*>(w.c_str()));
-    argv.push_back(nullptr);
-    ::execvp(argv[0], argv.data());
-    fmt::print(stderr, "godwit cc: {}: {}{}\n", words[0], ::strerror(errno),
-               words[0] == "clang-19" ? " (install the package clang-19)" : "");
-    ::_exit(127);
-  }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/// The begin of a command of clang's. The order matters: libc++'s headers come before the C library's.
-std::vector<std::string> clang(const Tools& tools, bool as_cxx) {
-  std::vector<std::string> words{tools.clang, "--no-default-config"};
-  if (as_cxx) words.insert(words.end(), {"--driver-mode=g++", "--config=" + (tools.library / "c++-flags").string()});
-  words.push_back("--config=" + (tools.library / "neutral-flags").string());
-  return words;
-}
+  error     godwit cc refuses it
+  warning   it is compiled, but fails at run time or bars a move while it lasts
+  remark    good to know
+  --json    an array of {file, line, column, severity, code, object, reason, lift}
+)";
 
 class Driver {
  public:
   Driver(Arguments arguments, Tools tools) : arguments_(std::move(arguments)), tools_(std::move(tools)) {}
 
   Result<int> drive() {
-    if (arguments_.inputs.empty()) return fail(Code::kUsage, "no input files");
     if (arguments_.until != Until::kProgram) return compile_only();
     std::vector<std::string> link{
         tools_.linker.string(),  "-o",        arguments_.output.empty() ? "a.out" : arguments_.output, "--library",
@@ -101,6 +66,7 @@ class Driver {
     if (!arguments_.targets.empty()) link.insert(link.end(), {"--targets", arguments_.targets});
     if (!arguments_.keep.empty()) link.insert(link.end(), {"--keep", arguments_.keep});
     if (arguments_.with_libcxx) link.emplace_back("--cxx");
+    if (arguments_.report) add_report(link);
     for (const auto& f : arguments_.library_folders) link.push_back("-L" + f);
     for (const auto& input : arguments_.inputs) {
       if (!input.is_source) {
@@ -145,6 +111,15 @@ class Driver {
     return run(words, arguments_.verbose);
   }
 
+  /// The report names lines, so there must be some. They are forgotten again when nobody else has asked for them: the program is
+  /// the same with a report and without.
+  void add_report(std::vector<std::string>& link) {
+    link.insert(link.end(), {"--report", arguments_.report_file});
+    if (arguments_.has_lines) return;
+    arguments_.for_clang.emplace_back("-gline-tables-only");
+    if (std::ranges::all_of(arguments_.inputs, &Input::is_source)) link.emplace_back("--forget-lines");
+  }
+
   Result<std::string> temporary(const Input& input) {
     if (!folder_) {
       TRY(folder_, TemporaryFolder::make("godwit-cc"));
@@ -161,14 +136,18 @@ class Driver {
   unsigned objects_ = 0;
 };
 
+bool take_first(std::vector<std::string>& words, std::string_view wanted) {
+  if (words.empty() || words[0] != wanted) return false;
+  words.erase(words.begin());
+  return true;
+}
+
 Result<int> drive(std::vector<std::string> words, bool as_cxx) {
-  if (!words.empty() && words[0] == "--driver-mode=g++") {
-    as_cxx = true;
-    words.erase(words.begin());
-  }
+  const bool explains = take_first(words, "--explain");
+  if (take_first(words, "--driver-mode=g++")) as_cxx = true;
   for (const auto& word : words)
     if (word == "--help") {
-      fmt::print("{}", kHelp);
+      fmt::print("{}", explains ? kExplainHelp : kHelp);
       return 0;
     }
   TRY(auto tools, find_tools());
@@ -179,6 +158,8 @@ Result<int> drive(std::vector<std::string> words, bool as_cxx) {
       return run(command, false);
     }
   TRY(auto arguments, sort_arguments(words, as_cxx));
+  if (arguments.inputs.empty()) return fail(Code::kUsage, "no input files");
+  if (explains) return explain(arguments, tools);
   for (const auto& warning : arguments.warnings) fmt::print(stderr, "godwit cc: warning: {}\n", warning);
   return Driver(std::move(arguments), std::move(tools)).drive();
 }
@@ -190,6 +171,11 @@ int main(int argc, char** argv) {
   const bool as_cxx = std::string_view(argv[0]).ends_with("c++");
   const auto status = godwit::portable::drive(std::vector<std::string>(argv + 1, argv + argc), as_cxx);
   if (status) return *status;
-  fmt::print(stderr, "godwit cc: {}\n", status.error().message());
+  const std::span<char*> words(argv, argc);
+  const bool explains = argc > 1 && words[1] == std::string_view("--explain");
+  if (explains && std::ranges::find(words, std::string_view("--json")) != words.end())
+    fmt::print("{}", godwit::portable::error_as_json(status.error()));
+  else
+    fmt::print(stderr, "godwit {}: {}\n", explains ? "explain" : "cc", status.error().message());
   return status.error().code == godwit::Code::kUsage ? 2 : 1;
 }

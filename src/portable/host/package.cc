@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/base.h"
@@ -25,7 +26,7 @@ namespace {
 
 constexpr std::string_view kFirstLine = "#!/bin/sh\n# A portable program, made by godwit cc";
 constexpr uint64_t kPartMax = uint64_t{1} << 32;
-constexpr size_t kPartsMax = 16;
+constexpr size_t kPartsMax = 8;  // with names of 16 characters all of them fit into the first block
 
 /// Words of an index line; numbers must be all digits.
 bool read_number(std::string_view text, uint64_t& number) {
@@ -43,8 +44,18 @@ std::vector<std::string_view> words_of(std::string_view line) {
   return words;
 }
 
+/// They become words of a shell script again when a checkpoint is written.
+bool is_architecture(std::string_view word) {
+  return !word.empty() && word.size() <= 16 &&
+         std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+bool is_digest(std::string_view word) {
+  return word.size() == 64 &&
+         std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'f') || (c >= '0' && c <= '9'); });
+}
+
 bool read_part(const std::vector<std::string_view>& words, Part& part) {
-  if (words.size() != 5 || words[4].size() != 64) return false;
+  if (words.size() != 5 || !is_architecture(words[1]) || !is_digest(words[4])) return false;
   part.architecture = words[1];
   part.digest = words[4];
   return read_number(words[2], part.block) && read_number(words[3], part.size) && part.size > 0 &&

@@ -50,6 +50,30 @@ TEST(Package, refuses_numbers_that_are_none) {
   }
 }
 
+TEST(Package, refuses_names_that_a_shell_would_read) {
+  for (const char* bad : {"x86_64;reboot", "$(id)", "X86", "", "a)b"}) {
+    auto package = example();
+    package.parts[0].architecture = bad;
+    EXPECT_FALSE(read_package(file_of(starting_script(package), 5 * kBlock))) << bad;
+  }
+  auto package = example();
+  package.parts[0].digest[3] = '/';
+  EXPECT_FALSE(read_package(file_of(starting_script(package), 5 * kBlock)));
+}
+
+TEST(Package, holds_eight_parts_at_most) {
+  Package package;
+  for (uint64_t n = 0; n < 8; ++n) package.parts.push_back({std::string(16, 'a'), n + 1, kBlock, std::string(64, 'f')});
+  package.image_block = package.blocks();
+  EXPECT_EQ(*read_package(file_of(starting_script(package), 20 * kBlock)), package);
+  auto script = starting_script(package);
+  const auto index = script.find("#part");
+  script.resize(script.find_last_not_of('\n') + 1);
+  script += "\n" + script.substr(index, script.find('\n', index) - index) + "\n";
+  script.resize(kBlock, '\n');
+  EXPECT_FALSE(read_package(file_of(script, 20 * kBlock)));
+}
+
 TEST(Package, an_image_may_not_lie_in_a_part) {
   auto package = example();
   package.image_block = 2;

@@ -37,7 +37,7 @@ using llvm::CallInst;
 using llvm::IRBuilder;
 using llvm::Value;
 
-bool is_setjmp(const CallInst& call) {
+bool is_setjmp(const llvm::CallBase& call) {
   const auto* callee = call.getCalledFunction();
   if (!callee) return false;
   const auto name = callee->getName();
@@ -150,12 +150,18 @@ class JumpLowering {
 llvm::PreservedAnalyses lower_jumps(llvm::Module& module, llvm::ModuleAnalysisManager&) {
   for (auto& function : module) {
     std::vector<CallInst*> sites;
+    const llvm::CallBase* first = nullptr;
     for (auto& block : function)
-      for (auto& i : block)
-        if (auto* call = llvm::dyn_cast<CallInst>(&i); call && is_setjmp(*call)) sites.push_back(call);
-    if (sites.empty()) continue;
+      for (auto& i : block) {
+        const auto* call = llvm::dyn_cast<llvm::CallBase>(&i);
+        if (!call || !is_setjmp(*call)) continue;
+        if (!first) first = call;
+        if (auto* plain = llvm::dyn_cast<CallInst>(&i))
+          sites.push_back(plain);  // else an invoke: among objects to destroy
+      }
+    if (!first) continue;
     if (function.hasPersonalityFn() && has_invoke(function))
-      refuse(*sites.front(), "setjmp in a function with a try block or objects to destroy isn't carried");
+      refuse(*first, "setjmp in a function with a try block or objects to destroy isn't carried");
     else
       JumpLowering(function, std::move(sites)).lower();
   }

@@ -23,6 +23,7 @@ constexpr Row kRows[] = {{"godwit-prepare", prepare, When::kBefore},
                          {"godwit-lower-constructors", lower_constructors, When::kBefore},
                          {"godwit-lower-exceptions", lower_exceptions, When::kAfter},
                          {"godwit-place-points", place_points, When::kAfter},
+                         {"godwit-check-allowed", check_allowed, When::kAfter},
                          {"godwit-build-frames", build_frames, When::kAfter},
                          {"godwit-lay-out", lay_out, When::kAfter}};
 

@@ -9,6 +9,7 @@
 //     (LLVM's own simplification: inlining, SROA, LICM … on neutral IR, so that few values are in memory)
 //   lower_exceptions   throwing, catching and jumping become values of the state word
 //   place_points       adaptation points: where a thread may stop
+//   check_allowed      what is left as it is (GODWIT_ALLOW) calls nothing that may stop
 //   build_frames       every function that may be on the stack at such a point learns to save and restore its frame
 //   lay_out            thunks for functions whose address is taken; all globals into two sections
 //
@@ -30,7 +31,7 @@ namespace godwit::portable {
 // Each is a function of one file. To add one: its file, its declaration, its row in passes.cc, a test in tests/portable/pass.
 using PassFunction = llvm::PreservedAnalyses(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 PassFunction prepare, lower_varargs, lower_gotos, lower_jumps, lower_threads, lower_constructors;
-PassFunction lower_exceptions, place_points, build_frames, lay_out;
+PassFunction lower_exceptions, place_points, check_allowed, build_frames, lay_out;
 
 /// Makes the passes known by their names: "godwit-lower-varargs" …
 void register_passes(llvm::PassBuilder& builder);

@@ -13,6 +13,9 @@
 //
 // Limits: an innermost loop without a point may run long; it isn't bounded by strip-mining yet (TODO(soon)).
 //
+// The program may set points itself: a call of godwit_adaptation_point() (<godwit.h>) is one, and a loop all of whose rounds
+// pass such a point gets no other.
+//
 // What a point is: `if (__godwit_request != 0) __godwit_poll();` with the branch marked as never taken.
 #include <llvm/ADT/SCCIterator.h>
 #include <llvm/Analysis/CallGraph.h>
@@ -20,11 +23,13 @@
 #include <llvm/Analysis/LoopInfo.h>
 #include <llvm/Analysis/ScalarEvolution.h>
 #include <llvm/Analysis/ScalarEvolutionExpressions.h>
+#include <llvm/IR/Dominators.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 
 #include <vector>
 
 #include "portable/pass/passes.h"
+#include "portable/pass/remarks.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
@@ -74,6 +79,20 @@ bool is_short(const Loop& loop, ScalarEvolution& evolution, const MayStop& may_s
          (loop.getLoopDepth() > 1 && walks_steadily(loop, evolution));
 }
 
+/// For the report: a loop that got no point. Of a nest it is the outer one that counts.
+void tell_short(const Loop& loop, ScalarEvolution& evolution) {
+  const Function& function = *loop.getHeader()->getParent();
+  if (!is_told(function)) return;
+  const uint64_t rounds = rounds_of(loop, evolution);
+  const bool counted = rounds <= kMostRounds;
+  const bool by_data = !llvm::isa<llvm::SCEVCouldNotCompute>(evolution.getSymbolicMaxBackedgeTakenCount(&loop));
+  tell_stretch(function, loop.getStartLoc(),
+               counted   ? Bound::kConstant
+               : by_data ? Bound::kData
+                         : Bound::kNone,
+               rounds);
+}
+
 /// The comparison that decides about the next round moves behind the point: else its result would live across it, and be saved.
 llvm::Instruction* before_comparison(llvm::Instruction* end) {
   auto* branch = llvm::dyn_cast<llvm::BranchInst>(end);
@@ -105,6 +124,22 @@ void insert_point(llvm::Instruction* end, Abi& abi) {
   builder.CreateCall(abi.poll());
 }
 
+/// Makes points of the calls that the program has for that. The blocks where they are.
+llvm::DenseSet<const BasicBlock*> place_explicit(llvm::Module& module, Abi& abi) {
+  llvm::DenseSet<const BasicBlock*> blocks;
+  auto* asked = module.getFunction(kExplicitPoint);
+  if (!asked) return blocks;
+  for (auto* user : llvm::make_early_inc_range(asked->users())) {
+    auto* call = llvm::dyn_cast<llvm::CallInst>(user);
+    if (!call || call->getCalledOperand() != asked) continue;
+    tell_point(*call->getFunction(), call->getDebugLoc(), PointKind::kExplicit);
+    blocks.insert(call->getParent());
+    insert_point(call, abi);
+    call->eraseFromParent();
+  }
+  return blocks;
+}
+
 /// A cycle with several ways in (goto into a loop) is no loop to LLVM. It is rare: each way back to one of them gets a point.
 void add_irreducible(const llvm::Cycle& cycle, llvm::DenseSet<const BasicBlock*>& seen,
                      std::vector<llvm::Instruction*>& ends) {
@@ -115,9 +150,21 @@ void add_irreducible(const llvm::Cycle& cycle, llvm::DenseSet<const BasicBlock*>
   for (const llvm::Cycle* inner : cycle.children()) add_irreducible(*inner, seen, ends);
 }
 
+/// Do all rounds that end in this block pass a point that the program has set?
+bool has_explicit(const Loop& loop, const BasicBlock& latch, const llvm::DenseSet<const BasicBlock*>& explicit_points,
+                  Function& function, llvm::FunctionAnalysisManager& analyses) {
+  if (explicit_points.empty()) return false;
+  const auto& loops = analyses.getResult<llvm::LoopAnalysis>(function);
+  const auto& dominators = analyses.getResult<llvm::DominatorTreeAnalysis>(function);
+  return llvm::any_of(loop.blocks(), [&](const BasicBlock* block) {
+    return explicit_points.contains(block) && loops.getLoopFor(block) == &loop && dominators.dominates(block, &latch);
+  });
+}
+
 /// The ends of the rounds of all loops that need a point.
 std::vector<llvm::Instruction*> ends_of_rounds(Function& function, llvm::FunctionAnalysisManager& analyses,
-                                               const MayStop& may_stop) {
+                                               const MayStop& may_stop,
+                                               const llvm::DenseSet<const BasicBlock*>& explicit_points) {
   std::vector<llvm::Instruction*> ends;
   llvm::DenseSet<const BasicBlock*> seen;
   for (const llvm::Cycle* cycle : analyses.getResult<llvm::CycleAnalysis>(function).toplevel_cycles())
@@ -126,11 +173,18 @@ std::vector<llvm::Instruction*> ends_of_rounds(Function& function, llvm::Functio
   if (loops.empty()) return ends;
   auto& evolution = analyses.getResult<llvm::ScalarEvolutionAnalysis>(function);
   for (const Loop* loop : loops.getLoopsInPreorder()) {
-    if (is_short(*loop, evolution, may_stop)) continue;
+    if (is_short(*loop, evolution, may_stop)) {
+      const Loop* outer = loop->getParentLoop();
+      if (!outer || !is_short(*outer, evolution, may_stop)) tell_short(*loop, evolution);
+      continue;
+    }
     llvm::SmallVector<BasicBlock*, 4> latches;
     loop->getLoopLatches(latches);
-    for (BasicBlock* latch : latches)
-      if (seen.insert(latch).second) ends.push_back(latch->getTerminator());
+    for (BasicBlock* latch : latches) {
+      if (has_explicit(*loop, *latch, explicit_points, function, analyses) || !seen.insert(latch).second) continue;
+      tell_point(function, loop->getStartLoc(), PointKind::kLoop);
+      ends.push_back(latch->getTerminator());
+    }
   }
   return ends;
 }
@@ -154,23 +208,50 @@ std::vector<llvm::Instruction*> returns_of(Function& function) {
   return returns;
 }
 
+/// For the report: calls of library functions that may come to a system call, each of which is a point; loops of functions
+/// that are left as they are (allow.cc).
+void tell_of_others(llvm::Module& module, llvm::FunctionAnalysisManager& analyses) {
+  const Reach system_calls(module, {"__godwit_syscall"});
+  for (Function& function : module) {
+    if (function.isDeclaration() || !is_told(function)) continue;
+    if (function.hasFnAttribute(kAllowed)) {
+      for (const Loop* loop : analyses.getResult<llvm::LoopAnalysis>(function))
+        tell_short(*loop, analyses.getResult<llvm::ScalarEvolutionAnalysis>(function));
+      continue;
+    }
+    if (function.hasFnAttribute(kLeaf)) continue;
+    for (auto& block : function)
+      for (auto& i : block) {
+        const auto* call = llvm::dyn_cast<llvm::CallBase>(&i);
+        const Function* callee = call ? call->getCalledFunction() : nullptr;
+        if (callee && callee->hasFnAttribute(kLeaf) && system_calls.call(*call))
+          tell_point(function, call->getDebugLoc(), PointKind::kCall, callee->getName());
+      }
+  }
+}
+
 }  // namespace
 
 llvm::PreservedAnalyses place_points(llvm::Module& module, llvm::ModuleAnalysisManager& analyses) {
   auto& of_functions = analyses.getResult<llvm::FunctionAnalysisManagerModuleProxy>(module).getManager();
+  Abi abi(module);
+  const auto explicit_points = place_explicit(module, abi);
   const MayStop may_stop(module);
   const auto recursive = recursive_functions(module);
-  Abi abi(module);
+  tell_of_others(module, of_functions);
   llvm::DenseSet<const Function*> have;
   for (Function& function : module) {
     if (function.isDeclaration() || function.hasFnAttribute(kLeaf)) continue;
-    const auto ends = ends_of_rounds(function, of_functions, may_stop);
+    const auto ends = ends_of_rounds(function, of_functions, may_stop, explicit_points);
     for (auto* end : ends) insert_point(end, abi);
     if (!ends.empty()) have.insert(&function);
   }
   for (Function* function : recursive) {
     if (have.contains(function) || function->hasFnAttribute(kLeaf)) continue;
-    for (auto* end : returns_of(*function)) insert_point(end, abi);
+    for (auto* end : returns_of(*function)) {
+      tell_point(*function, end->getDebugLoc(), PointKind::kRecursion);
+      insert_point(end, abi);
+    }
   }
   return llvm::PreservedAnalyses::none();
 }

@@ -15,6 +15,10 @@ constexpr uint32_t kRunning = 0, kSaving = 1, kRestoring = 2, kThrowing = 3, kJu
 
 /// A function with this attribute gets no adaptation points in its loops (it may still be on the stack at one).
 constexpr const char* kLeaf = "godwit-leaf";
+/// A function with this attribute is left as it is: allow.cc.
+constexpr const char* kAllowed = "godwit-allowed";
+/// The function of <godwit.h> that is a point where it is called.
+constexpr const char* kExplicitPoint = "__godwit_adaptation_point";
 
 /// What begins an exception and a jump: libcxx/, libc/jump.c.
 constexpr const char* kRaise = "__godwit_raise";
@@ -66,6 +70,9 @@ void return_left(llvm::IRBuilder<>& builder);
 
 /// Weights of a branch that is taken once in a program's life.
 llvm::MDNode* unlikely(llvm::LLVMContext& context);
+
+/// Gives functions with GODWIT_ALLOW the attribute kAllowed: allow.cc.
+void mark_allowed(llvm::Module& module);
 
 /// Reports, at the place of `where`, what can't be carried. See passes.h for what follows.
 void refuse(const llvm::Instruction& where, const llvm::Twine& what);
