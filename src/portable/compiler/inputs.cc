@@ -176,7 +176,8 @@ Result<void> nothing_missing(const Module& module) {
 
 }  // namespace
 
-Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context) {
+Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context,
+                                             std::set<std::string> of_back_ends) {
   Program program(context);
   for (const auto& input : options.inputs) {
     if (!input.starts_with("-l")) {
@@ -187,7 +188,8 @@ Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::L
     }
   }
   TRY_DO(program.add_file(options.library / "start.bc"));
-  want_library_functions(program.module());
+  add_asked_of_back_ends(program.module(), of_back_ends);
+  want_library_functions(program.module(), of_back_ends);
   if (options.with_libcxx) {
     TRY_DO(program.add_file(options.library / "libcxx-apart.a"));
     TRY_DO(program.add_needed(options.library / "libcxx.bc"));

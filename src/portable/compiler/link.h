@@ -14,6 +14,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,9 @@ struct LinkOptions {
 
 using Signature = std::array<uint8_t, 32>;
 
-Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context);
+/// `of_back_ends`: library functions that must be in it even though nothing calls them (libcalls.h).
+Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context,
+                                                   std::set<std::string> of_back_ends);
 Result<void> simplify(llvm::Module& module, unsigned level);
 /// The module as all targets get it, the functions that have thunks in their order, and the signature of both.
 struct Instrumented {

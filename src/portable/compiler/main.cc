@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/temporary_folder.h"
+#include "portable/compiler/libcalls.h"
 #include "portable/compiler/link.h"
 
 namespace godwit::portable {
@@ -93,10 +94,14 @@ Result<void> link(const LinkOptions& options) {
     TRY_DO(sys::make_dirs(folder.string()));
   }
   llvm::LLVMContext context;
-  TRY(auto module, read_program(options, context));
-  steps.done("read");
-  TRY_DO(simplify(*module, options.level));
-  steps.done("simplify");
+  std::unique_ptr<llvm::Module> module;
+  std::set<std::string> of_back_ends;
+  do {  // mostly once: again when the simplification has made something of what there was no need for before
+    TRY(module, read_program(options, context, of_back_ends));
+    steps.done("read");
+    TRY_DO(simplify(*module, options.level));
+    steps.done("simplify");
+  } while (add_asked_of_back_ends(*module, of_back_ends));
   TRY(const auto program, instrument(*module));
   steps.done("instrument");
   if (!options.keep.empty()) TRY_DO(io::replace_file((folder / "program.bc").string(), program.bitcode));
