@@ -75,7 +75,9 @@ std::string function_behind(const llvm::Function& intrinsic) {
   if (name == "minnum") name = "fmin";
   if (name == "maxnum") name = "fmax";
   if (!is_among(kByBackEnd, name)) return {};
-  return with_suffix(name, *intrinsic.getFunctionType()->getParamType(0)->getScalarType());
+  const auto& type = *intrinsic.getFunctionType()->getParamType(0)->getScalarType();
+  if ((name == "sqrt" || name == "copysign") && !type.isFP128Ty()) return {};  // every processor has it
+  return with_suffix(name, type);
 }
 
 bool is_defined(const llvm::Module& module, const std::string& name) {

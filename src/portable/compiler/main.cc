@@ -96,12 +96,15 @@ Result<void> link(const LinkOptions& options) {
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module;
   std::set<std::string> of_back_ends;
-  do {  // mostly once: again when the simplification has made something of what there was no need for before
+  for (bool more = true;
+       more;) {  // mostly once: again when the simplification has made something of what there was no need for before
     TRY(module, read_program(options, context, of_back_ends));
     steps.done("read");
     TRY_DO(simplify(*module, options.level));
     steps.done("simplify");
-  } while (add_asked_of_back_ends(*module, of_back_ends));
+    more = add_asked_of_back_ends(*module, of_back_ends);
+    if (more && options.verbose) fmt::print(stderr, "godwit-link: again, with {}\n", fmt::join(of_back_ends, " "));
+  }
   TRY(const auto program, instrument(*module));
   steps.done("instrument");
   if (!options.keep.empty()) TRY_DO(io::replace_file((folder / "program.bc").string(), program.bitcode));

@@ -118,7 +118,7 @@ class FrameBuilder {
     auto& context = function_.getContext();
     auto* restore = BasicBlock::Create(context, "restore", &function_);
     auto* never = BasicBlock::Create(context, "restore.never", &function_);
-    new llvm::UnreachableInst(context, never);
+    IRBuilder<>(never).CreateUnreachable();
     entry->getTerminator()->eraseFromParent();
     IRBuilder<> builder(entry);
     auto* restoring = builder.CreateICmpEQ(abi_.load_state(builder), builder.getInt32(kRestoring));
