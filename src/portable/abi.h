@@ -91,6 +91,8 @@ extern uint32_t __godwit_request; /* not 0: somebody wants threads to stop; read
 void __godwit_poll(void);
 /* Room for a shadow frame of `size` bytes (a multiple of 16), 16-aligned. Never fails: ends the process with a message. */
 void* __godwit_push(uint64_t size);
+/* The same, and `site`, the number of the call site, is written to its begin as neutral code would. */
+void* __godwit_save(uint64_t size, uint64_t site);
 /* The innermost frame that was pushed and not popped yet. */
 void* __godwit_pop(void);
 /* A system call of the neutral family: numbers and structures of Linux's generic 64-bit ABI (asm-generic/unistd.h). Returns

@@ -265,7 +265,7 @@ Result<void> explain(const LinkOptions& options, const std::string& path) {
   told.library = options.library.string();
   told.all = true;
   const Listener listener{.told = &told, .errors = true};
-  TRY(auto module, read_program(options, context, &told));
+  TRY(auto module, read_program(options, context, {}, &told));
   TRY_DO(simplify(*module, options.level, listener));
   TRY_DO(instrument(*module, listener));
   explainer.take(told);

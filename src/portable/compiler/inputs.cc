@@ -208,12 +208,14 @@ Result<std::unique_ptr<Module>> read_own(const LinkOptions& options, llvm::LLVMC
   return program.take();
 }
 
-Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context, Told* told) {
+Result<std::unique_ptr<Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context,
+                                             std::set<std::string> of_back_ends, Told* told) {
   Program program(context);
   TRY_DO(add_inputs(program, options));
   if (told) told->own = functions_of(program.module());
   TRY_DO(program.add_file(options.library / "start.bc"));
-  want_library_functions(program.module());
+  add_asked_of_back_ends(program.module(), of_back_ends);
+  want_library_functions(program.module(), of_back_ends);
   if (options.with_libcxx) {
     TRY_DO(program.add_file(options.library / "libcxx-apart.a"));
     TRY_DO(program.add_needed(options.library / "libcxx.bc"));

@@ -2,6 +2,7 @@
 
 #include <llvm/ADT/STLExtras.h>
 #include <llvm/IR/Constants.h>
+#include <llvm/IR/InstIterator.h>
 
 #include <algorithm>
 #include <string_view>
@@ -59,7 +60,47 @@ bool stays_visible(llvm::StringRef name, Stage stage) {
          (stage == Stage::kSimplify && (is_among(kBySimplification, name) || is_among(kByPasses, name)));
 }
 
-void want_library_functions(llvm::Module& module) {
+namespace {
+
+/// The C library's name for an operation on a type: floor, floorf, floorl.
+std::string with_suffix(llvm::StringRef name, const llvm::Type& type) {
+  return name.str() + (type.isFloatTy() ? "f" : type.isFP128Ty() ? "l" : "");
+}
+
+/// llvm.floor.f32 → floorf; nothing for an intrinsic that needs no function.
+std::string function_behind(const llvm::Function& intrinsic) {
+  auto name = intrinsic.getName();
+  name.consume_front("llvm.");
+  name = name.take_until([](char c) { return c == '.'; });
+  if (name == "minnum") name = "fmin";
+  if (name == "maxnum") name = "fmax";
+  if (!is_among(kByBackEnd, name)) return {};
+  const auto& type = *intrinsic.getFunctionType()->getParamType(0)->getScalarType();
+  if ((name == "sqrt" || name == "copysign") && !type.isFP128Ty()) return {};  // every processor has it
+  return with_suffix(name, type);
+}
+
+bool is_defined(const llvm::Module& module, const std::string& name) {
+  const auto* function = module.getFunction(name);
+  return function && !function->isDeclaration();
+}
+
+}  // namespace
+
+bool add_asked_of_back_ends(const llvm::Module& module, std::set<std::string>& names) {
+  bool more = false;
+  const auto ask = [&](const std::string& name) {
+    if (!name.empty() && !is_defined(module, name)) more |= names.insert(name).second;
+  };
+  for (const auto& f : module) {
+    if (f.isIntrinsic() && !f.use_empty()) ask(function_behind(f));
+    for (const auto& i : llvm::instructions(f))
+      if (i.getOpcode() == llvm::Instruction::FRem) ask(with_suffix("fmod", *i.getType()->getScalarType()));
+  }
+  return more;
+}
+
+void want_library_functions(llvm::Module& module, const std::set<std::string>& of_back_ends) {
   auto& context = module.getContext();
   auto* nothing = llvm::FunctionType::get(llvm::Type::getVoidTy(context), false);
   llvm::SmallVector<llvm::Constant*, 64> wanted;
@@ -69,8 +110,7 @@ void want_library_functions(llvm::Module& module) {
   };
   for (const auto name : kBySimplification) want(name);
   for (const auto name : kByPasses) want(name);
-  for (const auto base : kByBackEnd)
-    for (const char* suffix : {"", "f", "l"}) want(std::string(base) + suffix);
+  for (const auto& name : of_back_ends) want(name);
   // A reference that lasts until the C library has been linked in: LinkOnlyNeeded takes what is declared and used.
   auto* pointer = llvm::PointerType::get(context, 0);
   auto* list = llvm::ArrayType::get(pointer, wanted.size());

@@ -14,6 +14,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -50,9 +51,10 @@ struct Listener {
   bool forget_lines = false;  ///< debug information is there for what is told only
 };
 
-/// With `told` the program's own functions are noted there.
+/// `of_back_ends`: library functions that must be in it even though nothing calls them (libcalls.h). With `told` the program's own
+/// functions are noted there.
 Result<std::unique_ptr<llvm::Module>> read_program(const LinkOptions& options, llvm::LLVMContext& context,
-                                                   Told* told = nullptr);
+                                                   std::set<std::string> of_back_ends, Told* told = nullptr);
 /// The inputs alone, without the libraries.
 Result<std::unique_ptr<llvm::Module>> read_own(const LinkOptions& options, llvm::LLVMContext& context);
 Result<void> simplify(llvm::Module& module, unsigned level, const Listener& listener = {});

@@ -1,5 +1,6 @@
 // godwit-link: the linker of portable programs. `godwit cc` calls it; see link.h for the steps.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <llvm/IR/LLVMContext.h>
 #include <time.h>
 
@@ -10,6 +11,7 @@
 #include "base/base.h"
 #include "base/temporary_folder.h"
 #include "portable/compiler/explain.h"
+#include "portable/compiler/libcalls.h"
 #include "portable/compiler/link.h"
 #include "portable/compiler/report.h"
 #include "portable/pass/support.h"
@@ -110,10 +112,17 @@ Result<void> link(const LinkOptions& options) {
   Told told;
   const Listener listener{.told = options.report ? &told : nullptr, .forget_lines = options.forget_lines};
   told.library = options.library.string();
-  TRY(auto module, read_program(options, context, listener.told));
-  steps.done("read");
-  TRY_DO(simplify(*module, options.level, listener));
-  steps.done("simplify");
+  std::unique_ptr<llvm::Module> module;
+  std::set<std::string> of_back_ends;
+  // Mostly once: again when the simplification has made something of what there was no need for before.
+  for (bool more = true; more;) {
+    TRY(module, read_program(options, context, of_back_ends, listener.told));
+    steps.done("read");
+    TRY_DO(simplify(*module, options.level, listener));
+    steps.done("simplify");
+    more = add_asked_of_back_ends(*module, of_back_ends);
+    if (more && options.verbose) fmt::print(stderr, "godwit-link: again, with {}\n", fmt::join(of_back_ends, " "));
+  }
   TRY(const auto program, instrument(*module, listener));
   steps.done("instrument");
   if (options.report) TRY_DO(write_report(options.output.filename().string(), told, options.report_file));

@@ -16,9 +16,15 @@
 //     call k:     r = callee(arguments)                              (alone in its block: call_sites.cc)
 //                 state == kRunning ? → after k : → save k           (one load, one branch that is never taken)
 //     after k:    …
-//     save k:     frame = __godwit_push(size); frame[0] = k; frame[…] = live values; sp = base; return poison
-//     restore:    frame = __godwit_pop(); switch (frame[0])  k: → restore k
-//     restore k:  live values = frame[…]; → call k, with poison for what only the callee needs: it restores itself
+//     save k:     → save
+//     save:       site = phi(k …); value = phi(what lies in this slot at k …)
+//                 frame = __godwit_save(size, site); frame[…] = values; sp = base; return poison
+//     restore:    frame = __godwit_pop(); values = frame[…]; switch (frame[0])  k: → restore k
+//     restore k:  → call k, with poison for what only the callee needs: it restores itself
+//
+// One save block and one restore block serve all sites: a value has the same place in the frame at each (frame_slots.cc). The
+// back end makes a phi of many ways and its operands one register or stack slot, so `save k` is mostly two instructions: the
+// number, a jump.
 //
 // The innermost call is __godwit_poll or a system call: the runtime sets kSaving there and returns, and when it is called
 // again from `restore k` it sets kRunning. So a frame is restored in full before the next inner one is entered.
@@ -27,13 +33,14 @@
 // more: each value that is live across a call (or is an operand of one) is made a variable with several definitions and
 // SSAUpdaterBulk puts phis where they meet. Values of the entry block (addresses in the arena) are computed on both ways.
 //
-// A frame: u64 number of the call site, then the live values, each aligned to at most 16, as the neutral data layout stores
-// them. The numbers are those of one build: an image fits only the program with the same signature.
+// A frame: u64 number of the call site, then the slots, each aligned to at most 16, as the neutral data layout stores them.
+// The numbers are those of one build: an image fits only the program with the same signature.
 //
 // Limits: no musttail. Loops with a call site get a second entry, so LLVM's loop passes leave them alone
 // from here on: that is why this runs after simplification and after place_points.
 #include <llvm/Analysis/CFG.h>
 #include <llvm/IR/Dominators.h>
+#include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 #include <llvm/Transforms/Utils/Local.h>
@@ -50,12 +57,10 @@ using llvm::Function;
 using llvm::IRBuilder;
 using llvm::Value;
 
-constexpr uint64_t kFrameAlign = 16;
-
 class FrameBuilder {
  public:
   FrameBuilder(Function& function, Abi& abi, const MayStop& may_stop)
-      : function_(function), abi_(abi), layout_(function.getParent()->getDataLayout()), may_stop_(may_stop) {}
+      : function_(function), abi_(abi), may_stop_(may_stop) {}
 
   void build() {
     llvm::removeUnreachableBlocks(function_);
@@ -68,24 +73,15 @@ class FrameBuilder {
     find_live(function_, sites_);
     rematerialise(function_, sites_);
     find_live(function_, sites_);
+    layout_ = lay_out_frame(sites_, function_.getParent()->getDataLayout(), arena_.dynamic);
     BasicBlock* body = entry->getSingleSuccessor();
-    make_dispatch(entry, body);
+    make_save();
+    make_restore(entry, body);
     for (unsigned k = 0; k < sites_.size(); ++k) add_site(sites_[k], k);
     repair(body);
   }
 
  private:
-  struct Place {
-    Value* value;
-    uint64_t offset;
-  };
-  struct Frame {
-    unsigned number;
-    std::vector<Place> places;
-    uint64_t stack_pointer = 0;  ///< where __godwit_sp is kept, in a function that moves it as it runs
-    uint64_t size = 0;
-  };
-
   /// The entry block keeps its variables; everything else goes to a block that a restored function doesn't run.
   void split_entry(BasicBlock* entry) {
     auto* first = &*entry->getFirstNonPHIOrDbgOrAlloca();
@@ -96,45 +92,57 @@ class FrameBuilder {
         v->moveBefore(entry->getTerminator());
   }
 
-  Frame plan(const CallSite& site, unsigned number) const {
-    Frame frame{.number = number};
-    uint64_t size = sizeof(uint64_t);
-    const auto room = [&](uint64_t bytes, llvm::Align align) {
-      size = llvm::alignTo(size, std::min(align, llvm::Align(kFrameAlign)));
-      return std::exchange(size, size + bytes);
-    };
-    for (Value* v : site.live)
-      frame.places.push_back({v, room(layout_.getTypeAllocSize(v->getType()), layout_.getABITypeAlign(v->getType()))});
-    if (arena_.dynamic) frame.stack_pointer = room(sizeof(uint64_t), llvm::Align(sizeof(uint64_t)));
-    frame.size = llvm::alignTo(size, kFrameAlign);
-    return frame;
+  /// The one block that saves a frame, whatever the site. Its phis say where: add_site fills them.
+  void make_save() {
+    save_ = BasicBlock::Create(function_.getContext(), "save", &function_);
+    IRBuilder<> builder(save_);
+    const auto ways = static_cast<unsigned>(sites_.size());
+    number_ = builder.CreatePHI(builder.getInt64Ty(), ways, "site");
+    for (const FrameSlot& slot : layout_.slots) saved_.push_back(builder.CreatePHI(slot.type, ways));
+    Value* frame = builder.CreateCall(abi_.save(), {builder.getInt64(layout_.size), number_});
+    for (const auto& [slot, value] : llvm::zip_equal(layout_.slots, saved_))
+      builder.CreateAlignedStore(value, at(builder, frame, slot.offset), align_at(slot.offset));
+    if (layout_.stack_pointer != 0)
+      builder.CreateStore(builder.CreateLoad(abi_.pointer(), abi_.stack_pointer()),
+                          at(builder, frame, layout_.stack_pointer));
+    if (arena_.base) builder.CreateStore(arena_.base, abi_.stack_pointer());
+    auto* type = function_.getReturnType();
+    if (type->isVoidTy())
+      builder.CreateRetVoid();
+    else
+      builder.CreateRet(llvm::PoisonValue::get(type));
   }
 
-  void make_dispatch(BasicBlock* entry, BasicBlock* body) {
+  /// The one block that reads a frame, and goes on at its site.
+  void make_restore(BasicBlock* entry, BasicBlock* body) {
     auto& context = function_.getContext();
     auto* restore = BasicBlock::Create(context, "restore", &function_);
     auto* never = BasicBlock::Create(context, "restore.never", &function_);
-    new llvm::UnreachableInst(context, never);
+    IRBuilder<>(never).CreateUnreachable();
     entry->getTerminator()->eraseFromParent();
     IRBuilder<> builder(entry);
     auto* restoring = builder.CreateICmpEQ(abi_.load_state(builder), builder.getInt32(kRestoring));
     builder.CreateCondBr(restoring, restore, body, unlikely(context));
     builder.SetInsertPoint(restore);
-    frame_ = builder.CreateCall(abi_.pop(), {}, "frame");
-    auto* number = builder.CreateAlignedLoad(builder.getInt64Ty(), frame_, llvm::Align(kFrameAlign), "site");
+    Value* frame = builder.CreateCall(abi_.pop(), {}, "frame");
+    for (const FrameSlot& slot : layout_.slots)
+      restored_.push_back(builder.CreateAlignedLoad(slot.type, at(builder, frame, slot.offset), align_at(slot.offset)));
+    if (layout_.stack_pointer != 0)
+      builder.CreateStore(builder.CreateLoad(abi_.pointer(), at(builder, frame, layout_.stack_pointer)),
+                          abi_.stack_pointer());
+    auto* number = builder.CreateAlignedLoad(builder.getInt64Ty(), frame, llvm::Align(kFrameAlign), "site");
     dispatch_ = builder.CreateSwitch(number, never, static_cast<unsigned>(sites_.size()));
   }
 
-  void add_site(const CallSite& site, unsigned number) {
-    const Frame frame = plan(site, number);
+  void add_site(const CallSite& site, unsigned k) {
     auto* terminator = site.block->getTerminator();
     IRBuilder<> builder(terminator);
     auto* left = builder.CreateICmpNE(abi_.load_state(builder), builder.getInt32(kRunning));
-    BasicBlock* save = make_save(frame);
+    BasicBlock* save = way_to_save(k);
     if (site.call->hasFnAttr(kLookedAfter)) save = if_saving(save, site.after);
     builder.CreateCondBr(left, save, site.after, unlikely(function_.getContext()));
     terminator->eraseFromParent();
-    make_restore(site, frame);
+    way_from_restore(site, k);
   }
 
   /// Behind a call that may throw or jump: that isn't for a frame to save, what follows looks at it.
@@ -145,42 +153,33 @@ class FrameBuilder {
     return which;
   }
 
-  static Value* slot(IRBuilder<>& builder, Value* frame, uint64_t offset) {
-    return builder.CreateConstInBoundsGEP1_64(builder.getInt8Ty(), frame, offset);
+  /// Each way to and from the shared blocks has a block of its own that isn't empty: else what a phi needs on it would be
+  /// done before the branch, on the fast path, and the register allocator would have to keep a value in one place at all sites.
+  BasicBlock* way_to_save(unsigned k) {
+    auto* way = BasicBlock::Create(function_.getContext(), "save." + llvm::Twine(k), &function_);
+    IRBuilder<> builder(way);
+    auto* type = llvm::FunctionType::get(builder.getInt64Ty(), {builder.getInt64Ty()}, false);
+    Value* number = builder.CreateCall(llvm::InlineAsm::get(type, "", "=r,0", true), {builder.getInt64(k)});
+    builder.CreateBr(save_);
+    number_->addIncoming(number, way);
+    for (const auto& [slot, phi] : llvm::zip_equal(layout_.slots, saved_))
+      phi->addIncoming(slot.at[k] ? slot.at[k] : llvm::PoisonValue::get(slot.type), way);
+    return way;
   }
 
-  BasicBlock* make_save(const Frame& frame) {
-    auto* save = BasicBlock::Create(function_.getContext(), "save." + llvm::Twine(frame.number), &function_);
-    IRBuilder<> builder(save);
-    Value* pointer = builder.CreateCall(abi_.push(), {builder.getInt64(frame.size)});
-    builder.CreateAlignedStore(builder.getInt64(frame.number), pointer, llvm::Align(kFrameAlign));
-    for (const Place& p : frame.places)
-      builder.CreateAlignedStore(p.value, slot(builder, pointer, p.offset), align_at(p.offset));
-    if (frame.stack_pointer != 0)
-      builder.CreateStore(builder.CreateLoad(abi_.pointer(), abi_.stack_pointer()),
-                          slot(builder, pointer, frame.stack_pointer));
-    if (arena_.base) builder.CreateStore(arena_.base, abi_.stack_pointer());
-    auto* type = function_.getReturnType();
-    if (type->isVoidTy())
-      builder.CreateRetVoid();
-    else
-      builder.CreateRet(llvm::PoisonValue::get(type));
-    return save;
-  }
-
-  void make_restore(const CallSite& site, const Frame& frame) {
-    auto* restore = BasicBlock::Create(function_.getContext(), "restore." + llvm::Twine(frame.number), &function_);
-    IRBuilder<> builder(restore);
-    for (const Place& p : frame.places) {
-      Value* value = builder.CreateAlignedLoad(p.value->getType(), slot(builder, frame_, p.offset), align_at(p.offset),
-                                               p.value->getName());
-      definitions_[p.value].push_back({restore, value});
-    }
-    if (frame.stack_pointer != 0)
-      builder.CreateStore(builder.CreateLoad(abi_.pointer(), slot(builder, frame_, frame.stack_pointer)),
-                          abi_.stack_pointer());
+  void way_from_restore(const CallSite& site, unsigned k) {
+    auto* way = BasicBlock::Create(function_.getContext(), "restore." + llvm::Twine(k), &function_);
+    IRBuilder<> builder(way);
+    auto* type = llvm::FunctionType::get(builder.getVoidTy(), false);
+    builder.CreateCall(llvm::InlineAsm::get(type, "", "", true));
     builder.CreateBr(site.block);
-    dispatch_->addCase(builder.getInt64(frame.number), restore);
+    for (const auto& [slot, value] : llvm::zip_equal(layout_.slots, restored_))
+      if (slot.at[k]) definitions_[slot.at[k]].push_back({way, value});
+    dispatch_->addCase(builder.getInt64(k), way);
+  }
+
+  static Value* at(IRBuilder<>& builder, Value* frame, uint64_t offset) {
+    return builder.CreateConstInBoundsGEP1_64(builder.getInt8Ty(), frame, offset);
   }
 
   static llvm::Align align_at(uint64_t offset) { return llvm::commonAlignment(llvm::Align(kFrameAlign), offset); }
@@ -223,11 +222,14 @@ class FrameBuilder {
 
   Function& function_;
   Abi& abi_;
-  const llvm::DataLayout& layout_;
   const MayStop& may_stop_;
   ArenaFrame arena_;
   std::vector<CallSite> sites_;
-  llvm::CallInst* frame_ = nullptr;
+  FrameLayout layout_;
+  BasicBlock* save_ = nullptr;
+  llvm::PHINode* number_ = nullptr;
+  std::vector<llvm::PHINode*> saved_;  ///< by slot
+  std::vector<Value*> restored_;  ///< by slot
   llvm::SwitchInst* dispatch_ = nullptr;
   llvm::DenseMap<Value*, std::vector<std::pair<BasicBlock*, Value*>>> definitions_;
 };

@@ -5,13 +5,14 @@
 //
 // Idea (MigThread's placement heuristic, on what LLVM knows of a loop): a point goes to the end of each way around a loop,
 // but not into an innermost loop that calls nothing and is countable: one whose number of rounds has a symbolic upper bound
-// (ScalarEvolution), or that walks on by the same step (`while (a[i] < pivot) ++i`). Its surrounding loop has one. Nor into
-// a nest of loops that constants bound to a million rounds in all: it is over in a millisecond or so. A
-// function that takes part in a recursion and has no point in a loop gets one at its ends.
+// (ScalarEvolution). That one is cut into strips of a millisecond with a point between them (strip_mine.cc). None at all for
+// a loop that walks on by the same step (`while (a[i] < pivot) ++i`): its surrounding loop has one. Nor for a nest of
+// loops that constants bound to a million rounds in all: it is over in a millisecond or so. A function that takes part in a
+// recursion and has no point in a loop gets one at its ends.
 //
 // Measured against no points at all: matmul +5 %, saxpy +4, qsort +4, others within noise (facts page).
 //
-// Limits: an innermost loop without a point may run long; it isn't bounded by strip-mining yet (TODO(soon)).
+// Limits: a countable loop that can't be cut, and a walk by steps, may run long.
 //
 // The program may set points itself: a call of godwit_adaptation_point() (<godwit.h>) is one, and a loop all of whose rounds
 // pass such a point gets no other.
@@ -30,6 +31,7 @@
 
 #include "portable/pass/passes.h"
 #include "portable/pass/remarks.h"
+#include "portable/pass/strip_mine.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
@@ -71,12 +73,15 @@ uint64_t rounds_of(const Loop& loop, ScalarEvolution& evolution) {
   return std::min(kMostRounds + 1, own * std::max<uint64_t>(inner, 1));
 }
 
-bool is_short(const Loop& loop, ScalarEvolution& evolution, const MayStop& may_stop) {
-  if (calls_what_may_stop(loop, may_stop)) return false;
-  if (rounds_of(loop, evolution) <= kMostRounds) return true;
-  if (!loop.isInnermost()) return false;
-  return !llvm::isa<llvm::SCEVCouldNotCompute>(evolution.getSymbolicMaxBackedgeTakenCount(&loop)) ||
-         (loop.getLoopDepth() > 1 && walks_steadily(loop, evolution));
+enum class Points { kNone, kBetweenStrips, kEachRound };
+
+Points points_of(const Loop& loop, ScalarEvolution& evolution, const MayStop& may_stop) {
+  if (calls_what_may_stop(loop, may_stop)) return Points::kEachRound;
+  if (rounds_of(loop, evolution) <= kMostRounds) return Points::kNone;
+  if (!loop.isInnermost()) return Points::kEachRound;
+  if (!llvm::isa<llvm::SCEVCouldNotCompute>(evolution.getSymbolicMaxBackedgeTakenCount(&loop)))
+    return Points::kBetweenStrips;
+  return loop.getLoopDepth() > 1 && walks_steadily(loop, evolution) ? Points::kNone : Points::kEachRound;
 }
 
 /// For the report: a loop that got no point. Of a nest it is the outer one that counts.
@@ -161,21 +166,33 @@ bool has_explicit(const Loop& loop, const BasicBlock& latch, const llvm::DenseSe
   });
 }
 
-/// The ends of the rounds of all loops that need a point.
-std::vector<llvm::Instruction*> ends_of_rounds(Function& function, llvm::FunctionAnalysisManager& analyses,
-                                               const MayStop& may_stop,
-                                               const llvm::DenseSet<const BasicBlock*>& explicit_points) {
-  std::vector<llvm::Instruction*> ends;
+/// Where points of loops go.
+struct Places {
+  std::vector<llvm::Instruction*> ends;  ///< of rounds
+  std::vector<Strip> strips;
+};
+
+Places places_in(Function& function, llvm::FunctionAnalysisManager& analyses, const MayStop& may_stop,
+                 const llvm::DenseSet<const BasicBlock*>& explicit_points) {
+  Places places;
   llvm::DenseSet<const BasicBlock*> seen;
   for (const llvm::Cycle* cycle : analyses.getResult<llvm::CycleAnalysis>(function).toplevel_cycles())
-    add_irreducible(*cycle, seen, ends);
+    add_irreducible(*cycle, seen, places.ends);
   auto& loops = analyses.getResult<llvm::LoopAnalysis>(function);
-  if (loops.empty()) return ends;
+  if (loops.empty()) return places;
   auto& evolution = analyses.getResult<llvm::ScalarEvolutionAnalysis>(function);
-  for (const Loop* loop : loops.getLoopsInPreorder()) {
-    if (is_short(*loop, evolution, may_stop)) {
-      const Loop* outer = loop->getParentLoop();
-      if (!outer || !is_short(*outer, evolution, may_stop)) tell_short(*loop, evolution);
+  llvm::SmallPtrSet<const Loop*, 8> without;
+  for (Loop* loop : loops.getLoopsInPreorder()) {
+    const Points points = points_of(*loop, evolution, may_stop);
+    if (points == Points::kBetweenStrips)
+      if (const auto strip = plan_strips(*loop, evolution)) {
+        tell_point(function, loop->getStartLoc(), PointKind::kStrip);
+        places.strips.push_back(*strip);
+        continue;
+      }
+    if (points != Points::kEachRound) {
+      without.insert(loop);
+      if (!without.contains(loop->getParentLoop())) tell_short(*loop, evolution);
       continue;
     }
     llvm::SmallVector<BasicBlock*, 4> latches;
@@ -183,10 +200,10 @@ std::vector<llvm::Instruction*> ends_of_rounds(Function& function, llvm::Functio
     for (BasicBlock* latch : latches) {
       if (has_explicit(*loop, *latch, explicit_points, function, analyses) || !seen.insert(latch).second) continue;
       tell_point(function, loop->getStartLoc(), PointKind::kLoop);
-      ends.push_back(latch->getTerminator());
+      places.ends.push_back(latch->getTerminator());
     }
   }
-  return ends;
+  return places;
 }
 
 /// Functions that call each other in a circle, by direct calls.
@@ -242,7 +259,8 @@ llvm::PreservedAnalyses place_points(llvm::Module& module, llvm::ModuleAnalysisM
   llvm::DenseSet<const Function*> have;
   for (Function& function : module) {
     if (function.isDeclaration() || function.hasFnAttribute(kLeaf)) continue;
-    const auto ends = ends_of_rounds(function, of_functions, may_stop, explicit_points);
+    const auto [ends, strips] = places_in(function, of_functions, may_stop, explicit_points);
+    for (const Strip& strip : strips) insert_point(cut(strip), abi);
     for (auto* end : ends) insert_point(end, abi);
     if (!ends.empty()) have.insert(&function);
   }

@@ -12,7 +12,8 @@ namespace {
 
 using llvm::DiagnosticInfoOptimizationBase;
 
-constexpr std::array kKinds = {std::pair(PointKind::kLoop, "loop"), std::pair(PointKind::kRecursion, "recursion"),
+constexpr std::array kKinds = {std::pair(PointKind::kLoop, "loop"), std::pair(PointKind::kStrip, "strip"),
+                               std::pair(PointKind::kRecursion, "recursion"),
                                std::pair(PointKind::kExplicit, "explicit"), std::pair(PointKind::kCall, "call")};
 constexpr std::array kBounds = {std::pair(Bound::kConstant, "constant"), std::pair(Bound::kData, "data"),
                                 std::pair(Bound::kNone, "none")};

@@ -16,7 +16,7 @@ constexpr const char* kPointRemark = "Point";
 constexpr const char* kStretchRemark = "Stretch";
 
 /// Why there is a point. The names are in the report.
-enum class PointKind { kLoop, kRecursion, kExplicit, kCall };
+enum class PointKind { kLoop, kStrip, kRecursion, kExplicit, kCall };
 const char* name_of(PointKind kind);
 std::optional<PointKind> point_kind(llvm::StringRef name);
 

@@ -33,8 +33,9 @@ llvm::FunctionCallee cold(llvm::FunctionCallee callee) {
 llvm::FunctionCallee Abi::poll() {
   return cold(module_.getOrInsertFunction("__godwit_poll", llvm::Type::getVoidTy(context_)));
 }
-llvm::FunctionCallee Abi::push() {
-  return cold(module_.getOrInsertFunction("__godwit_push", pointer(), llvm::Type::getInt64Ty(context_)));
+llvm::FunctionCallee Abi::save() {
+  auto* i64 = llvm::Type::getInt64Ty(context_);
+  return cold(module_.getOrInsertFunction("__godwit_save", pointer(), i64, i64));
 }
 llvm::FunctionCallee Abi::pop() { return cold(module_.getOrInsertFunction("__godwit_pop", pointer())); }
 

@@ -45,7 +45,7 @@ class Abi {
   llvm::GlobalVariable* stack_pointer() { return word("__godwit_sp", pointer(), true); }
   llvm::GlobalVariable* thread_pointer() { return word("__godwit_tp", pointer(), true); }
   llvm::FunctionCallee poll();
-  llvm::FunctionCallee push();
+  llvm::FunctionCallee save();
   llvm::FunctionCallee pop();
 
   /// The request word, that another thread changes: relaxed, so that no loop reads it only once.

@@ -72,6 +72,12 @@ extern "C" void* __godwit_push(uint64_t size) {
   return frame;
 }
 
+extern "C" void* __godwit_save(uint64_t size, uint64_t site) {
+  void* frame = __godwit_push(size);
+  *static_cast<uint64_t*>(frame) = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? site : __builtin_bswap64(site);
+  return frame;
+}
+
 extern "C" void* __godwit_pop(void) {
   using namespace godwit::portable;
   Thread& thread = current();

@@ -1,10 +1,24 @@
 ; PASSES: godwit-place-points
-; Where points go: not into a countable innermost loop that calls nothing, but around it; to the ends of recursive functions.
+; Where points go: not into a countable innermost loop that calls nothing, but between its strips and around it; to the ends of
+; recursive functions.
 target datalayout = "e-m:e-p:64:64-i64:64-i128:128-n32:64-S128"
 
+; The inner loop is left as it was, but for its end: after at most so many rounds as take a millisecond.
 ; CHECK-LABEL: define double @countable
+; CHECK: strips:
+; CHECK: [[LEFT:%.*]] = phi i64 [ [[ROUNDS:%.*]], %entry ]
+; CHECK: [[STRIP:%.*]] = call i64 @llvm.umin.i64(i64 [[LEFT]], i64
+; CHECK: loop:
 ; CHECK-NOT: __godwit_request
-; CHECK: ret double
+; CHECK: [[END:%.*]] = icmp eq i64 %in.strip, [[STRIP]]
+; CHECK: br i1 [[END]], label %strip.ended, label %loop
+; CHECK: strip.ended:
+; CHECK: [[REST:%.*]] = sub i64 [[LEFT]], [[STRIP]]
+; CHECK: icmp eq i64 [[REST]], 0
+; CHECK: strip.next:
+; CHECK: load atomic i32, ptr @__godwit_request monotonic
+; CHECK: call void @__godwit_poll()
+; CHECK: br label %strips
 define double @countable(ptr %a, i64 %n) {
 entry:
   br label %loop
@@ -110,4 +124,52 @@ loop:
   br i1 %jumping, label %jumped, label %loop
 jumped:
   ret void
+}
+
+; What can't be a million rounds has no strips.
+; CHECK-LABEL: define i32 @bounded
+; CHECK-NOT: __godwit_request
+; CHECK: ret i32
+define i32 @bounded(ptr %a, i16 %n) {
+entry:
+  br label %loop
+loop:
+  %i = phi i16 [ 0, %entry ], [ %next, %loop ]
+  %s = phi i32 [ 0, %entry ], [ %t, %loop ]
+  %p = getelementptr i32, ptr %a, i16 %i
+  %v = load i32, ptr %p
+  %t = add i32 %s, %v
+  %next = add nuw nsw i16 %i, 1
+  %more = icmp ult i16 %next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret i32 %t
+}
+
+; Two ways out: the one that isn't counted stays as it is. What the count is made of may mean nothing when that one is taken.
+; CHECK-LABEL: define i64 @search
+; CHECK: freeze i64
+; CHECK: strips:
+; CHECK: loop:
+; CHECK: br i1 %found, label %yes, label %on
+; CHECK: on:
+; CHECK: br i1 %{{.*}}, label %strip.ended, label %loop
+; CHECK: load atomic i32, ptr @__godwit_request monotonic
+define i64 @search(ptr %a, i64 %n) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %on ]
+  %p = getelementptr i32, ptr %a, i64 %i
+  %v = load i32, ptr %p
+  %found = icmp eq i32 %v, 7
+  br i1 %found, label %yes, label %on
+on:
+  %next = add nuw nsw i64 %i, 1
+  %end = icmp eq i64 %next, %n
+  br i1 %end, label %no, label %loop
+yes:
+  ret i64 %i
+no:
+  ret i64 -1
 }

@@ -6,10 +6,11 @@ declare void @use(ptr)
 
 ; Only %p is saved, for the two addresses and the sum that hang on it.
 ; CHECK-LABEL: define i64 @chain(
-; CHECK: save.0:
-; CHECK: call ptr @__godwit_push(i64 16)
-; CHECK: store ptr %p
-; CHECK-NOT: store {{.*}}, align 8
+; CHECK: save:
+; CHECK: phi i64
+; CHECK: phi ptr [ %p
+; CHECK-NOT: phi
+; CHECK: call ptr @__godwit_save(i64 16, i64
 ; CHECK: ret i64 poison
 define i64 @chain(ptr %p) {
   %outer = getelementptr i8, ptr %p, i64 40
@@ -25,9 +26,8 @@ define i64 @chain(ptr %p) {
 
 ; A part of a variable in the arena needs nothing at all.
 ; CHECK-LABEL: define i64 @part(
-; CHECK: save.0:
-; CHECK: call ptr @__godwit_push(i64 16)
-; CHECK-NEXT: store i64 0
+; CHECK: save:
+; CHECK: call ptr @__godwit_save(i64 16, i64
 ; CHECK-NEXT: store ptr %godwit.base, ptr @__godwit_sp
 define i64 @part() {
   %v = alloca [4 x i64]
@@ -42,11 +42,9 @@ define i64 @part() {
 ; CHECK-LABEL: define i64 @argument(
 ; CHECK: call void @__godwit_poll()
 ; CHECK: %next{{.*}} = getelementptr
-; CHECK: save.0:
-; CHECK: store ptr %p
-; CHECK: save.1:
-; CHECK: store i64 1,
-; CHECK: store i64 %address
+; CHECK: save:
+; CHECK: phi ptr [ %p{{.*}}, %save.0 ], [ poison, %save.1 ]
+; CHECK: phi i64 [ poison, %save.0 ], [ %address{{.*}}, %save.1 ]
 define i64 @argument(ptr %p) {
   %next = getelementptr i8, ptr %p, i64 8
   %address = ptrtoint ptr %next to i64
@@ -58,9 +56,9 @@ declare i64 @__godwit_syscall(i64, i64, i64, i64, i64, i64, i64)
 
 ; What takes two values, or is dear, is saved.
 ; CHECK-LABEL: define i32 @kept(
-; CHECK: save.0:
-; CHECK-DAG: store i32 %sum
-; CHECK-DAG: store i32 %product
+; CHECK: save:
+; CHECK-DAG: phi i32 [ %sum
+; CHECK-DAG: phi i32 [ %product
 ; CHECK: ret i32 poison
 define i32 @kept(i32 %a, i32 %b) {
   %sum = add i32 %a, %b
