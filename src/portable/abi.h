@@ -8,7 +8,7 @@
  *   runtime        runtime/: freestanding native code, once a target. Owns the arena, the system calls, the native
  *                  threads and the image. Keeps no state of the program's: what it must remember across a move is in the
  *                  arena's header or is asked of the kernel when it is saved.
- *   this file      constants and declarations, C and C++, without any other include but <stdint.h>.
+ *   this file      constants and declarations, C and C++, without any other include but <stdint.h> and little.h.
  *
  * The state word. Each thread has one, in native thread-local storage. Every call that may reach an adaptation point is
  * followed by a look at it: 0 is the only value in which code simply goes on.
@@ -37,6 +37,8 @@
 
 #include <stdint.h>
 
+#include "little.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -54,7 +56,7 @@ extern "C" {
 
 enum { GODWIT_RUNNING = 0, GODWIT_SAVING = 1, GODWIT_RESTORING = 2, GODWIT_THROWING = 3, GODWIT_JUMPING = 4 };
 
-/* ---- The program, as the link step describes it to the runtime. All fields are u64 or bytes: the layout is the same on
+/* ---- The program, as the link step describes it to the runtime. All fields are u64, little-endian, or bytes: it is the same on
  * every target. It lies in read-only native memory and isn't part of an image; `signature` is. */
 struct godwit_program {
   char magic[8]; /* "GODWITP1" */
@@ -62,14 +64,14 @@ struct godwit_program {
       signature[32]; /* SHA-256 of what must be equal for an image to fit: the instrumented neutral code and this ABI */
   char family[16]; /* "lp64le" */
   char name[64]; /* the output file's last part, for messages */
-  uint64_t data_start; /* all neutral globals, writable and constant: [data_start, data_end) */
-  uint64_t data_end;
-  uint64_t arena;
-  uint64_t arena_size;
-  uint64_t tls_size; /* thread-local variables: a multiple of tls_align. They end where __godwit_tp points to: */
-  uint64_t tls_align; /* [tp - tls_size, tp); the C library's own struct pthread begins at tp */
-  uint64_t tls_image; /* address, in neutral data, of their tls_size bytes of initial content */
-  uint64_t functions; /* how many have thunks */
+  godwit_u64 data_start; /* all neutral globals, writable and constant: [data_start, data_end) */
+  godwit_u64 data_end;
+  godwit_u64 arena;
+  godwit_u64 arena_size;
+  godwit_u64 tls_size; /* thread-local variables: a multiple of tls_align. They end where __godwit_tp points to: */
+  godwit_u64 tls_align; /* [tp - tls_size, tp); the C library's own struct pthread begins at tp */
+  godwit_u64 tls_image; /* address, in neutral data, of their tls_size bytes of initial content */
+  godwit_u64 functions; /* how many have thunks */
 };
 extern const struct godwit_program godwit_program;
 

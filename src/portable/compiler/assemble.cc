@@ -14,6 +14,7 @@
 
 #include "portable/abi.h"
 #include "portable/compiler/link.h"
+#include "portable/pass/adapt.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
@@ -28,6 +29,7 @@ std::string linker_script() {
 SECTIONS {{
   . = {:#x} + SIZEOF_HEADERS;
   .rodata : {{ *(.rodata .rodata.*) *(.eh_frame) }}
+  {} : {{ KEEP(*({})) }}
   . = ALIGN(0x1000);
   .text : {{ *(.text .text.*) }}
   . = ALIGN(0x1000);
@@ -44,7 +46,8 @@ SECTIONS {{
   /DISCARD/ : {{ *(.comment) *(.note.GNU-stack) *(.riscv.attributes) *(.llvm_addrsig) }}
 }}
 )",
-                     kCode, GODWIT_THUNKS, kConstantSection, GODWIT_DATA, kDataSection, kZeroSection);
+                     kCode, kSwapSection, kSwapSection, GODWIT_THUNKS, kConstantSection, GODWIT_DATA, kDataSection,
+                     kZeroSection);
 }
 
 Result<void> run_linker(const std::vector<std::string>& words) {
@@ -102,7 +105,8 @@ Result<void> assemble(const LinkOptions& options, const Target& target, const fs
                                  (options.library / fmt::format("libgodwit-runtime-{}.a", target.name)).string(),
                                  fmt::format("-L{}", target.compiler_library),
                                  "-lgcc"};
-  return run_linker(words);
+  TRY_DO(run_linker(words));
+  return target.big_endian ? swap_words(executable) : Result<void>();
 }
 
 Result<void> same_addresses(const std::vector<fs::path>& executables) {

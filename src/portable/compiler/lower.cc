@@ -28,6 +28,7 @@
 #include "portable/compiler/analyses.h"
 #include "portable/compiler/link.h"
 #include "portable/compiler/program.h"
+#include "portable/pass/passes.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
@@ -100,6 +101,13 @@ void pin_globals(llvm::Module& module) {
   llvm::appendToCompilerUsed(module, pinned);
 }
 
+/// Before the data layout is replaced: the pass needs the neutral one.
+void adapt(llvm::Module& module, const Target& target) {
+  if (!target.big_endian) return;
+  llvm::ModuleAnalysisManager unused;
+  adapt_big_endian(module, unused);
+}
+
 void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level) {
   if (level == 0) return;
   llvm::PassBuilder builder(&machine);
@@ -145,6 +153,7 @@ Result<void> lower(const Instrumented& program, std::string_view name, const Tar
   auto* diagnostics = handler.get();
   context.setDiagnosticHandler(std::move(handler));
   describe_program(**module, name, program);
+  adapt(**module, target);
   TRY(auto machine, machine_for(target, level));
   make_target(**module, target, *machine);
   pin_globals(**module);

@@ -21,9 +21,11 @@ namespace {
 /// [-LDIR…] INPUT…; an empty FILE is standard output. With --explain FILE: only says what it finds
 Result<LinkOptions> parse(int argc, char** argv) {
   LinkOptions options;
-  std::string all;
-  for (const Target& t : targets()) all += (all.empty() ? "" : ",") + std::string(t.name);
-  std::string names = all;
+  std::string all, names;
+  for (const Target& t : targets()) {
+    all += (all.empty() ? "" : ",") + std::string(t.name);
+    if (t.by_default) names += (names.empty() ? "" : ",") + std::string(t.name);
+  }
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     const auto value = [&]() -> Result<std::string> {
@@ -58,6 +60,7 @@ Result<LinkOptions> parse(int argc, char** argv) {
     else
       options.inputs.emplace_back(word);
   }
+  if (names == "all") names = all;
   for (size_t at = 0; at <= names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     const auto name = names.substr(at, comma - at);

@@ -29,7 +29,17 @@ const std::vector<Target>& targets() {
        .jump = "tail {}",
        .before_jumps = ".option norelax",
        .compiler_library = "/usr/lib/gcc-cross/riscv64-linux-gnu/12",
-       .code_model = llvm::CodeModel::Medium}};
+       .code_model = llvm::CodeModel::Medium},
+      {.name = "s390x",
+       .triple = "s390x-unknown-linux-gnu",
+       .cpu = "z10",
+       .features = "",
+       .jump = "jg {}",
+       .before_jumps = "",
+       .compiler_library = "/usr/lib/gcc-cross/s390x-linux-gnu/12",
+       .code_model = llvm::CodeModel::Small,
+       .big_endian = true,
+       .by_default = false}};
   return table;
 }
 

@@ -174,6 +174,90 @@ godwit_arch_wait_end:
 godwit_arch_wait_abort:
         li a0, -4
         ret
+
+/* A caller leaves 160 bytes at the stack pointer for what it calls. */
+#elif defined(__s390x__)
+        .text
+        .globl _start
+_start: lgr %r2, %r15
+        lghi %r0, -8
+        ngr %r15, %r0
+        aghi %r15, -160
+        xc 0(8, %r15), 0(%r15)
+        brasl %r14, godwit_start
+        j .+2
+
+        /* The kernel wants (stack, flags, ptid, ctid, tls). Entry and argument are the sixth and seventh: on the stack. */
+        .globl godwit_arch_clone
+godwit_arch_clone:
+        lg %r1, 160(%r15)
+        lghi %r0, -8
+        ngr %r3, %r0
+        aghi %r3, -176
+        xc 0(8, %r3), 0(%r3)
+        stg %r1, 168(%r3)
+        lg %r1, 168(%r15)
+        stg %r1, 160(%r3)
+        stg %r6, 48(%r15)
+        lgr %r0, %r2
+        lgr %r2, %r3
+        lgr %r3, %r0
+        lgr %r0, %r5
+        lgr %r5, %r6
+        lgr %r6, %r0
+        svc 120
+        lg %r6, 48(%r15)
+        ltgr %r2, %r2
+        jz 1f
+        br %r14
+1:      lg %r1, 168(%r15)
+        lg %r2, 160(%r15)
+        basr %r14, %r1
+        j .+2
+
+        .globl godwit_arch_on_stack
+godwit_arch_on_stack:
+        lgr %r1, %r2
+        lgr %r2, %r3
+        lghi %r0, -8
+        ngr %r4, %r0
+        lgr %r15, %r4
+        aghi %r15, -160
+        xc 0(8, %r15), 0(%r15)
+        basr %r14, %r1
+        j .+2
+
+        .globl godwit_arch_wait, godwit_arch_wait_begin, godwit_arch_wait_end, godwit_arch_wait_abort
+godwit_arch_wait:
+        stmg %r6, %r7, 48(%r15)
+        lgr %r0, %r2
+        lgr %r1, %r3
+        lgr %r7, %r4
+        lg %r2, 0(%r7)
+        lg %r3, 8(%r7)
+        lg %r4, 16(%r7)
+        lg %r5, 24(%r7)
+        lg %r6, 32(%r7)
+        lg %r7, 40(%r7)
+        /* All registers that can hold an address are taken: the number waits on the stack while r1 holds the word's. */
+        stg %r1, 40(%r15)
+        lgr %r1, %r0
+godwit_arch_wait_begin:
+        clfhsi 0(%r1), 0
+        jne godwit_arch_wait_abort
+        lg %r1, 40(%r15)
+        svc 0
+godwit_arch_wait_end:
+        lmg %r6, %r7, 48(%r15)
+        br %r14
+godwit_arch_wait_abort:
+        lmg %r6, %r7, 48(%r15)
+        lghi %r2, -4
+        br %r14
+
+        .globl godwit_arch_sigreturn
+godwit_arch_sigreturn:
+        svc 173
 #endif
 
         .section .note.GNU-stack, "", %progbits

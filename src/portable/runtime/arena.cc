@@ -30,7 +30,7 @@ uint32_t again_count;
 bool map_native(uint64_t start, uint64_t length, long protection, uint32_t kind) {
   const long flags =
       (kind == GODWIT_REGION_SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-  const long got = sys(__NR_mmap, start, length, protection, flags, -1, 0);
+  const long got = sys_mmap(start, length, protection, flags);
   if (failed(got)) return false;
   if (static_cast<uint64_t>(got) == start) return true;
   sys(__NR_munmap, got, length);  // a kernel before 4.17 takes the address for a hint
@@ -337,7 +337,7 @@ namespace {
 
 long grow_in_place(uint64_t start, uint64_t old_length, uint64_t length, const Region& like) {
   const uint32_t next = row_at(start + old_length);
-  const uint64_t limit = next < header().regions_used ? header().regions[next].start : end_address();
+  const uint64_t limit = next < header().regions_used ? +header().regions[next].start : end_address();
   if (limit - start < length || !room_for_rows(1)) return -ENOMEM;
   if (!map_native(start + old_length, length - old_length, like.protection, like.kind)) return -ENOMEM;
   insert_row({start + old_length, length - old_length, like.protection, like.kind});

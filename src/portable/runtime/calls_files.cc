@@ -2,6 +2,7 @@
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <asm/stat.h>
+#include <asm/statfs.h>
 #include <linux/eventpoll.h>
 #include <linux/openat2.h>
 
@@ -130,6 +131,37 @@ long call_fstatat(Call& call) {
   struct stat native;
   const long result = sys(__NR_newfstatat, call.a[0], call.a[1], &native, call.a[3]);
   if (!failed(result)) translate_stat(native, *reinterpret_cast<NeutralStat*>(call.a[2]));
+  return result;
+}
+
+namespace {
+
+struct NeutralStatfs {
+  uint64_t type, block_size, blocks, free, available, files, free_files;
+  int32_t id[2];
+  uint64_t name_length, fragment_size, flags, spare[4];
+};
+static_assert(sizeof(NeutralStatfs) == 120);
+
+}  // namespace
+
+/// statfs and fstatfs. s390x has narrower fields.
+long call_statfs(Call& call) {
+  struct statfs native = {};
+  const long result = sys(call.native, call.a[0], &native);
+  if (failed(result)) return result;
+  *reinterpret_cast<NeutralStatfs*>(call.a[1]) = {.type = static_cast<uint64_t>(native.f_type),
+                                                  .block_size = static_cast<uint64_t>(native.f_bsize),
+                                                  .blocks = static_cast<uint64_t>(native.f_blocks),
+                                                  .free = static_cast<uint64_t>(native.f_bfree),
+                                                  .available = static_cast<uint64_t>(native.f_bavail),
+                                                  .files = static_cast<uint64_t>(native.f_files),
+                                                  .free_files = static_cast<uint64_t>(native.f_ffree),
+                                                  .id = {native.f_fsid.val[0], native.f_fsid.val[1]},
+                                                  .name_length = static_cast<uint64_t>(native.f_namelen),
+                                                  .fragment_size = static_cast<uint64_t>(native.f_frsize),
+                                                  .flags = static_cast<uint64_t>(native.f_flags),
+                                                  .spare = {}};
   return result;
 }
 

@@ -5,8 +5,8 @@
 // signal. Then
 //
 //     runtime    connects; looks at the peer's credentials (SO_PEERCRED)
-//     requester  {u32 version = 1, u32 flags} with one descriptor (SCM_RIGHTS) to write the image to; flags 1: leave running;
-//                2: without memory, which the requester reads itself
+//     requester  {u32 version = 1, u32 flags}, little-endian, with one descriptor (SCM_RIGHTS) to write the image to;
+//                flags 1: leave running; 2: without memory, which the requester reads itself
 //     runtime    stops all threads, writes the image, sends "saved BYTES\n", or a "refused: REASON\n" for every reason
 //     requester  one byte: it has the image safely
 //     runtime    exits with status 0, which closes the socket
@@ -38,8 +38,8 @@ constexpr uint32_t kProtocol = 1;
 constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2;
 
 struct Request {
-  uint32_t version;
-  uint32_t flags;
+  Le<uint32_t> version;
+  Le<uint32_t> flags;
 };
 
 // The kernel's msghdr and its control message, which uapi headers don't have.

@@ -51,7 +51,7 @@ void set_native(int signal, void (*handler)(int, KernelInfo*, void*), unsigned l
   NativeAction action = {};
   action.handler = handler;
   action.flags = flags;
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__s390x__)
   action.flags |= 0x04000000;  // SA_RESTORER
   action.restorer = godwit_arch_sigreturn;
 #endif
@@ -68,6 +68,8 @@ void abort_wait(void* context) {
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.rip;
 #elif defined(__aarch64__)
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.pc;
+#elif defined(__s390x__)
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.regs.psw.addr;
 #else
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.sc_regs.pc;
 #endif
@@ -86,8 +88,8 @@ void on_signal(int signal, KernelInfo* info, void* context) {
     set_native(signal, nullptr, 0);
     return;
   }
-  memcpy(header().signal_info[signal], info, sizeof *info);
-  __atomic_fetch_or(&current().signals, bit(signal), __ATOMIC_SEQ_CST);
+  keep_info(*info, header().signal_info[signal]);
+  __atomic_fetch_or(&raw_of(current().signals), turned(bit(signal)), __ATOMIC_SEQ_CST);
   request_for_signal();
   abort_wait(context);
 }
@@ -95,8 +97,7 @@ void on_signal(int signal, KernelInfo* info, void* context) {
 void install(int signal) {
   const Action& action = header().actions[signal];
   if (action.handler <= 1) {
-    set_native(signal, reinterpret_cast<void (*)(int, KernelInfo*, void*)>(action.handler),
-               action.flags & SA_NOCLDWAIT);
+    set_native(signal, as_pointer<void (*)(int, KernelInfo*, void*)>(action.handler), action.flags & SA_NOCLDWAIT);
   } else {
     set_native(signal, on_signal, SA_SIGINFO | (action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)));
   }
@@ -106,7 +107,7 @@ void install(int signal) {
 /// of a handler that keeps it away. A handler left by siglongjmp has set the mask back: hence the look at the mask.
 uint64_t due_signals() {
   const Thread& thread = current();
-  const uint64_t arrived = __atomic_load_n(&thread.signals, __ATOMIC_SEQ_CST);
+  const uint64_t arrived = turned(__atomic_load_n(&raw_of(thread.signals), __ATOMIC_SEQ_CST));
   if (!(arrived & thread.handlers_block)) return arrived;
   uint64_t mask = 0;
   sys(__NR_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, 8);
@@ -117,7 +118,7 @@ uint64_t due_signals() {
 bool call_handler(OwnFrame& frame, char* info) {
   const auto signal = static_cast<int>(frame.handling);
   __godwit_sp = info + kHandlerRoom;
-  auto* handler = reinterpret_cast<void (*)(int, void*, void*)>(frame.handler);
+  auto* handler = as_pointer<void (*)(int, void*, void*)>(frame.handler);
   handler(signal, info, info + sizeof(KernelInfo));
   if (__godwit_state == GODWIT_SAVING) *static_cast<OwnFrame*>(__godwit_push(sizeof frame)) = frame;
   __godwit_sp = info;
@@ -130,7 +131,7 @@ bool call_handler(OwnFrame& frame, char* info) {
 
 bool begin_handler(OwnFrame& frame, int signal, bool& restart) {
   Action& action = header().actions[signal];
-  __atomic_fetch_and(&current().signals, ~bit(signal), __ATOMIC_SEQ_CST);
+  __atomic_fetch_and(&raw_of(current().signals), turned(~bit(signal)), __ATOMIC_SEQ_CST);
   if (action.handler <= 1) return true;  // set back meanwhile
   char* info = __godwit_sp;
   memcpy(info, header().signal_info[signal], sizeof(KernelInfo));
@@ -142,7 +143,9 @@ bool begin_handler(OwnFrame& frame, int signal, bool& restart) {
   frame.handler = action.handler;
   frame.blocked = current().handlers_block;
   current().handlers_block |= blocked;
-  sys(__NR_rt_sigprocmask, SIG_BLOCK, &blocked, &frame.mask, 8);
+  uint64_t mask = 0;
+  sys(__NR_rt_sigprocmask, SIG_BLOCK, &blocked, &mask, 8);
+  frame.mask = mask;
   if (action.flags & SA_RESETHAND) {
     action.handler = 0;
     install(signal);

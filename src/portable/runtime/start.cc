@@ -19,6 +19,7 @@
 //     x86_64            below it; at it lies its own address
 //     aarch64           above it, after 16 bytes
 //     riscv64           above it
+//     s390x             below it
 //
 // So a block of zeros on both sides is all that it takes. What PT_TLS says isn't asked: a program whose headers lie in no
 // segment, as a linker script may have it, gets no address of them from the kernel (AT_PHDR).
@@ -60,6 +61,9 @@ void set_thread_pointer(uint64_t tp) {
   sys(__NR_arch_prctl, 0x1002 /* ARCH_SET_FS */, tp);
 #elif defined(__aarch64__)
   asm volatile("msr tpidr_el0, %0" : : "r"(tp));
+#elif defined(__s390x__)
+  // In two access registers, of 32 bits each.
+  asm volatile("sar %%a0, %0\n\tsar %%a1, %1" : : "d"(static_cast<uint32_t>(tp >> 32)), "d"(static_cast<uint32_t>(tp)));
 #else
   asm volatile("mv tp, %0" : : "r"(tp));
 #endif
@@ -104,7 +108,7 @@ void read_environment() {
 }
 
 /// Copies argv or envp into `at`; its strings to `strings`, which moves on.
-void copy_strings(char** from, const char* first, uint64_t* at, char*& strings) {
+void copy_strings(char** from, const char* first, Le<uint64_t>* at, char*& strings) {
   for (uint64_t i = 0; from[i]; ++i) {
     const char* text = i == 0 && first ? first : from[i];
     const size_t size = length_of(text) + 1;
@@ -123,7 +127,7 @@ void copy_arguments() {
   }
   const uint64_t block = arena_take(page_up(words * 8 + bytes), PROT_READ | PROT_WRITE, GODWIT_REGION_ARGUMENTS);
   if (!block) fatal("no room in the arena for the arguments");
-  auto* list = reinterpret_cast<uint64_t*>(block);
+  auto* list = reinterpret_cast<Le<uint64_t>*>(block);
   auto* strings = reinterpret_cast<char*>(block + words * 8);
   Header& head = header();
   head.argc = static_cast<uint32_t>(environment.argc);
@@ -169,8 +173,7 @@ void start_afresh() {
 }  // namespace
 
 uint64_t map_native_stack(uint64_t size) {
-  const long low =
-      sys(__NR_mmap, nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const long low = sys_mmap(nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
   if (failed(low)) return 0;
   const auto stack = static_cast<uint64_t>(low) + kGuard;
   if (failed(sys(__NR_mprotect, stack, size, PROT_READ | PROT_WRITE))) {

@@ -38,6 +38,16 @@ inline long sys6(long number, long a, long b, long c, long d, long e, long f) {
   register long a5 asm("a5") = f;
   asm volatile("ecall" : "+r"(a0) : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5) : "memory");
   return a0;
+#elif defined(__s390x__)
+  register long r1 asm("r1") = number;
+  register long r2 asm("r2") = a;
+  register long r3 asm("r3") = b;
+  register long r4 asm("r4") = c;
+  register long r5 asm("r5") = d;
+  register long r6 asm("r6") = e;
+  register long r7 asm("r7") = f;
+  asm volatile("svc 0" : "+d"(r2) : "d"(r1), "d"(r3), "d"(r4), "d"(r5), "d"(r6), "d"(r7) : "memory", "cc");
+  return r2;
 #endif
 }
 
@@ -51,6 +61,22 @@ template <class... Arguments>
 long sys(long number, Arguments... arguments) {
   long list[7] = {as_argument(arguments)..., 0};
   return sys6(number, list[0], list[1], list[2], list[3], list[4], list[5]);
+}
+
+/// mmap, whose arguments s390x takes from memory.
+template <class Address>
+long sys_mmap(Address address, uint64_t length, long protection, long flags) {
+#if defined(__s390x__)
+  const unsigned long list[6] = {static_cast<unsigned long>(as_argument(address)),
+                                 length,
+                                 static_cast<unsigned long>(protection),
+                                 static_cast<unsigned long>(flags),
+                                 ~0ul,
+                                 0};
+  return sys(__NR_mmap, list);
+#else
+  return sys(__NR_mmap, address, length, protection, flags, -1, 0);
+#endif
 }
 
 inline bool failed(long result) { return static_cast<unsigned long>(result) > -4096ul; }

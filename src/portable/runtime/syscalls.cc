@@ -19,6 +19,10 @@
 
 #include "portable/runtime/runtime.h"
 
+#if !defined(__NR_accept)  // s390x: the same with no flags, and that argument is zero
+#define __NR_accept __NR_accept4
+#endif
+
 namespace godwit::portable {
 namespace {
 
@@ -45,7 +49,8 @@ constexpr Row kRows[] = {
     CALL(25, fcntl, call_fcntl), PASS(26, inotify_init1), PASS(27, inotify_add_watch), PASS(28, inotify_rm_watch),
     WAIT(29, ioctl), PASS(30, ioprio_set), PASS(31, ioprio_get), WAIT(32, flock), PASS(33, mknodat),
     PASS(34, mkdirat), PASS(35, unlinkat), PASS(36, symlinkat), PASS(37, linkat), PASS(39, umount2), PASS(40, mount),
-    REFUSE(41, pivot_root, ENOSYS), PASS(43, statfs), PASS(44, fstatfs), PASS(45, truncate), PASS(46, ftruncate),
+    REFUSE(41, pivot_root, ENOSYS), CALL(43, statfs, call_statfs),
+    CALL(44, fstatfs, call_statfs), PASS(45, truncate), PASS(46, ftruncate),
     PASS(47, fallocate), PASS(48, faccessat), PASS(49, chdir), PASS(50, fchdir), REFUSE(51, chroot, ENOSYS),
     PASS(52, fchmod), PASS(53, fchmodat), PASS(54, fchownat), PASS(55, fchown), CALL(56, openat, call_openat),
     CALL(57, close, call_close), REFUSE(58, vhangup, ENOSYS), PASS(59, pipe2), REFUSE(60, quotactl, ENOSYS),
@@ -138,7 +143,7 @@ consteval Table by_number() {
 
 constexpr Table kTable = by_number();
 
-#if !defined(__x86_64__)
+#if defined(__aarch64__) || defined(__riscv)
 consteval bool numbers_agree() {
   for (const Row& row : kRows) {
     if (row.handler && row.number != row.native) return false;
@@ -172,6 +177,7 @@ long dispatch(Call& call) {
   const Row& row = kTable.rows[call.number];
   if (!row.handler) return row.error;
   call.native = row.native;
+  if constexpr (kForeign) return exchange(call, row.handler);
   return row.handler(call);
 }
 
@@ -253,5 +259,5 @@ extern "C" long __godwit_syscall(long number, long a, long b, long c, long d, lo
     }
     frame.finished = 1;
   }
-  return run_call(call, frame) ? frame.result : 0;
+  return run_call(call, frame) ? +frame.result : 0;
 }

@@ -39,10 +39,9 @@ uint32_t first_tid;
   for (;;) {
     int status = 0;
     if (thread.function) {
-      __godwit_thread(reinterpret_cast<int (*)(void*)>(thread.function), reinterpret_cast<void*>(thread.argument));
+      __godwit_thread(as_pointer<int (*)(void*)>(thread.function), as_pointer<void*>(thread.argument));
     } else {
-      status = __godwit_main(static_cast<int>(head.argc), reinterpret_cast<char**>(head.argv),
-                             reinterpret_cast<char**>(head.envp));
+      status = __godwit_main(static_cast<int>(head.argc), as_pointer<char**>(head.argv), as_pointer<char**>(head.envp));
     }
     if (__godwit_state == GODWIT_SAVING) {
       rest();
@@ -58,8 +57,8 @@ void enter(void* argument) {
   Native& native = *static_cast<Native*>(argument);
   tls_native = &native;
   Thread& thread = *native.record;
-  __godwit_sp = reinterpret_cast<char*>(thread.stack);
-  __godwit_tp = reinterpret_cast<char*>(thread.tp);
+  __godwit_sp = as_pointer<char*>(thread.stack);
+  __godwit_tp = as_pointer<char*>(thread.tp);
   if (thread.shadow) {
     __godwit_state = GODWIT_RESTORING;
     raise_held_signals(thread.pending, false);
@@ -158,7 +157,7 @@ long call_exit(Call& call) {
   }
   block_all_signals();
   const bool parks = native.tid == first_tid;
-  const auto ctid = reinterpret_cast<uint32_t*>(thread.ctid);
+  const auto ctid = as_pointer<uint32_t*>(thread.ctid);
   {
     Held held(lock);
     if (thread.function) {
@@ -224,7 +223,7 @@ extern "C" long __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_siz
   thread.stack_size = stack_size;
   thread.ctid = reinterpret_cast<uint64_t>(ctid);
   const uint32_t number = header().next_number++;
-  if (ptid) *ptid = static_cast<int>(number);
+  if (ptid) *reinterpret_cast<Le<uint32_t>*>(ptid) = number;
   thread.number = number;
   thread.signal_mask = swap_signal_mask(~UINT64_C(0));
   const long result = spawn(*native);
