@@ -5,6 +5,7 @@
 #include <asm/statfs.h>
 #include <linux/eventpoll.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 
 #include "portable/runtime/runtime.h"
 
@@ -27,35 +28,52 @@ long translate_flags(long flags, bool to_native) {
   return result;
 }
 
-struct NeutralStat {
-  uint64_t dev, ino;
-  uint32_t mode, nlink, uid, gid;
-  uint64_t rdev, padding;
-  int64_t size;
-  int32_t block_size, padding2;
-  int64_t blocks;
-  int64_t access[2], modification[2], change[2];
-  uint32_t unused[2];
-};
-static_assert(sizeof(NeutralStat) == 128);
+[[maybe_unused]] NeutralStat from_stat(const struct stat& native) {
+  return {.dev = native.st_dev,
+          .ino = native.st_ino,
+          .mode = native.st_mode,
+          .nlink = static_cast<uint32_t>(native.st_nlink),
+          .uid = native.st_uid,
+          .gid = native.st_gid,
+          .rdev = native.st_rdev,
+          .padding = 0,
+          .size = static_cast<int64_t>(native.st_size),
+          .block_size = static_cast<int32_t>(native.st_blksize),
+          .padding2 = 0,
+          .blocks = static_cast<int64_t>(native.st_blocks),
+          .access = {static_cast<int64_t>(native.st_atime), static_cast<int64_t>(native.st_atime_nsec)},
+          .modification = {static_cast<int64_t>(native.st_mtime), static_cast<int64_t>(native.st_mtime_nsec)},
+          .change = {static_cast<int64_t>(native.st_ctime), static_cast<int64_t>(native.st_ctime_nsec)},
+          .unused = {}};
+}
 
-void translate_stat(const struct stat& native, NeutralStat& neutral) {
-  neutral = {.dev = native.st_dev,
-             .ino = native.st_ino,
-             .mode = native.st_mode,
-             .nlink = static_cast<uint32_t>(native.st_nlink),
-             .uid = native.st_uid,
-             .gid = native.st_gid,
-             .rdev = native.st_rdev,
-             .padding = 0,
-             .size = static_cast<int64_t>(native.st_size),
-             .block_size = static_cast<int32_t>(native.st_blksize),
-             .padding2 = 0,
-             .blocks = static_cast<int64_t>(native.st_blocks),
-             .access = {static_cast<int64_t>(native.st_atime), static_cast<int64_t>(native.st_atime_nsec)},
-             .modification = {static_cast<int64_t>(native.st_mtime), static_cast<int64_t>(native.st_mtime_nsec)},
-             .change = {static_cast<int64_t>(native.st_ctime), static_cast<int64_t>(native.st_ctime_nsec)},
-             .unused = {}};
+uint64_t device(uint32_t major, uint32_t minor) { return (minor & 0xff) | major << 8 | uint64_t{minor & ~0xffu} << 12; }
+
+[[maybe_unused]] NeutralStat from_statx(const struct statx& native) {
+  const auto time = [](const statx_timestamp& t, int64_t(&to)[2]) {
+    to[0] = t.tv_sec;
+    to[1] = t.tv_nsec;
+  };
+  NeutralStat neutral = {.dev = device(native.stx_dev_major, native.stx_dev_minor),
+                         .ino = native.stx_ino,
+                         .mode = native.stx_mode,
+                         .nlink = native.stx_nlink,
+                         .uid = native.stx_uid,
+                         .gid = native.stx_gid,
+                         .rdev = device(native.stx_rdev_major, native.stx_rdev_minor),
+                         .padding = 0,
+                         .size = static_cast<int64_t>(native.stx_size),
+                         .block_size = static_cast<int32_t>(native.stx_blksize),
+                         .padding2 = 0,
+                         .blocks = static_cast<int64_t>(native.stx_blocks),
+                         .access = {},
+                         .modification = {},
+                         .change = {},
+                         .unused = {}};
+  time(native.stx_atime, neutral.access);
+  time(native.stx_mtime, neutral.modification);
+  time(native.stx_ctime, neutral.change);
+  return neutral;
 }
 
 /// epoll_event of the neutral family; x86's has no padding.
@@ -120,18 +138,27 @@ long call_fcntl(Call& call) {
   }
 }
 
-long call_fstat(Call& call) {
+long native_stat(long fd, const char* path, long flags, NeutralStat& neutral) {
+  // statx is the same everywhere: no narrow times on 32 bits, and qemu's stat of s390x has no nanoseconds.
+  if constexpr (kForeign) {
+    constexpr long kEmptyPath = 0x1000, kBasic = 0x7ff;
+    struct statx native;
+    const long result = sys(__NR_statx, fd, path ? path : "", path ? flags : flags | kEmptyPath, kBasic, &native);
+    if (!failed(result)) neutral = from_statx(native);
+    return result;
+  }
   struct stat native;
-  const long result = sys(__NR_fstat, call.a[0], &native);
-  if (!failed(result)) translate_stat(native, *reinterpret_cast<NeutralStat*>(call.a[1]));
+  const long result = path ? sys(__NR_newfstatat, fd, path, &native, flags) : sys(__NR_fstat, fd, &native);
+  if (!failed(result)) neutral = from_stat(native);
   return result;
 }
 
+long call_fstat(Call& call) { return native_stat(call.a[0], nullptr, 0, *reinterpret_cast<NeutralStat*>(call.a[1])); }
+
 long call_fstatat(Call& call) {
-  struct stat native;
-  const long result = sys(__NR_newfstatat, call.a[0], call.a[1], &native, call.a[3]);
-  if (!failed(result)) translate_stat(native, *reinterpret_cast<NeutralStat*>(call.a[2]));
-  return result;
+  const auto* path = reinterpret_cast<const char*>(call.a[1]);
+  if (!path) return -EFAULT;
+  return native_stat(call.a[0], path, call.a[3], *reinterpret_cast<NeutralStat*>(call.a[2]));
 }
 
 namespace {

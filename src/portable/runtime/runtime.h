@@ -367,6 +367,21 @@ long wait_at_most(Call& call, int64_t limit, Issue issue) {
 long native_open_flags(long neutral);
 long neutral_open_flags(long native);
 
+/// struct stat of the neutral family, in the processor's byte order.
+struct NeutralStat {
+  uint64_t dev, ino;
+  uint32_t mode, nlink, uid, gid;
+  uint64_t rdev, padding;
+  int64_t size;
+  int32_t block_size, padding2;
+  int64_t blocks;
+  int64_t access[2], modification[2], change[2];
+  uint32_t unused[2];
+};
+static_assert(sizeof(NeutralStat) == 128);
+/// Of a descriptor when there is no path.
+long native_stat(long fd, const char* path, long flags, NeutralStat& neutral);
+
 using Handler = long (*)(Call&);
 // exchange.cc
 /// The same call, with structures of the native kernel behind its pointers.

@@ -183,6 +183,8 @@ long call_clone(Call& call) {
   arena_lock().take();
 #if defined(__x86_64__)
   const long pid = sys(__NR_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+#elif defined(__s390x__)
+  const long pid = sys(__NR_clone, nullptr, SIGCHLD, nullptr, nullptr, nullptr);
 #else
   const long pid = sys(__NR_clone, SIGCHLD, nullptr);
 #endif
