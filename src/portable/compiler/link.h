@@ -61,8 +61,9 @@ struct Instrumented {
   std::string bitcode;
   std::vector<std::string> thunks;
   Signature signature{};
+  uint64_t arena = 0, arena_size = 0;  ///< of the family's two places, see abi.h: the low one when a target is narrow
 };
-Result<Instrumented> instrument(llvm::Module& module, const Listener& listener = {});
+Result<Instrumented> instrument(llvm::Module& module, const Listener& listener = {});  // without the arena's place
 /// Writes the object file. `name` is the program's, for messages. Reads the bitcode into a context of its own: any thread.
 Result<void> lower(const Instrumented& program, std::string_view name, const Target& target, unsigned level,
                    const fs::path& object);

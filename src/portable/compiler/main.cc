@@ -3,12 +3,14 @@
 #include <llvm/IR/LLVMContext.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <future>
 #include <optional>
 
 #include "base/base.h"
 #include "base/temporary_folder.h"
+#include "portable/abi.h"
 #include "portable/compiler/explain.h"
 #include "portable/compiler/link.h"
 #include "portable/compiler/report.h"
@@ -117,7 +119,10 @@ Result<void> link(const LinkOptions& options) {
   steps.done("read");
   TRY_DO(simplify(*module, options.level, listener));
   steps.done("simplify");
-  TRY(const auto program, instrument(*module, listener));
+  TRY(auto program, instrument(*module, listener));
+  const bool low = std::ranges::any_of(options.targets, [](const Target* t) { return t->narrow; });
+  program.arena = low ? GODWIT_LOW_ARENA : GODWIT_ARENA;
+  program.arena_size = low ? GODWIT_LOW_ARENA_SIZE : GODWIT_ARENA_SIZE;
   steps.done("instrument");
   if (options.report) TRY_DO(write_report(options.output.filename().string(), told, options.report_file));
   if (!options.keep.empty()) TRY_DO(io::replace_file((folder / "program.bc").string(), program.bitcode));

@@ -39,6 +39,17 @@ const std::vector<Target>& targets() {
        .compiler_library = "/usr/lib/gcc-cross/s390x-linux-gnu/12",
        .code_model = llvm::CodeModel::Small,
        .big_endian = true,
+       .by_default = false},
+      // A branch doesn't reach from the thunks to the code. No NEON: its single precision has no subnormal numbers.
+      {.name = "armhf",
+       .triple = "armv7-unknown-linux-gnueabihf",
+       .cpu = "generic",
+       .features = "+v7,+vfp3d16,-neon,+read-tp-tpidruro",
+       .jump = "ldr pc, [pc, #-4]\n.word {}",
+       .before_jumps = "",
+       .compiler_library = "/usr/lib/gcc-cross/arm-linux-gnueabihf/12",
+       .code_model = llvm::CodeModel::Small,
+       .narrow = true,
        .by_default = false}};
   return table;
 }

@@ -20,6 +20,7 @@ struct Target {
   std::string_view compiler_library;  ///< folder of libgcc.a (binary128 arithmetic, 128-bit division)
   llvm::CodeModel::Model code_model;
   bool big_endian = false;  ///< neutral memory stays little-endian there: pass/adapt.cc
+  bool narrow = false;  ///< addresses have 32 bits, pointers stay 64: pass/adapt_narrow.cc
   bool by_default = true;  ///< made when no --targets is given
 };
 

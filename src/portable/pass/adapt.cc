@@ -11,7 +11,7 @@
 //     load T                bswap(load iN), as T. Aggregates and vectors a member at a time: adapt_memory.cc
 //     atomicrmw and, xchg   the same with a value that was turned over: these don't mind the order of bytes
 //     atomicrmw add, …      a loop of cmpxchg
-//     getelementptr         the offset in bytes that the neutral layout gives
+//     getelementptr, alloca  offsets and sizes in bytes: adapt_layout.cc
 //     bitcast of a vector   which element comes first depends on the byte order: turned over on both sides
 //     a global              bytes, and words for the linker: adapt_globals.cc
 //
@@ -21,13 +21,10 @@
 // Limits: masked loads and other intrinsics that read memory as numbers come from vectorisers only, which run behind this pass.
 //
 // Source: the method is old (IBM's and Apple's emulators kept the guest's byte order in memory); facts/portable.md has the measurements.
-#include <llvm/Analysis/Utils/Local.h>
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 #include <llvm/Transforms/Utils/LowerAtomic.h>
-
-#include <algorithm>
 
 #include "portable/pass/adapt.h"
 #include "portable/pass/passes.h"
@@ -43,91 +40,29 @@ using llvm::Value;
 
 class Adapter {
  public:
-  explicit Adapter(llvm::Module& module) : layout_(module.getDataLayout()), memory_(layout_) {}
+  explicit Adapter(llvm::Module& module) : layout_(module.getDataLayout()), memory_(layout_, true) {}
 
   void adapt(Function& function) {
     separate_native_words(function);
+    count_in_bytes(function, layout_);
     std::vector<Instruction*> all;
     for (auto& block : function)
       for (auto& i : block) all.push_back(&i);
-    for (auto* i : all) {
-      rebuild_constants(*i);
-      adapt(*i);
-    }
+    for (auto* i : all) adapt(*i);
   }
 
  private:
-  void rebuild_constants(Instruction& i) {
-    const auto* call = llvm::dyn_cast<llvm::CallBase>(&i);
-    for (auto& use : i.operands()) {
-      auto* constant = llvm::dyn_cast<llvm::Constant>(use.get());
-      if (!constant || (call && call->isCallee(&use))) continue;
-      if (llvm::isa<llvm::GlobalVariable>(constant) && is_native(*llvm::cast<llvm::GlobalVariable>(constant)) &&
-          llvm::getLoadStorePointerOperand(&i) != constant)
-        llvm::report_fatal_error("godwit: the address of a native word is used in '" + i.getFunction()->getName() +
-                                 "'");
-      use.set(in_bytes(constant, layout_));
-    }
-  }
-
   void adapt(Instruction& i) {
     switch (i.getOpcode()) {
       case Instruction::Load: return adapt_load(llvm::cast<llvm::LoadInst>(i));
       case Instruction::Store: return adapt_store(llvm::cast<llvm::StoreInst>(i));
       case Instruction::AtomicRMW: return adapt_atomic(llvm::cast<llvm::AtomicRMWInst>(i));
       case Instruction::AtomicCmpXchg: return adapt_exchange(llvm::cast<llvm::AtomicCmpXchgInst>(i));
-      case Instruction::GetElementPtr: return adapt_address(llvm::cast<llvm::GetElementPtrInst>(i));
-      case Instruction::Alloca: return adapt_variable(llvm::cast<llvm::AllocaInst>(i));
       case Instruction::BitCast: return adapt_bitcast(llvm::cast<llvm::BitCastInst>(i));
       case Instruction::Call: return adapt_call(llvm::cast<llvm::CallInst>(i));
       case Instruction::VAArg: llvm::report_fatal_error("godwit: a va_arg is left");
       default: return;
     }
-  }
-
-  /// LLVM makes one load of an address that is either a native word's or another's out of a load on each of the ways that
-  /// come together there. It becomes several again.
-  static void separate_native_words(Function& function) {
-    std::vector<llvm::PHINode*> mixed;
-    for (auto& block : function)
-      for (auto& phi : block.phis())
-        if (std::ranges::any_of(phi.incoming_values(), [](const Value* v) { return is_native_word(v); }))
-          mixed.push_back(&phi);
-    if (!mixed.empty()) llvm::SplitAllCriticalEdges(function);  // a load only on its own way
-    for (auto* phi : mixed) separate(*phi);
-  }
-
-  static void separate(llvm::PHINode& phi) {
-    for (auto* user : llvm::make_early_inc_range(phi.users())) {
-      auto* load = llvm::dyn_cast<llvm::LoadInst>(user);
-      if (!load || !load->isSimple() || load->getParent() != phi.getParent() ||
-          std::any_of(phi.getParent()->begin(), load->getIterator(), [](auto& i) { return i.mayWriteToMemory(); }))
-        llvm::report_fatal_error("godwit: the address of a native word has become a value in '" +
-                                 phi.getFunction()->getName() + "'");
-      auto* values = llvm::PHINode::Create(load->getType(), phi.getNumIncomingValues(), "", phi.getIterator());
-      llvm::SmallDenseMap<llvm::BasicBlock*, Value*> loaded;  // a block may come in twice
-      for (unsigned i = 0; i < phi.getNumIncomingValues(); ++i) {
-        Value*& value = loaded[phi.getIncomingBlock(i)];
-        if (!value) {
-          IRBuilder<> builder(phi.getIncomingBlock(i)->getTerminator());
-          value = builder.CreateAlignedLoad(load->getType(), phi.getIncomingValue(i), load->getAlign());
-        }
-        values->addIncoming(value, phi.getIncomingBlock(i));
-      }
-      replace(*load, values);
-    }
-    phi.eraseFromParent();
-  }
-
-  static bool is_native_word(const Value* pointer) {
-    const auto* variable = llvm::dyn_cast<llvm::GlobalVariable>(pointer);
-    return variable && is_native(*variable);
-  }
-
-  static void replace(Instruction& old, Value* fresh) {
-    fresh->takeName(&old);
-    old.replaceAllUsesWith(fresh);
-    old.eraseFromParent();
   }
 
   void adapt_load(llvm::LoadInst& load) {
@@ -216,22 +151,6 @@ class Adapter {
     replace(atomic, old);
   }
 
-  void adapt_address(llvm::GetElementPtrInst& address) {
-    if (address.getSourceElementType()->isIntegerTy(8)) return;
-    IRBuilder<> builder(&address);
-    Value* offset = llvm::emitGEPOffset(&builder, layout_, &address);
-    replace(address,
-            builder.CreateGEP(builder.getInt8Ty(), address.getPointerOperand(), offset, "", address.getNoWrapFlags()));
-  }
-
-  void adapt_variable(llvm::AllocaInst& variable) {
-    auto* type = variable.getAllocatedType();
-    if (type->isIntegerTy(8)) return;
-    variable.setAlignment(std::max(variable.getAlign(), layout_.getABITypeAlign(type)));
-    variable.setAllocatedType(
-        llvm::ArrayType::get(llvm::Type::getInt8Ty(variable.getContext()), layout_.getTypeAllocSize(type)));
-  }
-
   static Value* reversed(IRBuilder<>& builder, Value* value) {
     const auto* type = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
     if (!type) return value;
@@ -275,7 +194,7 @@ llvm::PreservedAnalyses adapt_big_endian(llvm::Module& module, llvm::ModuleAnaly
   for (auto& function : module) {
     if (!function.isDeclaration()) adapter.adapt(function);
   }
-  adapt_globals(module);
+  adapt_globals(module, Addresses::kWide);
   if (llvm::verifyModule(module, &llvm::errs())) llvm::report_fatal_error("godwit: adapt_big_endian made wrong code");
   return llvm::PreservedAnalyses::none();
 }

@@ -27,8 +27,8 @@ class Content {
     Constant* value;
   };
 
-  Content(Constant& whole, const DataLayout& layout)
-      : layout_(layout), bytes_(layout.getTypeAllocSize(whole.getType()).getFixedValue()) {
+  Content(Constant& whole, const DataLayout& layout, Addresses addresses)
+      : layout_(layout), addresses_(addresses), bytes_(layout.getTypeAllocSize(whole.getType()).getFixedValue()) {
     add(whole, 0);
   }
 
@@ -91,13 +91,18 @@ class Content {
     if (auto* cast = llvm::dyn_cast<ConstantExpr>(value); cast && cast->getOpcode() == llvm::Instruction::IntToPtr)
       if (const auto* number = llvm::dyn_cast<llvm::ConstantInt>(cast->getOperand(0)))
         return put(number->getValue().zextOrTrunc(64), offset);
-    const uint64_t size = layout_.getTypeStoreSize(value->getType());
+    uint64_t size = layout_.getTypeStoreSize(value->getType());
     if (value->getType()->isPointerTy())
       value = ConstantExpr::getPtrToInt(value, Type::getInt64Ty(value->getContext()));
+    if (addresses_ == Addresses::kNarrow && size == 8) {
+      value = ConstantExpr::getTrunc(value, Type::getInt32Ty(value->getContext()));
+      size = 4;
+    }
     words_.push_back({offset, size, value});
   }
 
   const DataLayout& layout_;
+  Addresses addresses_;
   std::vector<uint8_t> bytes_;
   std::vector<Word> words_;
 };
@@ -157,7 +162,7 @@ Constant* in_bytes(Constant* constant, const DataLayout& layout) {
   return llvm::ConstantVector::get(operands);
 }
 
-void adapt_globals(llvm::Module& module) {
+void adapt_globals(llvm::Module& module, Addresses addresses) {
   const auto& layout = module.getDataLayout();
   std::vector<std::pair<GlobalVariable*, GlobalVariable*>> pairs;
   for (auto& variable : llvm::make_early_inc_range(module.globals()))
@@ -171,7 +176,7 @@ void adapt_globals(llvm::Module& module) {
   std::vector<Constant*> words;
   std::vector<std::pair<GlobalVariable*, std::vector<Content::Word>>> places;
   for (auto& [old, fresh] : pairs) {
-    const Content content(*old->getInitializer(), layout);
+    const Content content(*old->getInitializer(), layout, addresses);
     Constant* bytes = content.as_constant(module.getContext());
     GlobalVariable* final = fresh;
     if (bytes->getType() != fresh->getValueType()) {
@@ -187,7 +192,7 @@ void adapt_globals(llvm::Module& module) {
       old->eraseFromParent();
     }
     // What is loaded from it isn't what the module says: nothing may be computed from that.
-    if (!content.words().empty()) final->setExternallyInitialized(true);
+    if (!content.words().empty() && addresses == Addresses::kWide) final->setExternallyInitialized(true);
     places.emplace_back(final, content.words());
   }
   for (auto& [variable, list] : places)
@@ -195,7 +200,7 @@ void adapt_globals(llvm::Module& module) {
       words.push_back(address(*variable, word.offset));
       words.push_back(llvm::ConstantInt::get(Type::getInt64Ty(module.getContext()), word.size));
     }
-  list_words(module, words);
+  if (addresses == Addresses::kWide) list_words(module, words);
 }
 
 }  // namespace godwit::portable

@@ -89,7 +89,7 @@ std::vector<NeutralMemory::Part> NeutralMemory::parts_of(Type* type) const {
 
 Value* NeutralMemory::load_scalar(IRBuilder<>& builder, Type* type, Value* from, Align align,
                                   const Instruction& like) const {
-  if (is_same(type)) return load_bits(builder, type, from, align, like);
+  if (!turns_ || is_same(type)) return load_bits(builder, type, from, align, like);
   auto* bits = bits_of(type);
   if (is_whole(bits->getBitWidth())) return decode(builder, load_bits(builder, bits, from, align, like), type);
   const unsigned bytes = (bits->getBitWidth() + 7) / 8;
@@ -104,7 +104,7 @@ Value* NeutralMemory::load_scalar(IRBuilder<>& builder, Type* type, Value* from,
 
 void NeutralMemory::store_scalar(IRBuilder<>& builder, Value* value, Value* to, Align align,
                                  const Instruction& like) const {
-  if (is_same(value->getType())) return store_bits(builder, value, to, align, like);
+  if (!turns_ || is_same(value->getType())) return store_bits(builder, value, to, align, like);
   auto* bits = bits_of(value->getType());
   if (is_whole(bits->getBitWidth())) return store_bits(builder, encode(builder, value), to, align, like);
   const unsigned bytes = (bits->getBitWidth() + 7) / 8;

@@ -26,7 +26,8 @@ constexpr Row kRows[] = {{"godwit-prepare", prepare, When::kBefore},
                          {"godwit-check-allowed", check_allowed, When::kAfter},
                          {"godwit-build-frames", build_frames, When::kAfter},
                          {"godwit-lay-out", lay_out, When::kAfter},
-                         {"godwit-adapt-big-endian", adapt_big_endian, When::kTarget}};
+                         {"godwit-adapt-big-endian", adapt_big_endian, When::kTarget},
+                         {"godwit-adapt-narrow", adapt_narrow, When::kTarget}};
 
 /// A row as LLVM wants it.
 struct Pass : llvm::PassInfoMixin<Pass> {

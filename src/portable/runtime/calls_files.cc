@@ -112,9 +112,11 @@ long wait_for_events(Call& call, int64_t limit) {
 long native_open_flags(long neutral) { return translate_flags(neutral, true); }
 long neutral_open_flags(long native) { return translate_flags(native, false); }
 
-long call_openat(Call& call) { return wait(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0); }
+int64_t call_openat(Call& call) {
+  return wait(call, call.a[0], call.a[1], native_open_flags(call.a[2]), call.a[3], 0, 0);
+}
 
-long call_openat2(Call& call) {
+int64_t call_openat2(Call& call) {
   if (static_cast<uint64_t>(call.a[3]) != sizeof(open_how)) return -E2BIG;
   open_how how = *reinterpret_cast<const open_how*>(call.a[2]);
   how.flags = static_cast<uint64_t>(native_open_flags(static_cast<long>(how.flags)));
@@ -122,18 +124,26 @@ long call_openat2(Call& call) {
 }
 
 /// The descriptor is gone even when close says -EINTR (close(2)).
-long call_close(Call& call) {
+int64_t call_close(Call& call) {
   const long result = sys(__NR_close, call.a[0]);
   return result == -EINTR ? 0 : result;
 }
 
-long call_fcntl(Call& call) {
+int64_t call_fcntl(Call& call) {
+  constexpr int64_t kGetLock = 5, kSetLock = 6, kWaitLock = 7;
   switch (call.a[1]) {
     case F_GETFL: {
       const long flags = sys(__NR_fcntl, call.a[0], F_GETFL, 0);
       return failed(flags) ? flags : neutral_open_flags(flags);
     }
     case F_SETFL: return sys(__NR_fcntl, call.a[0], F_SETFL, native_open_flags(call.a[2]));
+    case kGetLock:
+    case kSetLock:
+    case kWaitLock: {
+      // A narrow kernel has others for locks of 64 bits.
+      const int64_t command = kNarrow ? call.a[1] - kGetLock + 12 : call.a[1];
+      return wait(call, call.a[0], command, call.a[2], 0, 0, 0);
+    }
     default: return wait(call);
   }
 }
@@ -153,9 +163,11 @@ long native_stat(long fd, const char* path, long flags, NeutralStat& neutral) {
   return result;
 }
 
-long call_fstat(Call& call) { return native_stat(call.a[0], nullptr, 0, *reinterpret_cast<NeutralStat*>(call.a[1])); }
+int64_t call_fstat(Call& call) {
+  return native_stat(call.a[0], nullptr, 0, *reinterpret_cast<NeutralStat*>(call.a[1]));
+}
 
-long call_fstatat(Call& call) {
+int64_t call_fstatat(Call& call) {
   const auto* path = reinterpret_cast<const char*>(call.a[1]);
   if (!path) return -EFAULT;
   return native_stat(call.a[0], path, call.a[3], *reinterpret_cast<NeutralStat*>(call.a[2]));
@@ -173,9 +185,14 @@ static_assert(sizeof(NeutralStatfs) == 120);
 }  // namespace
 
 /// statfs and fstatfs. s390x has narrower fields.
-long call_statfs(Call& call) {
+int64_t call_statfs(Call& call) {
+#if __SIZEOF_LONG__ == 4
+  struct statfs64 native = {};
+  const long result = sys(call.native, call.a[0], sizeof native, &native);
+#else
   struct statfs native = {};
   const long result = sys(call.native, call.a[0], &native);
+#endif
   if (failed(result)) return result;
   *reinterpret_cast<NeutralStatfs*>(call.a[1]) = {.type = static_cast<uint64_t>(native.f_type),
                                                   .block_size = static_cast<uint64_t>(native.f_bsize),
@@ -193,8 +210,9 @@ long call_statfs(Call& call) {
 }
 
 /// A write that the stop has cut short is finished later: to a pipe, a program that isn't disturbed never sees a short one.
-long call_write(Call& call) {
-  const auto size = static_cast<uint64_t>(call.a[2]);
+int64_t call_write(Call& call) {
+  constexpr uint64_t kMostBytes = 0x7ffff000;  // the kernel writes no more at once, and a narrow register holds no more
+  const uint64_t wanted = static_cast<uint64_t>(call.a[2]), size = wanted < kMostBytes ? wanted : kMostBytes;
   uint64_t done = call.resumed ? call.progress : 0;
   for (;;) {
     const long result =
@@ -207,7 +225,7 @@ long call_write(Call& call) {
   }
 }
 
-long call_epoll_ctl(Call& call) {
+int64_t call_epoll_ctl(Call& call) {
   epoll_event event = {};
   if (const auto* neutral = reinterpret_cast<const NeutralEvent*>(call.a[3])) {
     event.events = neutral->events;
@@ -216,20 +234,20 @@ long call_epoll_ctl(Call& call) {
   return sys(__NR_epoll_ctl, call.a[0], call.a[1], call.a[2], call.a[3] ? &event : nullptr);
 }
 
-long call_epoll_pwait(Call& call) {
+int64_t call_epoll_pwait(Call& call) {
   if (call.a[2] <= 0) return -EINVAL;
   const auto milliseconds = static_cast<int32_t>(call.a[3]);
   return wait_for_events(call, milliseconds < 0 ? -1 : milliseconds * INT64_C(1000000));
 }
 
-long call_epoll_pwait2(Call& call) {
+int64_t call_epoll_pwait2(Call& call) {
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[3]);
   if (call.a[2] <= 0 || !valid(limit)) return -EINVAL;
   return wait_for_events(call, nanoseconds(limit));
 }
 
 /// The sets are read and written, so each issue needs them as they were.
-long call_pselect6(Call& call) {
+int64_t call_pselect6(Call& call) {
   constexpr uint64_t kSetWords = 16;  // 1024 descriptors, what an fd_set has
   auto* limit = reinterpret_cast<Timespec*>(call.a[4]);
   if (call.a[0] < 0 || call.a[0] > 1024 || !valid(limit)) return -EINVAL;
@@ -248,7 +266,7 @@ long call_pselect6(Call& call) {
   return result;
 }
 
-long call_ppoll(Call& call) {
+int64_t call_ppoll(Call& call) {
   auto* limit = reinterpret_cast<Timespec*>(call.a[2]);
   if (!valid(limit)) return -EINVAL;
   return wait_at_most(call, nanoseconds(limit), [&](Timespec* left) {
@@ -257,7 +275,7 @@ long call_ppoll(Call& call) {
 }
 
 /// An absolute time would need to know the descriptor's clock, to take the offset off.
-long call_timerfd_settime(Call& call) {
+int64_t call_timerfd_settime(Call& call) {
   constexpr long kAbsolute = 1;
   if (call.a[1] & kAbsolute && header().monotonic_offset) return -EINVAL;
   return pass(call);

@@ -66,7 +66,7 @@ void clocks_after_restore() {
   }
 }
 
-long call_clock_gettime(Call& call) {
+int64_t call_clock_gettime(Call& call) {
   const long result = read_clock(static_cast<int>(call.a[0]), reinterpret_cast<Timespec*>(call.a[1]));
   if (failed(result)) return result;
   if (const int64_t offset = offset_of(call.a[0])) {
@@ -88,12 +88,12 @@ long sleep_for(Call& call, long clock, const Timespec& time, Timespec* rest) {
 
 }  // namespace
 
-long call_nanosleep(Call& call) {
+int64_t call_nanosleep(Call& call) {
   return sleep_for(call, CLOCK_MONOTONIC, *reinterpret_cast<const Timespec*>(call.a[0]),
                    reinterpret_cast<Timespec*>(call.a[1]));
 }
 
-long call_clock_nanosleep(Call& call) {
+int64_t call_clock_nanosleep(Call& call) {
   const auto& time = *reinterpret_cast<const Timespec*>(call.a[2]);
   constexpr long kAbsolute = 1;
   if (!(call.a[1] & kAbsolute)) return sleep_for(call, call.a[0], time, reinterpret_cast<Timespec*>(call.a[3]));
@@ -104,7 +104,7 @@ long call_clock_nanosleep(Call& call) {
 
 /// Words that hold a thread's number (priority inheritance) would need the kernel's numbers, which change: a C library that
 /// is refused them does without. The kernel compares a word with a value as the processor sees it: the bytes of both are turned over.
-long call_futex(Call& call) {
+int64_t call_futex(Call& call) {
   const long command = call.a[1] & FUTEX_CMD_MASK;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[3]);
   auto value = static_cast<uint32_t>(call.a[2]);

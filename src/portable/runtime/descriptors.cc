@@ -80,9 +80,9 @@ bool locked(int fd) {
 
 bool share_offset(int one, int other, uint64_t offset) {
   const long moved = static_cast<long>(offset) + 1;
-  if (sys(__NR_lseek, one, moved, kSeekSet) != moved) return false;
-  const bool same = sys(__NR_lseek, other, 0, kSeekCurrent) == moved;
-  sys(__NR_lseek, one, offset, kSeekSet);
+  if (sys_seek(one, moved, kSeekSet) != moved) return false;
+  const bool same = sys_seek(other, 0, kSeekCurrent) == moved;
+  sys_seek(one, offset, kSeekSet);
   return same;
 }
 
@@ -150,7 +150,7 @@ void collect(int fd, Refusals& refusals) {
     refusals.add("more than ", GODWIT_IMAGE_DESCRIPTORS_MAX, " descriptors are open");
     return;
   }
-  const long offset = sys(__NR_lseek, fd, 0, kSeekCurrent);
+  const long offset = sys_seek(fd, 0, kSeekCurrent);
   Found& entry = found[found_count];
   entry = {};
   entry.dev = file.dev;
@@ -270,7 +270,7 @@ bool reopen(const godwit_image_descriptor& descriptor, const char* path, Line& w
     return false;
   }
   if (descriptor.kind == GODWIT_FD_FILE && !(flags & kPathFlag)) {
-    sys(__NR_lseek, opened, descriptor.offset, kSeekSet);
+    sys_seek(opened, descriptor.offset, kSeekSet);
   }
   if (place(static_cast<int>(opened), descriptor)) return true;
   why << "there can't be a descriptor " << fd << " here";

@@ -19,11 +19,13 @@ struct Layout {
     kEntries,  ///< getdents64's: turned over where they lie
     kSignalSet,  ///< pselect6's structure that leads to a signal set
     kRefused,  ///< the call, with this condition, isn't carried out here: `error`
+    kRefusedTurned,  ///< not where bytes would have to be turned over that read() gives
   };
   int16_t number;
   uint8_t argument;
   Kind kind = kFields;
-  /// A digit a field, its bytes: 1, 2, 4, 8, each at its natural alignment. As a whole it is padded to its largest.
+  /// A digit a field, its bytes: 1, 2, 4, 8, each at its natural alignment; or l, L, p: a long, an unsigned one, a pointer, of 8
+  /// bytes in neutral memory. As a whole a structure is padded to its largest field.
   const char* fields = "";
   int8_t count_in = -1;  ///< the argument with the number of structures; -1: one
   uint16_t most = 1;  ///< no more than so many are carried over
@@ -60,16 +62,18 @@ class Scratch {
   int mappings_ = 0;
 };
 
-uint64_t size_of(const char* fields);
-/// `count` structures from native memory to neutral memory, or the other way: turning over is its own inverse.
-void turn_fields(const char* fields, uint64_t count, const char* from, char* to);
+enum class To { kNative, kNeutral };
+uint64_t size_of(const char* fields, To side);
+/// `count` structures from neutral memory to native memory, or the other way. False: a number doesn't fit into the native field.
+bool carry(const char* fields, uint64_t count, const char* from, char* to, To side);
 
-/// exchange_nested.cc. What it makes native, and what goes back when the call has ended; a negative number: it isn't carried out.
-long turn_address(const char* from, char* to, uint64_t length);
-long turn_message(const Call& neutral, uint64_t neutral_message, char* native, Scratch& scratch);
-void take_message_back(uint64_t neutral_message, const char* native);
-long turn_option(long level, long name, uint64_t length, const char* from, char* to);
-long turn_strings(uint64_t neutral, uint64_t& native, Scratch& scratch);
-void turn_info(const char* from, char* to, bool from_native);
+/// exchange_nested.cc. A negative number: the call isn't carried out.
+long carry_address(const char* from, char* to, uint64_t length, To side);
+long message_to_native(const Call& neutral, uint64_t neutral_message, char* native, Scratch& scratch);
+void message_to_neutral(uint64_t neutral_message, const char* native);
+uint64_t native_option_size(int64_t level, int64_t name, uint64_t length);
+long carry_option(int64_t level, int64_t name, uint64_t length, const char* from, char* to, To side);
+long strings_to_native(uint64_t neutral, uint64_t& native, Scratch& scratch);
+void carry_info(const char* from, char* to, To side);
 
 }  // namespace godwit::portable

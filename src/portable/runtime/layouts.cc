@@ -1,9 +1,9 @@
-// Which structures the system calls have behind their pointers: read by exchange.cc on a processor that isn't little-endian.
+// Which structures the system calls have behind their pointers: read by exchange.cc on a processor that is big-endian or narrow.
 //
 // A call that isn't here takes numbers, names and bytes only. To add one: a row for each argument that is a pointer, with the fields
 // of the neutral structure (musl's headers) in their order.
 //
-// What returns numbers through read() can't be told from bytes there: such descriptors don't exist on a foreign processor.
+// What returns numbers through read() can't be told from bytes there: such descriptors don't exist on a big-endian processor.
 #include <asm/errno.h>
 
 #include "portable/runtime/exchange.h"
@@ -40,18 +40,25 @@ constexpr Layout refused(int number, int error = ENOSYS) {
 
 constexpr const char* kTime = "88";
 constexpr const char* kTwoTimes = "8888";
+constexpr const char* kTimer = "llll";
 constexpr const char* kStat = "88444488844888888844";
 constexpr const char* kStatfs = "8888888448888888";
-constexpr const char* kUsage = "888888888888888888";
+constexpr const char* kUsage = "llllllllllllllllll";
 constexpr const char* kTermios = "444411111111111111111111";
 constexpr const char* kFlock = "22884";
 constexpr const char* kEvent = "448";
 constexpr const char* kStatx = "4484442288888448448448444444844888888888888";
 constexpr const char* kSchedAttr = "4484488844";
 
+constexpr Layout unreadable(int number) {
+  Layout row = refused(number);
+  row.kind = Layout::kRefusedTurned;
+  return row;
+}
+
 // In ascending order of their numbers.
 constexpr Layout kRows[] = {
-    refused(19),  // eventfd2
+    unreadable(19),  // eventfd2
     one(21, 3, kEvent),
     many(22, 1, kEvent, 2, 256),
     one(22, 4, "8"),
@@ -63,7 +70,7 @@ constexpr Layout kRows[] = {
     when(one(25, 2, kFlock), 1, 38),
     when(one(25, 2, "44"), 1, 15),  // F_SETOWN_EX, F_GETOWN_EX
     when(one(25, 2, "44"), 1, 16),
-    refused(26),  // inotify_init1
+    unreadable(26),  // inotify_init1
     when(one(29, 2, kTermios), 1, 0x5401),  // TCGETS, TCSETS, TCSETSW, TCSETSF
     when(one(29, 2, kTermios), 1, 0x5402),
     when(one(29, 2, kTermios), 1, 0x5403),
@@ -104,7 +111,7 @@ constexpr Layout kRows[] = {
     one(76, 3, "8"),
     one(79, 2, kStat),
     one(80, 1, kStat),
-    refused(85),  // timerfd_create
+    unreadable(85),  // timerfd_create
     one(88, 2, kTwoTimes),
     one(90, 0, "44"),
     many(90, 1, "444444", -1, 1),
@@ -116,9 +123,9 @@ constexpr Layout kRows[] = {
     when(one(98, 3, kTime), 1, 9, 0x7f),
     one(101, 0, kTime),
     one(101, 1, kTime),
-    one(102, 1, kTwoTimes),
-    one(103, 1, kTwoTimes),
-    one(103, 2, kTwoTimes),
+    one(102, 1, kTimer),
+    one(103, 1, kTimer),
+    one(103, 2, kTimer),
     one(112, 1, kTime),
     one(113, 1, kTime),
     one(114, 1, kTime),
@@ -146,7 +153,7 @@ constexpr Layout kRows[] = {
     one(150, 0, "4"),
     one(150, 1, "4"),
     one(150, 2, "4"),
-    one(153, 0, kTwoTimes),
+    one(153, 0, kTimer),
     many(158, 1, "4", 0, 65535),
     many(159, 1, "4", 0, 65535),
     one(163, 1, kTime),
@@ -161,7 +168,7 @@ constexpr Layout kRows[] = {
     one(170, 0, kTime),
     one(170, 1, "44"),
     refused(171),  // adjtimex
-    one(179, 0, "888888888822884"),
+    one(179, 0, "lLLLLLLLLL22LL4"),
     one(199, 3, "44"),
     other(200, 1, Layout::kAddress, 2),
     other(202, 1, Layout::kAddressOut, 2),
@@ -182,7 +189,7 @@ constexpr Layout kRows[] = {
     one(260, 3, kUsage),
     one(261, 2, kTime),
     one(261, 3, kTime),
-    refused(262),  // fanotify_init
+    unreadable(262),  // fanotify_init
     refused(266),  // clock_adjtime
     refused(269),  // sendmmsg
     other(270, 1, Layout::kVectors, 2),

@@ -36,6 +36,7 @@ constexpr int64_t kRestLimit = 10 * kSecond;
 constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
 constexpr uint32_t kProtocol = 1;
 constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2;
+constexpr int kReceiveLimit = 20;  // SO_RCVTIMEO, of two longs
 
 struct Request {
   Le<uint32_t> version;
@@ -106,8 +107,8 @@ int connect_to_requester() {
 
 /// The request's descriptor, or -1.
 int receive_request(int socket, Request& request) {
-  const Timespec limit = {10, 0};
-  sys(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  const long limit[2] = {10, 0};
+  sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &limit, sizeof limit);
   RightsMessage rights = {};
   Vector vector = {&request, sizeof request};
   Message message = {nullptr, 0, &vector, 1, &rights, sizeof rights, 0};
@@ -134,8 +135,8 @@ void send(int socket, const Line& line) {
 }
 
 bool acknowledged(int socket) {
-  const Timespec none = {0, 0};
-  sys(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
+  const long none[2] = {0, 0};
+  sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &none, sizeof none);
   char byte = 0;
   return sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) == 1;
 }

@@ -103,10 +103,10 @@ void read_descriptor(int fd, const godwit_image_record& record) {
     refuse("a descriptor's record has ", record.length, " bytes");
   }
   if (!descriptors) {
-    const long room =
+    const int64_t room =
         sys_mmap(nullptr, kDescriptorRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
     if (failed(room)) refuse("there is no memory to read it");
-    descriptors = reinterpret_cast<char*>(room);
+    descriptors = as_pointer<char*>(static_cast<uint64_t>(room));
   }
   if (kDescriptorRoom - descriptors_used < record.length + 8) refuse("it has too many descriptors");
   char* at = descriptors + descriptors_used;
@@ -255,8 +255,8 @@ void await_commit(int fd) {
 
 void restart_timers() {
   for (int which = 0; which < 3; ++which) {
-    uint64_t timer[4];
-    for (int i = 0; i < 4; ++i) timer[i] = header().timers[which][i];
+    long timer[4];
+    for (int i = 0; i < 4; ++i) timer[i] = static_cast<long>(header().timers[which][i]);
     if (timer[2] | timer[3]) sys(__NR_setitimer, which, timer, nullptr);
   }
 }

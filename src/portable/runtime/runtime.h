@@ -106,13 +106,24 @@ Pointer as_pointer(uint64_t address) {
   return reinterpret_cast<Pointer>(static_cast<uintptr_t>(address));
 }
 
+/// What neutral code takes where its source says T*: on a narrow processor a number of 64 bits.
+template <class Pointer>
+auto neutral(uint64_t address) {
+  if constexpr (sizeof(void*) == 4) {
+    return address;
+  } else {
+    return as_pointer<Pointer>(address);
+  }
+}
+
 inline Header& header() { return *as_pointer<Header*>(godwit_program.arena); }
 
 inline constexpr uint64_t page_up(uint64_t value) { return (value + GODWIT_PAGE - 1) & ~(GODWIT_PAGE - 1); }
 inline constexpr uint64_t page_down(uint64_t value) { return value & ~(GODWIT_PAGE - 1); }
 
 /// Whether the kernel's structures are others than the neutral family's.
-inline constexpr bool kForeign = kBigEndian;
+inline constexpr bool kNarrow = sizeof(void*) == 4;
+inline constexpr bool kForeign = kBigEndian || kNarrow;
 
 // ---- Small things --------------------------------------------------------------------------------------------------
 
@@ -286,10 +297,14 @@ int connect_to(const char* name);
 
 // ---- signals.cc ----------------------------------------------------------------------------------------------------
 
-struct KernelInfo {  ///< siginfo_t, the same on all 64-bit targets
-  int signo, error, code, padding;
+/// siginfo_t, the same on all 64-bit targets; on a narrow one what follows the code isn't aligned to 8 bytes.
+struct KernelInfo {
+  int signo, error, code;
+#if __SIZEOF_POINTER__ == 8
+  int padding;
+#endif
   uint32_t pid, uid;
-  uint64_t rest[13];
+  uint32_t rest[__SIZEOF_POINTER__ == 8 ? 26 : 27];
 };
 static_assert(sizeof(KernelInfo) == 128);
 
@@ -316,7 +331,7 @@ void raise_held_signals(uint64_t signals, bool for_process);
 /// A neutral system call on its way. A handler returns its result, or kStopHere: to be issued again when restored.
 struct Call {
   long number;
-  long a[6];
+  int64_t a[6];
   long native;
   bool resumed;
   int64_t left;
@@ -328,10 +343,10 @@ inline constexpr long kStopHere = -100000;
 enum class Interrupted { kAgain, kStop, kTell };
 Interrupted interrupted();
 /// The native call with the neutral arguments.
-long pass(Call& call);
+int64_t pass(Call& call);
 /// The same for a call that may wait: issued again when only the runtime's own signal has interrupted it.
-long wait(Call& call);
-long wait(Call& call, long a, long b, long c, long d, long e, long f);
+int64_t wait(Call& call);
+int64_t wait(Call& call, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
 /// A native call that may wait. -EINTR, without having begun, when the thread has something else to do first.
 long sys_wait_list(long number, const long* arguments);
 template <class... Arguments>
@@ -382,29 +397,33 @@ static_assert(sizeof(NeutralStat) == 128);
 /// Of a descriptor when there is no path.
 long native_stat(long fd, const char* path, long flags, NeutralStat& neutral);
 
-using Handler = long (*)(Call&);
+using Handler = int64_t (*)(Call&);
 // exchange.cc
 /// The same call, with structures of the native kernel behind its pointers.
-long exchange(Call& call, Handler handler);
+int64_t exchange(Call& call, Handler handler);
 /// siginfo_t as neutral code knows it, from the kernel's.
 void keep_info(const KernelInfo& native, void* neutral);
 
 // calls_memory.cc
-long call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&),
+int64_t call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&),
     call_madvise(Call&);
 // calls_files.cc
-long call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
+int64_t call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
     call_statfs(Call&), call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&),
     call_epoll_pwait2(Call&), call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
+// calls_wide.cc
+int64_t call_lseek(Call&), call_at_offset(Call&), call_vectors_at_offset(Call&), call_truncate(Call&),
+    call_fallocate(Call&), call_readahead(Call&), call_range(Call&), call_getrlimit(Call&), call_setrlimit(Call&),
+    call_gettimeofday(Call&), call_missing(Call&), call_read(Call&);
 // calls_process.cc
-long call_getpid(Call&), call_gettid(Call&), call_set_tid_address(Call&), call_exit(Call&), call_kill(Call&),
+int64_t call_getpid(Call&), call_gettid(Call&), call_set_tid_address(Call&), call_exit(Call&), call_kill(Call&),
     call_tkill(Call&), call_tgkill(Call&), call_own_pid(Call&), call_thread(Call&), call_clone(Call&),
     call_prlimit(Call&);
 // signals.cc
-long call_sigaction(Call&), call_sigprocmask(Call&), call_sigtimedwait(Call&), call_sigsuspend(Call&),
+int64_t call_sigaction(Call&), call_sigprocmask(Call&), call_sigtimedwait(Call&), call_sigsuspend(Call&),
     call_sigaltstack(Call&);
 // clocks.cc
-long call_clock_gettime(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&), call_futex(Call&);
+int64_t call_clock_gettime(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&), call_futex(Call&);
 
 // ---- clocks.cc -----------------------------------------------------------------------------------------------------
 

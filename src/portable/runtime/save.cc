@@ -28,7 +28,7 @@ int pagemap = -1;
 /// Reads the entries of up to kBatch pages. False: not known.
 bool read_pagemap(uint64_t address, uint64_t pages, uint64_t* entries) {
   const auto size = static_cast<long>(pages * 8);
-  return pagemap >= 0 && sys(__NR_pread64, pagemap, entries, size, address / GODWIT_PAGE * 8) == size;
+  return pagemap >= 0 && sys_pread(pagemap, entries, size, address / GODWIT_PAGE * 8) == size;
 }
 
 /// Pages that are absent, then every other one touched, then dropped, must be seen so. Several, and with the bits that are always
@@ -148,6 +148,8 @@ const char* machine() {
   return "aarch64";
 #elif defined(__s390x__)
   return "s390x";
+#elif defined(__arm__)
+  return "armhf";
 #else
   return "riscv64";
 #endif
@@ -197,7 +199,7 @@ void refuse_children(Refusals& refusals) {
 
 void keep_timers() {
   for (int which = 0; which < 3; ++which) {
-    int64_t timer[4] = {};
+    long timer[4] = {};
     sys(__NR_getitimer, which, timer);
     for (int i = 0; i < 4; ++i) header().timers[which][i] = static_cast<uint64_t>(timer[i]);
   }
@@ -208,8 +210,9 @@ void keep_timers() {
 void ImageOut::write(const void* first, uint64_t length, const void* second, uint64_t more) {
   struct {
     const char* base;
-    uint64_t length;
-  } parts[2] = {{static_cast<const char*>(first), length}, {static_cast<const char*>(second), more}};
+    size_t length;
+  } parts[2] = {{static_cast<const char*>(first), static_cast<size_t>(length)},
+                {static_cast<const char*>(second), static_cast<size_t>(more)}};
   bytes += length + more;
   while (!error && parts[0].length + parts[1].length) {
     const long written = sys(__NR_writev, fd, parts, 2);
@@ -218,9 +221,9 @@ void ImageOut::write(const void* first, uint64_t length, const void* second, uin
       error = written;
       return;
     }
-    auto left = static_cast<uint64_t>(written);
+    auto left = static_cast<size_t>(written);
     for (auto& part : parts) {
-      const uint64_t done = left < part.length ? left : part.length;
+      const size_t done = left < part.length ? left : part.length;
       part.base += done;
       part.length -= done;
       left -= done;

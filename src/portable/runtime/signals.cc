@@ -17,7 +17,11 @@
 #include <asm/sigcontext.h>
 #include <asm/siginfo.h>
 #include <asm/signal.h>
+#if defined(__arm__)
+#include <asm-generic/ucontext.h>
+#else
 #include <asm/ucontext.h>
+#endif
 
 #include "portable/runtime/runtime.h"
 
@@ -40,7 +44,7 @@ struct NativeAction {
 #if !defined(__riscv)
   void (*restorer)();
 #endif
-  uint64_t mask;
+  unsigned long mask[8 / sizeof(long)];
 };
 
 int reserved_signal = kRequestSignal;
@@ -55,7 +59,7 @@ void set_native(int signal, void (*handler)(int, KernelInfo*, void*), unsigned l
   action.flags |= 0x04000000;  // SA_RESTORER
   action.restorer = godwit_arch_sigreturn;
 #endif
-  action.mask = ~UINT64_C(0);
+  for (auto& word : action.mask) word = ~0ul;
   sys(__NR_rt_sigaction, signal, &action, nullptr, 8);
 }
 
@@ -70,6 +74,8 @@ void abort_wait(void* context) {
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.pc;
 #elif defined(__s390x__)
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.regs.psw.addr;
+#elif defined(__arm__)
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.arm_pc;
 #else
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.sc_regs.pc;
 #endif
@@ -118,8 +124,10 @@ uint64_t due_signals() {
 bool call_handler(OwnFrame& frame, char* info) {
   const auto signal = static_cast<int>(frame.handling);
   __godwit_sp = info + kHandlerRoom;
-  auto* handler = as_pointer<void (*)(int, void*, void*)>(frame.handler);
-  handler(signal, info, info + sizeof(KernelInfo));
+  using Argument = decltype(neutral<void*>(0));
+  auto* handler = as_pointer<void (*)(int, Argument, Argument)>(frame.handler);
+  const auto address = reinterpret_cast<uintptr_t>(info);
+  handler(signal, neutral<void*>(address), neutral<void*>(address + sizeof(KernelInfo)));
   if (__godwit_state == GODWIT_SAVING) *static_cast<OwnFrame*>(__godwit_push(sizeof frame)) = frame;
   __godwit_sp = info;
   if (__godwit_state != GODWIT_RUNNING) return false;
@@ -235,7 +243,7 @@ bool run_handlers(OwnFrame& frame, bool& restart) {
 
 // ---- System calls ----
 
-long call_sigaction(Call& call) {
+int64_t call_sigaction(Call& call) {
   const auto signal = static_cast<int>(call.a[0]);
   const auto* wanted = reinterpret_cast<const Action*>(call.a[1]);
   auto* old = reinterpret_cast<Action*>(call.a[2]);
@@ -252,19 +260,19 @@ long call_sigaction(Call& call) {
   return 0;
 }
 
-long call_sigprocmask(Call& call) {
+int64_t call_sigprocmask(Call& call) {
   const auto* set = reinterpret_cast<const uint64_t*>(call.a[1]);
   uint64_t wanted = 0;
   if (set) wanted = *set & ~kReserved;
   return sys(__NR_rt_sigprocmask, call.a[0], set ? &wanted : nullptr, call.a[2], call.a[3]);
 }
 
-long call_sigsuspend(Call& call) {
+int64_t call_sigsuspend(Call& call) {
   const uint64_t mask = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   return wait(call, reinterpret_cast<long>(&mask), 8, 0, 0, 0, 0);
 }
 
-long call_sigtimedwait(Call& call) {
+int64_t call_sigtimedwait(Call& call) {
   const uint64_t set = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[2]);
   return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1,
@@ -272,7 +280,7 @@ long call_sigtimedwait(Call& call) {
 }
 
 /// Handlers run on the thread's own stack in the arena, which a native overflow doesn't touch.
-long call_sigaltstack(Call& call) {
+int64_t call_sigaltstack(Call& call) {
   struct Stack {
     uint64_t address;
     int flags;

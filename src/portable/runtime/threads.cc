@@ -20,7 +20,7 @@ __thread Native* tls_native;
 
 namespace {
 
-constexpr uint64_t kNativeStack = UINT64_C(8) << 20;
+constexpr uint64_t kNativeStack = kNarrow ? UINT64_C(2) << 20 : UINT64_C(8) << 20;
 
 Lock lock;
 Native rows[kMaxThreads];
@@ -39,9 +39,9 @@ uint32_t first_tid;
   for (;;) {
     int status = 0;
     if (thread.function) {
-      __godwit_thread(as_pointer<int (*)(void*)>(thread.function), as_pointer<void*>(thread.argument));
+      __godwit_thread(neutral<int (*)(void*)>(thread.function), neutral<void*>(thread.argument));
     } else {
-      status = __godwit_main(static_cast<int>(head.argc), as_pointer<char**>(head.argv), as_pointer<char**>(head.envp));
+      status = __godwit_main(static_cast<int>(head.argc), neutral<char**>(head.argv), neutral<char**>(head.envp));
     }
     if (__godwit_state == GODWIT_SAVING) {
       rest();
@@ -141,15 +141,15 @@ void begin_restored_threads() {
   }
 }
 
-long call_gettid(Call&) { return current().number; }
+int64_t call_gettid(Call&) { return current().number; }
 
-long call_set_tid_address(Call& call) {
+int64_t call_set_tid_address(Call& call) {
   current().ctid = static_cast<uint64_t>(call.a[0]);
   return current().number;
 }
 
 /// exit (93) of one thread, exit_group (94) of all.
-long call_exit(Call& call) {
+int64_t call_exit(Call& call) {
   Native& native = *tls_native;
   Thread& thread = *native.record;
   if (call.number == 94) {
@@ -177,7 +177,7 @@ long call_exit(Call& call) {
 }
 
 /// Only fork (musl's is clone(SIGCHLD, 0)). The child is a unit of its own, of one thread.
-long call_clone(Call& call) {
+int64_t call_clone(Call& call) {
   if (call.a[0] != SIGCHLD || call.a[1]) return -EINVAL;
   lock.take();
   arena_lock().take();
@@ -210,8 +210,8 @@ long call_clone(Call& call) {
 
 }  // namespace godwit::portable
 
-extern "C" long __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_size, void* arg, int* ptid, void* tls,
-                               int* ctid) {
+extern "C" int64_t __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_size, void* arg, int* ptid, void* tls,
+                                  int* ctid) {
   using namespace godwit::portable;
   Held held(threads_lock());
   Native* native = free_row();
