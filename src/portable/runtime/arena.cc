@@ -260,7 +260,7 @@ bool arena_rows_are_sound(const Region* regions, uint32_t count) {
 bool arena_map_again(const Region* regions, uint32_t count) {
   bool mapped = true;
   for (uint32_t i = 0; i < again_count; ++i) {
-    each_uncovered(again[i], regions, count, [](uint64_t start, uint64_t length) { sys(__NR_munmap, start, length); });
+    each_uncovered(again[i], regions, count, [](uint64_t start, uint64_t length) { unmap_native(start, length); });
   }
   for (uint32_t i = 0; i < count; ++i) {
     each_uncovered(regions[i], again, again_count, [&](uint64_t start, uint64_t length) {

@@ -48,7 +48,7 @@ bool read_whole(int fd, void* to, uint64_t length) {
 void clear_data() {
   for (uint64_t at = godwit_program.data_start; at < godwit_program.data_end; at = page_down(at) + GODWIT_PAGE) {
     const uint64_t next = page_down(at) + GODWIT_PAGE;
-    const uint64_t end = next < godwit_program.data_end ? next : godwit_program.data_end;
+    const uint64_t end = next < godwit_program.data_end ? next : +godwit_program.data_end;
     const auto* bytes = as_pointer<const char*>(at);
     uint64_t zeros = 0;
     while (zeros < end - at && !bytes[zeros]) ++zeros;
