@@ -8,6 +8,7 @@
  *     godwit_image_header
  *     record PROCESS, CWD, DESCRIPTOR*, REGIONS, MEMORY*, END     in this order; each a godwit_image_record, then its payload
  */
+/* NOLINTBEGIN(readability-identifier-naming): a C header. */
 #ifndef GODWIT_PORTABLE_IMAGE_H
 #define GODWIT_PORTABLE_IMAGE_H
 
@@ -120,3 +121,4 @@ struct godwit_image_region {
 };
 
 #endif
+/* NOLINTEND(readability-identifier-naming) */

@@ -3,7 +3,7 @@
 namespace godwit::portable {
 
 const std::vector<Target>& targets() {
-  static const std::vector<Target> table = {
+  static const std::vector<Target> kTable = {
       {.name = "x86_64",
        .triple = "x86_64-unknown-linux-gnu",
        .cpu = "x86-64",
@@ -51,7 +51,7 @@ const std::vector<Target>& targets() {
        .code_model = llvm::CodeModel::Small,
        .narrow = true,
        .by_default = false}};
-  return table;
+  return kTable;
 }
 
 const Target* find_target(std::string_view name) {

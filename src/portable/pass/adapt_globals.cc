@@ -119,9 +119,7 @@ GlobalVariable* as_bytes(GlobalVariable& old, const DataLayout& layout) {
 
 Constant* address(GlobalVariable& variable, uint64_t offset) {
   auto* i64 = Type::getInt64Ty(variable.getContext());
-  Constant* at = ConstantExpr::getGetElementPtr(Type::getInt8Ty(variable.getContext()), &variable,
-                                                llvm::ConstantInt::get(i64, offset));
-  return ConstantExpr::getPtrToInt(at, i64);
+  return ConstantExpr::getAdd(ConstantExpr::getPtrToInt(&variable, i64), llvm::ConstantInt::get(i64, offset));
 }
 
 void list_words(llvm::Module& module, const std::vector<Constant*>& list) {
@@ -142,10 +140,9 @@ Constant* in_bytes(Constant* constant, const DataLayout& layout) {
     if (!place->accumulateConstantOffset(layout, offset))
       llvm::report_fatal_error("godwit: an address in a constant isn't one");
     auto* base = in_bytes(llvm::cast<Constant>(place->getOperand(0)), layout);
-    auto& context = constant->getContext();
-    return offset.isZero() ? base
-                           : ConstantExpr::getGetElementPtr(Type::getInt8Ty(context), base,
-                                                            llvm::ConstantInt::get(context, offset));
+    if (offset.isZero()) return base;
+    llvm::IRBuilder<> builder(constant->getContext());
+    return llvm::cast<Constant>(builder.CreateConstGEP1_64(builder.getInt8Ty(), base, offset.getZExtValue()));
   }
   std::vector<Constant*> operands;
   bool changed = false;

@@ -3,6 +3,7 @@
 // The neutral data layout is in force here for the last time. Behind this nothing of a function depends on it, but for the sizes
 // of what is loaded and stored, which both adapters see to.
 #include <llvm/Analysis/Utils/Local.h>
+#include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/Instructions.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
 
@@ -28,6 +29,13 @@ void rebuild_constants(Instruction& i, const llvm::DataLayout& layout) {
       llvm::report_fatal_error("godwit: the address of a native word is used in '" + i.getFunction()->getName() + "'");
     use.set(in_bytes(constant, layout));
   }
+}
+
+/// What GODWIT_ALLOW has let through. It would see memory as the processor does, and pointers as neutral code doesn't.
+void refuse_assembly(const llvm::CallBase& call) {
+  const auto* assembly = llvm::dyn_cast<llvm::InlineAsm>(call.getCalledOperand());
+  if (assembly && !llvm::StringRef(assembly->getAsmString()).trim().empty())
+    refuse(call, "inline assembly can't be made for s390x and armhf; leave them out of --targets");
 }
 
 void adapt_address(llvm::GetElementPtrInst& address, const llvm::DataLayout& layout) {
@@ -96,6 +104,7 @@ void count_in_bytes(Function& function, const llvm::DataLayout& layout) {
   for (auto& block : function)
     for (auto& i : block) all.push_back(&i);
   for (auto* i : all) {
+    if (const auto* call = llvm::dyn_cast<llvm::CallBase>(i)) refuse_assembly(*call);
     rebuild_constants(*i, layout);
     if (auto* address = llvm::dyn_cast<llvm::GetElementPtrInst>(i))
       adapt_address(*address, layout);

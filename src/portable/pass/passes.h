@@ -38,7 +38,6 @@ PassFunction prepare, lower_varargs, lower_gotos, lower_jumps, lower_threads, lo
 PassFunction lower_exceptions, place_points, check_allowed, build_frames, lay_out;
 PassFunction adapt_big_endian, adapt_narrow;
 
-
 /// Makes the passes known by their names: "godwit-lower-varargs" …
 void register_passes(llvm::PassBuilder& builder);
 
