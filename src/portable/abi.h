@@ -8,7 +8,7 @@
  *   runtime        runtime/: freestanding native code, once a target. Owns the arena, the system calls, the native
  *                  threads and the image. Keeps no state of the program's: what it must remember across a move is in the
  *                  arena's header or is asked of the kernel when it is saved.
- *   this file      constants and declarations, C and C++, without any other include but <stdint.h>.
+ *   this file      constants and declarations, C and C++, without any other include but <stdint.h> and little.h.
  *
  * The state word. Each thread has one, in native thread-local storage. Every call that may reach an adaptation point is
  * followed by a look at it: 0 is the only value in which code simply goes on.
@@ -37,24 +37,31 @@
 
 #include <stdint.h>
 
+#include "little.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* ---- Addresses. Function thunks and data must be below 2 GiB: that is what the small code models reach, and the low 32 bits
  * of a typeinfo's address are an exception's selector. The arena lies above 4 GiB and below 256 GiB, the whole user space of a
- * riscv64 processor with Sv39. A program's own values are in its `godwit_program`; these are the family's usual ones. */
+ * riscv64 processor with Sv39, but for the low one. A program's own values are in its `godwit_program`; these are the family's usual ones. */
 #define GODWIT_THUNKS UINT64_C(0x1f000000)
 #define GODWIT_THUNK_STRIDE 16
 #define GODWIT_DATA UINT64_C(0x20000000)
 #define GODWIT_ARENA UINT64_C(0x1000000000)
 #define GODWIT_ARENA_SIZE UINT64_C(0x2000000000) /* 128 GiB of addresses, mapped where used */
 
+/* Where a program's arena lies when one of its targets has addresses of 32 bits, of which Linux leaves 3 GiB to a process: behind
+ * the data, and before what the kernel and the runtime put at the end. All targets of such a program have it there. */
+#define GODWIT_LOW_ARENA UINT64_C(0x30000000)
+#define GODWIT_LOW_ARENA_SIZE UINT64_C(0x60000000) /* 1.5 GiB */
+
 #define GODWIT_PAGE UINT64_C(4096)
 
 enum { GODWIT_RUNNING = 0, GODWIT_SAVING = 1, GODWIT_RESTORING = 2, GODWIT_THROWING = 3, GODWIT_JUMPING = 4 };
 
-/* ---- The program, as the link step describes it to the runtime. All fields are u64 or bytes: the layout is the same on
+/* ---- The program, as the link step describes it to the runtime. All fields are u64, little-endian, or bytes: it is the same on
  * every target. It lies in read-only native memory and isn't part of an image; `signature` is. */
 struct godwit_program {
   char magic[8]; /* "GODWITP1" */
@@ -62,14 +69,14 @@ struct godwit_program {
       signature[32]; /* SHA-256 of what must be equal for an image to fit: the instrumented neutral code and this ABI */
   char family[16]; /* "lp64le" */
   char name[64]; /* the output file's last part, for messages */
-  uint64_t data_start; /* all neutral globals, writable and constant: [data_start, data_end) */
-  uint64_t data_end;
-  uint64_t arena;
-  uint64_t arena_size;
-  uint64_t tls_size; /* thread-local variables: a multiple of tls_align. They end where __godwit_tp points to: */
-  uint64_t tls_align; /* [tp - tls_size, tp); the C library's own struct pthread begins at tp */
-  uint64_t tls_image; /* address, in neutral data, of their tls_size bytes of initial content */
-  uint64_t functions; /* how many have thunks */
+  godwit_u64 data_start; /* all neutral globals, writable and constant: [data_start, data_end) */
+  godwit_u64 data_end;
+  godwit_u64 arena;
+  godwit_u64 arena_size;
+  godwit_u64 tls_size; /* thread-local variables: a multiple of tls_align. They end where __godwit_tp points to: */
+  godwit_u64 tls_align; /* [tp - tls_size, tp); the C library's own struct pthread begins at tp */
+  godwit_u64 tls_image; /* address, in neutral data, of their tls_size bytes of initial content */
+  godwit_u64 functions; /* how many have thunks */
 };
 extern const struct godwit_program godwit_program;
 
@@ -98,20 +105,25 @@ void* __godwit_pop(void);
 /* A system call of the neutral family: numbers and structures of Linux's generic 64-bit ABI (asm-generic/unistd.h). Returns
  * -errno. A call site whose arguments are saved: when a request interrupts it, it sets kSaving and returns; it is issued
  * again, with the same arguments, where the thread is restored. */
-long __godwit_syscall(long number, long a, long b, long c, long d, long e, long f);
+int64_t __godwit_syscall(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
 
 /* A thread that will run fn(arg), for the C library's pthread_create. `stack` is the low end of its stack in the arena, `tls`
  * its thread pointer; *ptid gets its number, *ctid is cleared and woken (futex) when it has ended, as CLONE_CHILD_CLEARTID.
  * Numbers of threads are the unit's own (the first is 1): they stay when it moves, whatever the kernel's are. -errno. */
-long __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_size, void* arg, int* ptid, void* tls, int* ctid);
+int64_t __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_size, void* arg, int* ptid, void* tls, int* ctid);
 
 /* ---- Neutral, supplied by libc/start.c, used by the runtime. */
 
 /* Runs the program: sets up the C library, the constructors, main, exit. Re-entered with kRestoring. Its arguments lie in the
  * arena (argv, its strings and envp were copied there). When it returns, the state is kSaving: all is in the arena. */
+#if __SIZEOF_POINTER__ == 8
 int __godwit_main(int argc, char** argv, char** envp);
 /* What a thread other than the first runs: fn(arg). Re-entered with kRestoring, like __godwit_main. */
 void __godwit_thread(int (*fn)(void*), void* arg);
+#else /* The runtime of a narrow processor: a pointer of neutral code is a number of 64 bits (pass/adapt_narrow.cc). */
+int __godwit_main(int argc, uint64_t argv, uint64_t envp);
+void __godwit_thread(uint64_t fn, uint64_t arg);
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,17 +1,20 @@
 /* The image of a portable program: a stream of records, written and read without seeking.
  *
  * Shared by the runtime (freestanding, writes and restores) and by the engine (hosted, carries and inspects); plain C,
- * without any other include but <stdint.h>. The byte tables, and what a reader must check, are docs/formats/portable-image.md.
+ * without any other include but <stdint.h> and little.h. The byte tables, and what a reader must check, are docs/formats/portable-image.md.
  *
  * All numbers are little-endian, all structures have their fields at their natural alignment and no hidden padding.
  *
  *     godwit_image_header
  *     record PROCESS, CWD, DESCRIPTOR*, REGIONS, MEMORY*, END     in this order; each a godwit_image_record, then its payload
  */
+/* NOLINTBEGIN(readability-identifier-naming): a C header. */
 #ifndef GODWIT_PORTABLE_IMAGE_H
 #define GODWIT_PORTABLE_IMAGE_H
 
 #include <stdint.h>
+
+#include "little.h"
 
 #define GODWIT_IMAGE_MAGIC "GODWITPI"
 #define GODWIT_IMAGE_VERSION 2
@@ -22,17 +25,17 @@
 
 struct godwit_image_header {
   char magic[8];
-  uint32_t version;
-  uint32_t bytes; /* of this structure */
+  godwit_u32 version;
+  godwit_u32 bytes; /* of this structure */
   char family[16];
   uint8_t signature[32]; /* of godwit_program: an image fits the very build that wrote it, on any architecture */
   char name[64];
-  uint64_t data_start;
-  uint64_t data_end;
-  uint64_t arena;
-  uint64_t arena_size;
+  godwit_u64 data_start;
+  godwit_u64 data_end;
+  godwit_u64 arena;
+  godwit_u64 arena_size;
   char machine[16]; /* where it was written, for people: "x86_64" */
-  uint64_t digest;  /* XXH64 of all bytes before */
+  godwit_u64 digest;  /* XXH64 of all bytes before */
 };
 
 enum {
@@ -45,11 +48,11 @@ enum {
 };
 
 struct godwit_image_record {
-  uint32_t type;
-  uint32_t flags;   /* zero */
-  uint64_t address; /* MEMORY: where its bytes lie; END: how many records came before; else zero */
-  uint64_t length;  /* of the payload that follows */
-  uint64_t
+  godwit_u32 type;
+  godwit_u32 flags;   /* zero */
+  godwit_u64 address; /* MEMORY: where its bytes lie; END: how many records came before; else zero */
+  godwit_u64 length;  /* of the payload that follows */
+  godwit_u64
       digest; /* XXH64 of the payload, seed 0; END: XXH64 over the headers of all records before, one after the other,
                        each with the digest of those before it as its seed (the first: the file header's digest) */
 };
@@ -59,9 +62,9 @@ struct godwit_image_record {
 #define GODWIT_ARENA_MAGIC "GODWITAR"
 struct godwit_arena_head {
   char magic[8];
-  uint64_t data_start; /* neutral globals: [data_start, data_end) */
-  uint64_t data_end;
-  uint64_t arena_size;
+  godwit_u64 data_start; /* neutral globals: [data_start, data_end) */
+  godwit_u64 data_end;
+  godwit_u64 arena_size;
 };
 
 /* Limits that a reader checks before it takes room for anything. */
@@ -72,11 +75,11 @@ struct godwit_arena_head {
 #define GODWIT_IMAGE_FD_MAX (1u << 20)
 
 struct godwit_image_process {
-  uint32_t pid; /* the unit's own */
-  uint32_t threads;
-  uint32_t umask;
-  uint32_t flags; /* GODWIT_IMAGE_APART */
-  uint64_t saved_at; /* CLOCK_REALTIME, nanoseconds */
+  godwit_u32 pid; /* the unit's own */
+  godwit_u32 threads;
+  godwit_u32 umask;
+  godwit_u32 flags; /* GODWIT_IMAGE_APART */
+  godwit_u64 saved_at; /* CLOCK_REALTIME, nanoseconds */
 };
 
 /* It has no MEMORY: that goes another way, into a program that waits for it (runtime/arrive.cc). */
@@ -90,13 +93,13 @@ enum {
 };
 
 struct godwit_image_descriptor {
-  uint32_t fd;
-  uint32_t kind;
-  uint32_t flags; /* O_ flags of the neutral family, those of opening (O_CREAT and the like) left out */
-  uint32_t close_on_exec;
-  uint64_t offset;
-  uint32_t same_as; /* DUPLICATE: which descriptor */
-  uint32_t path_size; /* FILE, DEVICE: bytes that follow, without a zero at the end */
+  godwit_u32 fd;
+  godwit_u32 kind;
+  godwit_u32 flags; /* O_ flags of the neutral family, those of opening (O_CREAT and the like) left out */
+  godwit_u32 close_on_exec;
+  godwit_u64 offset;
+  godwit_u32 same_as; /* DUPLICATE: which descriptor */
+  godwit_u32 path_size; /* FILE, DEVICE: bytes that follow, without a zero at the end */
 };
 
 /* REGIONS: what of the arena is in use, in ascending order and without overlap; the header of the arena isn't among them. */
@@ -111,10 +114,11 @@ enum {
 };
 
 struct godwit_image_region {
-  uint64_t start;
-  uint64_t length;
-  uint32_t protection; /* PROT_ */
-  uint32_t kind;
+  godwit_u64 start;
+  godwit_u64 length;
+  godwit_u32 protection; /* PROT_ */
+  godwit_u32 kind;
 };
 
 #endif
+/* NOLINTEND(readability-identifier-naming) */

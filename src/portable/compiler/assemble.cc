@@ -14,6 +14,7 @@
 
 #include "portable/abi.h"
 #include "portable/compiler/link.h"
+#include "portable/pass/adapt.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
@@ -23,11 +24,16 @@ constexpr uint64_t kCode = 0x18000000;
 
 /// Parts with different rights begin on pages of their own: the linker doesn't see to that when it has a script. The first
 /// follows the program headers at once, or they would not be loaded and the runtime couldn't find its thread-locals.
-std::string linker_script() {
+std::string linker_script(const Target& target) {
+  // Of 32-bit address space only what an executable claims is sure to be free.
+  const auto arena = target.narrow ? fmt::format("  .godwit.arena {:#x} (NOLOAD) : {{ . += {:#x}; }}\n",
+                                                 GODWIT_LOW_ARENA, GODWIT_LOW_ARENA_SIZE)
+                                   : std::string();
   return fmt::format(R"(ENTRY(_start)
 SECTIONS {{
   . = {:#x} + SIZEOF_HEADERS;
   .rodata : {{ *(.rodata .rodata.*) *(.eh_frame) }}
+  {} : {{ KEEP(*({})) }}
   . = ALIGN(0x1000);
   .text : {{ *(.text .text.*) }}
   . = ALIGN(0x1000);
@@ -41,10 +47,11 @@ SECTIONS {{
   .godwit.constants ALIGN(0x1000) : {{ KEEP(*({})) }}
   .godwit.data {:#x} : {{ __godwit_data_start = .; KEEP(*({})) }}
   .godwit.zeros : {{ KEEP(*({})) . = ALIGN(0x1000); __godwit_data_end = .; }}
-  /DISCARD/ : {{ *(.comment) *(.note.GNU-stack) *(.riscv.attributes) *(.llvm_addrsig) }}
+{}  /DISCARD/ : {{ *(.comment) *(.note.GNU-stack) *(.riscv.attributes) *(.llvm_addrsig) *(.ARM.attributes .ARM.exidx* .ARM.extab*) }}
 }}
 )",
-                     kCode, GODWIT_THUNKS, kConstantSection, GODWIT_DATA, kDataSection, kZeroSection);
+                     kCode, kSwapSection, kSwapSection, GODWIT_THUNKS, kConstantSection, GODWIT_DATA, kDataSection,
+                     kZeroSection, arena);
 }
 
 Result<void> run_linker(const std::vector<std::string>& words) {
@@ -85,7 +92,7 @@ Result<Symbols> shared_symbols(const fs::path& executable) {
 Result<void> assemble(const LinkOptions& options, const Target& target, const fs::path& object,
                       const fs::path& executable) {
   const auto script = fs::path(object).replace_extension(".ld");
-  std::ofstream(script) << linker_script();
+  std::ofstream(script) << linker_script(target);
   std::vector<std::string> words{"ld.lld",
                                  "-static",
                                  "--gc-sections",
@@ -102,7 +109,8 @@ Result<void> assemble(const LinkOptions& options, const Target& target, const fs
                                  (options.library / fmt::format("libgodwit-runtime-{}.a", target.name)).string(),
                                  fmt::format("-L{}", target.compiler_library),
                                  "-lgcc"};
-  return run_linker(words);
+  TRY_DO(run_linker(words));
+  return target.big_endian ? swap_words(executable) : Result<void>();
 }
 
 Result<void> same_addresses(const std::vector<fs::path>& executables) {

@@ -4,7 +4,7 @@
 //   simplify       LLVM's own passes, no vectors, no target                              (pipeline.cc)
 //   instrument     ../pass: points, frames, layout; from here the program has a signature  (pipeline.cc)
 //   lower          a copy of it becomes an object file of one target                     (lower.cc)
-//   assemble       that object, the runtime and libgcc become an executable              (assemble.cc)
+//   assemble       that object, the runtime and libgcc become an executable              (assemble.cc, swap_words.cc)
 //   same_addresses fails when two executables put something at different addresses       (assemble.cc)
 //   pack           all executables and the script that starts the right one              (pack.cc)
 #pragma once
@@ -63,13 +63,16 @@ struct Instrumented {
   std::string bitcode;
   std::vector<std::string> thunks;
   Signature signature{};
+  uint64_t arena = 0, arena_size = 0;  ///< of the family's two places, see abi.h: the low one when a target is narrow
 };
-Result<Instrumented> instrument(llvm::Module& module, const Listener& listener = {});
+Result<Instrumented> instrument(llvm::Module& module, const Listener& listener = {});  // without the arena's place
 /// Writes the object file. `name` is the program's, for messages. Reads the bitcode into a context of its own: any thread.
 Result<void> lower(const Instrumented& program, std::string_view name, const Target& target, unsigned level,
                    const fs::path& object);
 Result<void> assemble(const LinkOptions& options, const Target& target, const fs::path& object,
                       const fs::path& executable);
+/// Turns over, in an executable of a big-endian target, what the linker wrote in that order into little-endian data.
+Result<void> swap_words(const fs::path& executable);
 Result<void> same_addresses(const std::vector<fs::path>& executables);
 Result<void> pack(const std::vector<const Target*>& targets, const std::vector<fs::path>& executables,
                   const fs::path& output);

@@ -28,6 +28,7 @@
 #include "portable/compiler/analyses.h"
 #include "portable/compiler/link.h"
 #include "portable/compiler/program.h"
+#include "portable/pass/passes.h"
 #include "portable/pass/support.h"
 
 namespace godwit::portable {
@@ -50,6 +51,7 @@ Result<std::unique_ptr<llvm::TargetMachine>> machine_for(const Target& target, u
   options.FunctionSections = true;  // the linker leaves out what nobody calls
   options.ExceptionModel = llvm::ExceptionHandling::None;
   if (target.name == "riscv64") options.MCOptions.ABIName = "lp64d";
+  if (target.name == "armhf") options.FloatABIType = llvm::FloatABI::Hard;
   auto* machine = which->createTargetMachine(
       std::string(target.triple), std::string(target.cpu), std::string(target.features), options, llvm::Reloc::Static,
       target.code_model, level == 0 ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default);
@@ -83,10 +85,11 @@ void make_target(llvm::Module& module, const Target& target, const llvm::TargetM
 }
 
 void add_thunks(llvm::Module& module, const Target& target, const std::vector<std::string>& thunks) {
-  std::string text = fmt::format(".section .godwit.thunks,\"ax\",@progbits\n{}\n", target.before_jumps);
+  std::string text = fmt::format(".section .godwit.thunks,\"ax\",%progbits\n{}\n", target.before_jumps);
   for (const auto& name : thunks) {
-    text += fmt::format(".balign 16\n.globl {0}{1}\n.type {0}{1},@function\n{0}{1}:\n", kThunkPrefix, name);
-    text += fmt::format(fmt::runtime(target.jump), name) + "\n";
+    text += fmt::format(".balign 16\n.globl {0}{1}\n.type {0}{1},%function\n{0}{1}:\n", kThunkPrefix, name);
+    const auto* wrapper = module.getFunction(kWidePrefix + name);
+    text += fmt::format(fmt::runtime(target.jump), wrapper ? wrapper->getName().str() : name) + "\n";
   }
   if (!thunks.empty()) module.setModuleInlineAsm(text + ".balign 16\n" + module.getModuleInlineAsm());
 }
@@ -98,6 +101,13 @@ void pin_globals(llvm::Module& module) {
   for (auto& f : module)  // thunks jump to them
     if (!f.isDeclaration() && f.hasExternalLinkage()) pinned.push_back(&f);
   llvm::appendToCompilerUsed(module, pinned);
+}
+
+/// Before the data layout is replaced: the pass needs the neutral one.
+void adapt(llvm::Module& module, const Target& target) {
+  llvm::ModuleAnalysisManager unused;
+  if (target.big_endian) adapt_big_endian(module, unused);
+  if (target.narrow) adapt_narrow(module, unused);
 }
 
 void optimise(llvm::Module& module, llvm::TargetMachine& machine, unsigned level) {
@@ -145,6 +155,7 @@ Result<void> lower(const Instrumented& program, std::string_view name, const Tar
   auto* diagnostics = handler.get();
   context.setDiagnosticHandler(std::move(handler));
   describe_program(**module, name, program);
+  adapt(**module, target);
   TRY(auto machine, machine_for(target, level));
   make_target(**module, target, *machine);
   pin_globals(**module);

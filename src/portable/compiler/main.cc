@@ -4,12 +4,14 @@
 #include <llvm/IR/LLVMContext.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <future>
 #include <optional>
 
 #include "base/base.h"
 #include "base/temporary_folder.h"
+#include "portable/abi.h"
 #include "portable/compiler/explain.h"
 #include "portable/compiler/libcalls.h"
 #include "portable/compiler/link.h"
@@ -23,9 +25,11 @@ namespace {
 /// [-LDIR…] INPUT…; an empty FILE is standard output. With --explain FILE: only says what it finds
 Result<LinkOptions> parse(int argc, char** argv) {
   LinkOptions options;
-  std::string all;
-  for (const Target& t : targets()) all += (all.empty() ? "" : ",") + std::string(t.name);
-  std::string names = all;
+  std::string all, names;
+  for (const Target& t : targets()) {
+    all += (all.empty() ? "" : ",") + std::string(t.name);
+    if (t.by_default) names += (names.empty() ? "" : ",") + std::string(t.name);
+  }
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     const auto value = [&]() -> Result<std::string> {
@@ -60,6 +64,7 @@ Result<LinkOptions> parse(int argc, char** argv) {
     else
       options.inputs.emplace_back(word);
   }
+  if (names == "all") names = all;
   for (size_t at = 0; at <= names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     const auto name = names.substr(at, comma - at);
@@ -123,7 +128,10 @@ Result<void> link(const LinkOptions& options) {
     more = add_asked_of_back_ends(*module, of_back_ends);
     if (more && options.verbose) fmt::print(stderr, "godwit-link: again, with {}\n", fmt::join(of_back_ends, " "));
   }
-  TRY(const auto program, instrument(*module, listener));
+  TRY(auto program, instrument(*module, listener));
+  const bool low = std::ranges::any_of(options.targets, [](const Target* t) { return t->narrow; });
+  program.arena = low ? GODWIT_LOW_ARENA : GODWIT_ARENA;
+  program.arena_size = low ? GODWIT_LOW_ARENA_SIZE : GODWIT_ARENA_SIZE;
   steps.done("instrument");
   if (options.report) TRY_DO(write_report(options.output.filename().string(), told, options.report_file));
   if (!options.keep.empty()) TRY_DO(io::replace_file((folder / "program.bc").string(), program.bitcode));

@@ -37,7 +37,7 @@ void describe_program(llvm::Module& module, std::string_view name, const Instrum
   auto* content = llvm::ConstantStruct::getAnon(
       {llvm::ConstantDataArray::getString(context, "GODWITP1", false), signature, bytes(context, "lp64le", 16),
        bytes(context, name, 64), boundary(module, "__godwit_data_start"), boundary(module, "__godwit_data_end"),
-       number(GODWIT_ARENA), number(GODWIT_ARENA_SIZE), number(tls_size), number(tls_align),
+       number(instrumented.arena), number(instrumented.arena_size), number(tls_size), number(tls_align),
        tls ? address_of(tls) : number(0), number(instrumented.thunks.size())});
   const auto size = module.getDataLayout().getTypeAllocSize(content->getType()).getFixedValue();
   if (size != sizeof(struct godwit_program)) llvm::report_fatal_error("godwit_program is not what abi.h says");

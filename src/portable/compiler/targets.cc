@@ -3,7 +3,7 @@
 namespace godwit::portable {
 
 const std::vector<Target>& targets() {
-  static const std::vector<Target> table = {
+  static const std::vector<Target> kTable = {
       {.name = "x86_64",
        .triple = "x86_64-unknown-linux-gnu",
        .cpu = "x86-64",
@@ -29,8 +29,29 @@ const std::vector<Target>& targets() {
        .jump = "tail {}",
        .before_jumps = ".option norelax",
        .compiler_library = "/usr/lib/gcc-cross/riscv64-linux-gnu/12",
-       .code_model = llvm::CodeModel::Medium}};
-  return table;
+       .code_model = llvm::CodeModel::Medium},
+      {.name = "s390x",
+       .triple = "s390x-unknown-linux-gnu",
+       .cpu = "z10",
+       .features = "",
+       .jump = "jg {}",
+       .before_jumps = "",
+       .compiler_library = "/usr/lib/gcc-cross/s390x-linux-gnu/12",
+       .code_model = llvm::CodeModel::Small,
+       .big_endian = true,
+       .by_default = false},
+      // A branch doesn't reach from the thunks to the code. No NEON: its single precision has no subnormal numbers.
+      {.name = "armhf",
+       .triple = "armv7-unknown-linux-gnueabihf",
+       .cpu = "generic",
+       .features = "+v7,+vfp3d16,-neon,+read-tp-tpidruro",
+       .jump = "ldr pc, [pc, #-4]\n.word {}",
+       .before_jumps = "",
+       .compiler_library = "/usr/lib/gcc-cross/arm-linux-gnueabihf/12",
+       .code_model = llvm::CodeModel::Small,
+       .narrow = true,
+       .by_default = false}};
+  return kTable;
 }
 
 const Target* find_target(std::string_view name) {

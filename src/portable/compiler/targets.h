@@ -1,5 +1,6 @@
 // The architectures a portable program is made for. To add one of the family: a row in targets.cc, its start code and system
-// calls in runtime/, its C compiler's library in scripts/install-dependencies.
+// calls in runtime/, its C compiler's library in scripts/install-dependencies. A big-endian one takes the adapter, too, which every
+// link would pay for: the default are the three of the family's own kind.
 #pragma once
 
 #include <llvm/Support/CodeGen.h>
@@ -18,6 +19,9 @@ struct Target {
   std::string_view before_jumps;  ///< assembler directives
   std::string_view compiler_library;  ///< folder of libgcc.a (binary128 arithmetic, 128-bit division)
   llvm::CodeModel::Model code_model;
+  bool big_endian = false;  ///< neutral memory stays little-endian there: pass/adapt.cc
+  bool narrow = false;  ///< addresses have 32 bits, pointers stay 64: pass/adapt_narrow.cc
+  bool by_default = true;  ///< made when no --targets is given
 };
 
 const std::vector<Target>& targets();

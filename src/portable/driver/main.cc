@@ -33,7 +33,7 @@ constexpr const char* kHelp = R"(usage: godwit cc [OPTION…] FILE…
 Compiles C and C++ for every architecture at once: the program that comes out runs on each of them and can move between them
 while it runs. A C compiler's options work (-c -o -O -g -I -D -l -L -W… -std=…); objects can be put into archives by ar.
 
-  --targets A,B   the architectures: x86_64, aarch64, riscv64 (the default is all)
+  --targets A,B   the architectures: x86_64, aarch64, riscv64 (the default), s390x, armhf; or all
   -fgodwit-report[=FILE]   tell where the program may stop, and its longest stretch without such a place; FILE.json: as JSON
   --keep DIR      keep what is made on the way: the instrumented bitcode, each architecture's executable
   -v              show the commands

@@ -15,8 +15,15 @@ inline constexpr engine::SpaceId kSpace = 0;
 inline constexpr uint64_t kPage = 4096;
 inline constexpr uint64_t kArenaHeader = uint64_t{4} << 20;  // runtime/runtime.h
 
+/// One of abi.h's two places.
+struct Arena {
+  uint64_t start = 0, end = 0;
+  [[nodiscard]] uint64_t areas() const { return start + kArenaHeader; }
+};
+
 struct Layout {
   uint64_t data_start = 0, data_end = 0;
+  Arena arena;
   /// Mappings of data, the arena's header and its areas, ascending.
   std::vector<pod::MapEntry> maps;
 };

@@ -15,7 +15,7 @@ struct Emulated {
   std::string_view qemu;  ///< in qemu's program names
 };
 constexpr std::array kEmulated = {Emulated{"x86_64", "x86_64"}, Emulated{"aarch64", "aarch64"},
-                                  Emulated{"riscv64", "riscv64"}};
+                                  Emulated{"riscv64", "riscv64"}, Emulated{"s390x", "s390x"}};
 
 std::string in_path(const std::string& name) {
   const char* path = std::getenv("PATH");

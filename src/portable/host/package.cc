@@ -86,6 +86,7 @@ std::string starting_script(const Package& package) {
   }
   std::string text = fmt::format(R"SH({}: this script, then one executable for each of its architectures.
 m=${{GODWIT_ARCH:-$(uname -m)}}
+case $m in armv[78]*) m=armhf ;; esac
 case $m in
 {}  *) echo "$0: made for {}, this is a machine with $m" >&2; exit 126 ;;
 esac

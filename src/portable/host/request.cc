@@ -113,9 +113,13 @@ Result<uint64_t> read_answer(const Fd& peer) {
 Result<bool> is_portable(const Fd& proc, pid_t pid) {
   TRY(const auto memory, sys::open_at(proc, fmt::format("{}/mem", pid), O_RDONLY));
   godwit_arena_head head{};
-  // Emulated programs have their arena at the same address: qemu-user maps a 64-bit program's addresses one to one.
-  const ssize_t got = ::pread(memory.get(), &head, sizeof head, static_cast<off_t>(GODWIT_ARENA));
-  return got == sizeof head && std::string_view(head.magic, sizeof head.magic) == GODWIT_ARENA_MAGIC;
+  // Emulated programs have their arena at the same address: qemu-user maps a 64-bit program's addresses one to one. (Not one's of
+  // 32 bits: such a program isn't known from outside.)
+  for (const uint64_t arena : {GODWIT_ARENA, GODWIT_LOW_ARENA}) {
+    const ssize_t got = ::pread(memory.get(), &head, sizeof head, static_cast<off_t>(arena));
+    if (got == sizeof head && std::string_view(head.magic, sizeof head.magic) == GODWIT_ARENA_MAGIC) return true;
+  }
+  return false;
 }
 
 Result<bool> is_portable(pid_t pid) {

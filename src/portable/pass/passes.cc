@@ -6,8 +6,8 @@
 namespace godwit::portable {
 namespace {
 
-/// When a pass runs: before LLVM's simplification or after it.
-enum class When { kBefore, kAfter };
+/// When a pass runs: before LLVM's simplification, after it, or for one target only.
+enum class When { kBefore, kAfter, kTarget };
 
 /// The table, in the order in which they run.
 struct Row {
@@ -25,7 +25,9 @@ constexpr Row kRows[] = {{"godwit-prepare", prepare, When::kBefore},
                          {"godwit-place-points", place_points, When::kAfter},
                          {"godwit-check-allowed", check_allowed, When::kAfter},
                          {"godwit-build-frames", build_frames, When::kAfter},
-                         {"godwit-lay-out", lay_out, When::kAfter}};
+                         {"godwit-lay-out", lay_out, When::kAfter},
+                         {"godwit-adapt-big-endian", adapt_big_endian, When::kTarget},
+                         {"godwit-adapt-narrow", adapt_narrow, When::kTarget}};
 
 /// A row as LLVM wants it.
 struct Pass : llvm::PassInfoMixin<Pass> {

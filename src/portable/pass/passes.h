@@ -13,6 +13,10 @@
 //   build_frames       every function that may be on the stack at such a point learns to save and restore its frame
 //   lay_out            thunks for functions whose address is taken; all globals into two sections
 //
+//     (from here on a target at a time: compiler/lower.cc)
+//   adapt_big_endian   neutral memory stays little-endian where the processor isn't
+//   adapt_narrow       pointers stay numbers of 64 bits where addresses have 32
+//
 // Then the target's triple and data layout are set and its back end runs. The passes know no target. Each may be run alone,
 // by its name, in `opt -load-pass-plugin godwit-passes.so -passes=godwit-…`: that is how they are tested (tests/portable/pass).
 //
@@ -32,6 +36,7 @@ namespace godwit::portable {
 using PassFunction = llvm::PreservedAnalyses(llvm::Module& module, llvm::ModuleAnalysisManager& analyses);
 PassFunction prepare, lower_varargs, lower_gotos, lower_jumps, lower_threads, lower_constructors;
 PassFunction lower_exceptions, place_points, check_allowed, build_frames, lay_out;
+PassFunction adapt_big_endian, adapt_narrow;
 
 /// Makes the passes known by their names: "godwit-lower-varargs" …
 void register_passes(llvm::PassBuilder& builder);

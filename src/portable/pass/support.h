@@ -31,6 +31,8 @@ constexpr const char* kLeaves = "godwit.leaves";
 
 /// A thunk's name is this and the function's. The linker (compiler/) and lay_out.cc share these.
 constexpr const char* kThunkPrefix = "__godwit_to_";
+/// On a narrow processor: a native function as neutral code calls it, where it has a thunk.
+constexpr const char* kWidePrefix = "__godwit_wide_";
 constexpr const char* kDataSection = ".godwit.data";
 constexpr const char* kZeroSection = ".bss.godwit";  ///< its name makes LLVM give it no bytes in the file
 constexpr const char* kConstantSection = ".godwit.constants";

@@ -174,6 +174,177 @@ godwit_arch_wait_end:
 godwit_arch_wait_abort:
         li a0, -4
         ret
+
+/* A caller leaves 160 bytes at the stack pointer for what it calls. */
+#elif defined(__s390x__)
+        .text
+        .globl _start
+_start: lgr %r2, %r15
+        lghi %r0, -8
+        ngr %r15, %r0
+        aghi %r15, -160
+        xc 0(8, %r15), 0(%r15)
+        brasl %r14, godwit_start
+        j .+2
+
+        /* The kernel wants (stack, flags, ptid, ctid, tls). Entry and argument are the sixth and seventh: on the stack. */
+        .globl godwit_arch_clone
+godwit_arch_clone:
+        lg %r1, 160(%r15)
+        lghi %r0, -8
+        ngr %r3, %r0
+        aghi %r3, -176
+        xc 0(8, %r3), 0(%r3)
+        stg %r1, 168(%r3)
+        lg %r1, 168(%r15)
+        stg %r1, 160(%r3)
+        stg %r6, 48(%r15)
+        lgr %r0, %r2
+        lgr %r2, %r3
+        lgr %r3, %r0
+        lgr %r0, %r5
+        lgr %r5, %r6
+        lgr %r6, %r0
+        svc 120
+        lg %r6, 48(%r15)
+        ltgr %r2, %r2
+        jz 1f
+        br %r14
+1:      lg %r1, 168(%r15)
+        lg %r2, 160(%r15)
+        basr %r14, %r1
+        j .+2
+
+        .globl godwit_arch_on_stack
+godwit_arch_on_stack:
+        lgr %r1, %r2
+        lgr %r2, %r3
+        lghi %r0, -8
+        ngr %r4, %r0
+        lgr %r15, %r4
+        aghi %r15, -160
+        xc 0(8, %r15), 0(%r15)
+        basr %r14, %r1
+        j .+2
+
+        .globl godwit_arch_wait, godwit_arch_wait_begin, godwit_arch_wait_end, godwit_arch_wait_abort
+godwit_arch_wait:
+        stmg %r6, %r7, 48(%r15)
+        lgr %r0, %r2
+        lgr %r1, %r3
+        lgr %r7, %r4
+        lg %r2, 0(%r7)
+        lg %r3, 8(%r7)
+        lg %r4, 16(%r7)
+        lg %r5, 24(%r7)
+        lg %r6, 32(%r7)
+        lg %r7, 40(%r7)
+        /* All registers that can hold an address are taken: the number waits on the stack while r1 holds the word's. */
+        stg %r1, 40(%r15)
+        lgr %r1, %r0
+godwit_arch_wait_begin:
+        clfhsi 0(%r1), 0
+        jne godwit_arch_wait_abort
+        lg %r1, 40(%r15)
+        svc 0
+godwit_arch_wait_end:
+        lmg %r6, %r7, 48(%r15)
+        br %r14
+godwit_arch_wait_abort:
+        lmg %r6, %r7, 48(%r15)
+        lghi %r2, -4
+        br %r14
+
+        .globl godwit_arch_sigreturn
+godwit_arch_sigreturn:
+        svc 173
+
+#elif defined(__arm__)
+        .syntax unified
+        .arm
+        .text
+        .globl _start
+        .type _start, %function
+_start: mov fp, #0
+        mov lr, #0
+        mov r0, sp
+        bic sp, sp, #15
+        bl godwit_start
+        udf #0
+
+        /* flags, stack, ptid, tls in registers, then ctid, entry and argument on the stack: the kernel's order. */
+        .globl godwit_arch_clone
+        .type godwit_arch_clone, %function
+godwit_arch_clone:
+        push {r4, r5, r6, r7}
+        ldr r4, [sp, #16]
+        ldr r5, [sp, #20]
+        ldr r6, [sp, #24]
+        bic r1, r1, #15
+        sub r1, r1, #16
+        str r5, [r1]
+        str r6, [r1, #4]
+        mov r7, #120
+        svc #0
+        cmp r0, #0
+        beq 1f
+        pop {r4, r5, r6, r7}
+        bx lr
+1:      mov fp, #0
+        ldr r1, [sp]
+        ldr r0, [sp, #4]
+        add sp, sp, #16
+        blx r1
+        udf #0
+
+        .globl godwit_arch_on_stack
+        .type godwit_arch_on_stack, %function
+godwit_arch_on_stack:
+        mov fp, #0
+        mov r3, r0
+        mov r0, r1
+        bic r2, r2, #15
+        mov sp, r2
+        blx r3
+        udf #0
+
+        .globl godwit_arch_wait, godwit_arch_wait_begin, godwit_arch_wait_end, godwit_arch_wait_abort
+        .type godwit_arch_wait, %function
+godwit_arch_wait:
+        push {r4, r5, r7, r8}
+        mov ip, r0
+        mov r7, r1
+        mov r8, r2
+        ldr r0, [r8]
+        ldr r1, [r8, #4]
+        ldr r2, [r8, #8]
+        ldr r3, [r8, #12]
+        ldr r4, [r8, #16]
+        ldr r5, [r8, #20]
+godwit_arch_wait_begin:
+        ldr r8, [ip]
+        cmp r8, #0
+        bne godwit_arch_wait_abort
+        svc #0
+godwit_arch_wait_end:
+        pop {r4, r5, r7, r8}
+        bx lr
+godwit_arch_wait_abort:
+        pop {r4, r5, r7, r8}
+        mvn r0, #3
+        bx lr
+
+        /* What libgcc's division calls when there is nothing to divide by, and what its tables name. */
+        .globl __aeabi_idiv0, __aeabi_ldiv0, __aeabi_unwind_cpp_pr0, __aeabi_unwind_cpp_pr1
+        .type __aeabi_idiv0, %function
+        .type __aeabi_ldiv0, %function
+__aeabi_idiv0:
+__aeabi_ldiv0:
+__aeabi_unwind_cpp_pr0:
+__aeabi_unwind_cpp_pr1:
+        mov r0, #0
+        mov r1, #0
+        bx lr
 #endif
 
         .section .note.GNU-stack, "", %progbits

@@ -28,13 +28,21 @@ Region again[kMaxRegions];
 uint32_t again_count;
 
 bool map_native(uint64_t start, uint64_t length, long protection, uint32_t kind) {
-  const long flags =
-      (kind == GODWIT_REGION_SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-  const long got = sys(__NR_mmap, start, length, protection, flags, -1, 0);
+  // What was reserved is the unit's already; elsewhere nobody may have come to lie there.
+  const long flags = (kind == GODWIT_REGION_SHARED ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE |
+                     (kNarrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+  const int64_t got = sys_mmap(start, length, protection, flags);
   if (failed(got)) return false;
   if (static_cast<uint64_t>(got) == start) return true;
   sys(__NR_munmap, got, length);  // a kernel before 4.17 takes the address for a hint
   return false;
+}
+
+/// Gives pages back; on a narrow processor only their content, the addresses stay reserved.
+long unmap_native(uint64_t start, uint64_t length) {
+  if constexpr (!kNarrow) return sys(__NR_munmap, start, length);
+  const int64_t got = sys_mmap(start, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED);
+  return failed(got) ? static_cast<long>(got) : 0;
 }
 
 /// The first row that ends above `address`.
@@ -156,7 +164,7 @@ long check_range(uint64_t start, uint64_t length, bool whole) {
 long unmap(uint64_t start, uint64_t length) {
   if (const long error = check_range(start, length, false)) return error;
   if (!room_for_rows(2)) return -ENOMEM;
-  if (const long error = sys(__NR_munmap, start, length); failed(error)) return error;
+  if (const long error = unmap_native(start, length); failed(error)) return error;
   split_at(start);
   split_at(start + length);
   const uint32_t first = row_at(start);
@@ -169,7 +177,7 @@ long unmap(uint64_t start, uint64_t length) {
 /// Fills what was just mapped with the file's bytes; what lies behind its end stays zero.
 long read_file(uint64_t start, uint64_t length, long fd, uint64_t offset) {
   for (uint64_t done = 0; done < length;) {
-    const long got = sys(__NR_pread64, fd, start + done, length - done, offset + done);
+    const long got = sys_pread(fd, start + done, length - done, offset + done);
     if (got == -EINTR) continue;
     if (failed(got)) return got;
     if (got == 0) break;
@@ -183,7 +191,7 @@ long check_file(long fd, bool shared) {
   const long flags = sys(__NR_fcntl, fd, 3 /* F_GETFL */, 0);
   if (failed(flags)) return flags;
   if ((flags & 3) == 1 /* O_WRONLY */) return -EACCES;
-  if (failed(sys(__NR_lseek, fd, 0, 1))) return -ENODEV;
+  if (failed(sys_seek(fd, 0, 1))) return -ENODEV;
   return shared && (flags & 3) != 0 ? -ENODEV : 0;
 }
 
@@ -201,7 +209,19 @@ long clear_fixed(uint64_t address, uint64_t length, long flags) {
 
 Lock& arena_lock() { return lock; }
 
+namespace {
+
+/// Of 32-bit address space an executable claims the arena as a segment (compiler/assemble.cc): nothing lies there, and nothing comes
+/// to lie there. It takes no memory until it is used.
+void reserve_narrow() {
+  if constexpr (!kNarrow) return;
+  if (unmap_native(godwit_program.arena, godwit_program.arena_size)) fatal("the arena can't be reserved");
+}
+
+}  // namespace
+
 void map_header() {
+  reserve_narrow();
   if (!map_native(godwit_program.arena, kHeaderSize, kReadWrite, GODWIT_REGION_MAPPED)) {
     fatal("the arena's addresses, from ", Hex{godwit_program.arena}, " on, aren't free here");
   }
@@ -219,7 +239,7 @@ void arena_give(uint64_t start, uint64_t length) {
       header().regions[index].length != length) {
     fatal("the table of regions has no row for ", Hex{start});
   }
-  sys(__NR_munmap, start, length);
+  unmap_native(start, length);
   close_rows(index, 1);
 }
 
@@ -240,7 +260,7 @@ bool arena_rows_are_sound(const Region* regions, uint32_t count) {
 bool arena_map_again(const Region* regions, uint32_t count) {
   bool mapped = true;
   for (uint32_t i = 0; i < again_count; ++i) {
-    each_uncovered(again[i], regions, count, [](uint64_t start, uint64_t length) { sys(__NR_munmap, start, length); });
+    each_uncovered(again[i], regions, count, [](uint64_t start, uint64_t length) { unmap_native(start, length); });
   }
   for (uint32_t i = 0; i < count; ++i) {
     each_uncovered(regions[i], again, again_count, [&](uint64_t start, uint64_t length) {
@@ -266,9 +286,9 @@ void arena_protect() {
 // ---- System calls ----
 
 /// The break never moves: a C library then takes its memory by mmap.
-long call_brk(Call&) { return static_cast<long>(first_address()); }
+int64_t call_brk(Call&) { return static_cast<long>(first_address()); }
 
-long call_mmap(Call& call) {
+int64_t call_mmap(Call& call) {
   const auto address = static_cast<uint64_t>(call.a[0]);
   const uint64_t length = page_up(static_cast<uint64_t>(call.a[1]));
   const long protection = call.a[2], flags = call.a[3], fd = call.a[4];
@@ -308,12 +328,12 @@ long call_mmap(Call& call) {
   return error;
 }
 
-long call_munmap(Call& call) {
+int64_t call_munmap(Call& call) {
   Held held(lock);
   return unmap(static_cast<uint64_t>(call.a[0]), page_up(static_cast<uint64_t>(call.a[1])));
 }
 
-long call_mprotect(Call& call) {
+int64_t call_mprotect(Call& call) {
   const auto start = static_cast<uint64_t>(call.a[0]), length = page_up(static_cast<uint64_t>(call.a[1]));
   if (call.a[2] & PROT_EXEC) return -EACCES;
   if (!length) return 0;
@@ -337,7 +357,7 @@ namespace {
 
 long grow_in_place(uint64_t start, uint64_t old_length, uint64_t length, const Region& like) {
   const uint32_t next = row_at(start + old_length);
-  const uint64_t limit = next < header().regions_used ? header().regions[next].start : end_address();
+  const uint64_t limit = next < header().regions_used ? +header().regions[next].start : end_address();
   if (limit - start < length || !room_for_rows(1)) return -ENOMEM;
   if (!map_native(start + old_length, length - old_length, like.protection, like.kind)) return -ENOMEM;
   insert_row({start + old_length, length - old_length, like.protection, like.kind});
@@ -362,7 +382,7 @@ long move_mapping(uint64_t start, uint64_t old_length, uint64_t length, const Re
 
 }  // namespace
 
-long call_mremap(Call& call) {
+int64_t call_mremap(Call& call) {
   const auto start = static_cast<uint64_t>(call.a[0]);
   const uint64_t old_length = page_up(static_cast<uint64_t>(call.a[1]));
   const uint64_t length = page_up(static_cast<uint64_t>(call.a[2]));
@@ -381,7 +401,7 @@ long call_mremap(Call& call) {
 }
 
 /// Only what changes content matters; the rest is advice about one machine.
-long call_madvise(Call& call) {
+int64_t call_madvise(Call& call) {
   constexpr long kDontNeed = 4, kFree = 8;
   const auto start = static_cast<uint64_t>(call.a[0]), length = page_up(static_cast<uint64_t>(call.a[1]));
   if (start & (GODWIT_PAGE - 1)) return -EINVAL;

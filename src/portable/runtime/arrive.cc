@@ -4,7 +4,7 @@
 // user, or root, and makes room:
 //
 //     runtime    "waiting\n": the data is all zero, the arena's header is mapped. From here on it touches neither
-//     starter    {u32 1, u32 n}, n rows as in an image's REGIONS: these areas, and no others, are to be mapped; repeated at will
+//     starter    {u32 1, u32 n}, little-endian, n rows as in an image's REGIONS: these areas, and no others, are to be mapped; repeated at will
 //     runtime    "mapped\n"
 //     starter    puts pages into data, header and areas by itself (/proc/PID/mem)
 //     starter    {u32 2, u32 0}, an image without memory
@@ -25,8 +25,8 @@ namespace {
 constexpr uint32_t kAreas = 1, kImage = 2;
 
 struct Order {
-  uint32_t what;
-  uint32_t rows;
+  Le<uint32_t> what;
+  Le<uint32_t> rows;
 };
 
 bool arriving;
@@ -48,11 +48,11 @@ bool read_whole(int fd, void* to, uint64_t length) {
 void clear_data() {
   for (uint64_t at = godwit_program.data_start; at < godwit_program.data_end; at = page_down(at) + GODWIT_PAGE) {
     const uint64_t next = page_down(at) + GODWIT_PAGE;
-    const uint64_t end = next < godwit_program.data_end ? next : godwit_program.data_end;
-    const auto* bytes = reinterpret_cast<const char*>(at);
+    const uint64_t end = next < godwit_program.data_end ? next : +godwit_program.data_end;
+    const auto* bytes = as_pointer<const char*>(at);
     uint64_t zeros = 0;
     while (zeros < end - at && !bytes[zeros]) ++zeros;
-    if (zeros < end - at) memset(reinterpret_cast<void*>(at), 0, end - at);
+    if (zeros < end - at) memset(as_pointer<void*>(at), 0, end - at);
   }
 }
 

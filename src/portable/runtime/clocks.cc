@@ -66,7 +66,7 @@ void clocks_after_restore() {
   }
 }
 
-long call_clock_gettime(Call& call) {
+int64_t call_clock_gettime(Call& call) {
   const long result = read_clock(static_cast<int>(call.a[0]), reinterpret_cast<Timespec*>(call.a[1]));
   if (failed(result)) return result;
   if (const int64_t offset = offset_of(call.a[0])) {
@@ -88,12 +88,12 @@ long sleep_for(Call& call, long clock, const Timespec& time, Timespec* rest) {
 
 }  // namespace
 
-long call_nanosleep(Call& call) {
+int64_t call_nanosleep(Call& call) {
   return sleep_for(call, CLOCK_MONOTONIC, *reinterpret_cast<const Timespec*>(call.a[0]),
                    reinterpret_cast<Timespec*>(call.a[1]));
 }
 
-long call_clock_nanosleep(Call& call) {
+int64_t call_clock_nanosleep(Call& call) {
   const auto& time = *reinterpret_cast<const Timespec*>(call.a[2]);
   constexpr long kAbsolute = 1;
   if (!(call.a[1] & kAbsolute)) return sleep_for(call, call.a[0], time, reinterpret_cast<Timespec*>(call.a[3]));
@@ -103,28 +103,31 @@ long call_clock_nanosleep(Call& call) {
 }
 
 /// Words that hold a thread's number (priority inheritance) would need the kernel's numbers, which change: a C library that
-/// is refused them does without.
-long call_futex(Call& call) {
+/// is refused them does without. The kernel compares a word with a value as the processor sees it: the bytes of both are turned over.
+int64_t call_futex(Call& call) {
   const long command = call.a[1] & FUTEX_CMD_MASK;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[3]);
+  auto value = static_cast<uint32_t>(call.a[2]);
   switch (command) {
     case FUTEX_WAIT:
+      value = turned(value);
       if (limit && !valid(*limit)) return -EINVAL;
       return wait_at_most(call, limit ? nanoseconds(*limit) : -1, [&](Timespec* left) {
-        return sys_wait(__NR_futex, call.a[0], call.a[1], call.a[2], left, call.a[4], call.a[5]);
+        return sys_wait(__NR_futex, call.a[0], call.a[1], value, left, call.a[4], call.a[5]);
       });
     case FUTEX_WAIT_BITSET: {
-      if (!limit) return wait(call);
+      value = turned(value);
+      if (!limit) return wait(call, call.a[0], call.a[1], value, 0, call.a[4], call.a[5]);
       if (!valid(*limit)) return -EINVAL;
       const bool realtime = call.a[1] & FUTEX_CLOCK_REALTIME;
-      const Timespec moment = native_moment(*limit, realtime ? 0 : header().monotonic_offset);
-      return wait(call, call.a[0], call.a[1], call.a[2], reinterpret_cast<long>(&moment), call.a[4], call.a[5]);
+      const Timespec moment = native_moment(*limit, realtime ? 0 : +header().monotonic_offset);
+      return wait(call, call.a[0], call.a[1], value, reinterpret_cast<long>(&moment), call.a[4], call.a[5]);
     }
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET:
-    case FUTEX_REQUEUE:
-    case FUTEX_CMP_REQUEUE:
-    case FUTEX_WAKE_OP: return pass(call);
+    case FUTEX_REQUEUE: return pass(call);
+    case FUTEX_CMP_REQUEUE: call.a[5] = turned(static_cast<uint32_t>(call.a[5])); return pass(call);
+    case FUTEX_WAKE_OP: return kBigEndian ? -ENOSYS : pass(call);  // the kernel would compute with the word
     default: return -ENOSYS;
   }
 }

@@ -11,7 +11,6 @@
 // terminals. All threads are at rest; another process that shares the file could notice for a few microseconds.
 #include <asm/errno.h>
 #include <asm/fcntl.h>
-#include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
@@ -57,10 +56,10 @@ void read_path(int fd, char (&path)[GODWIT_IMAGE_PATH_MAX + 1]) {
   path[failed(size) ? 0 : size] = 0;
 }
 
-bool leads_to(const char* path, const struct stat& file) {
-  struct stat there;
-  return path[0] == '/' && !failed(sys(__NR_newfstatat, AT_FDCWD, path, &there, 0)) && there.st_dev == file.st_dev &&
-         there.st_ino == file.st_ino;
+bool leads_to(const char* path, const NeutralStat& file) {
+  NeutralStat there;
+  return path[0] == '/' && !failed(native_stat(AT_FDCWD, path, 0, there)) && there.dev == file.dev &&
+         there.ino == file.ino;
 }
 
 /// Whether a lock of the file is the process's: flock(2) and fcntl(2) locks end when the process does.
@@ -81,9 +80,9 @@ bool locked(int fd) {
 
 bool share_offset(int one, int other, uint64_t offset) {
   const long moved = static_cast<long>(offset) + 1;
-  if (sys(__NR_lseek, one, moved, kSeekSet) != moved) return false;
-  const bool same = sys(__NR_lseek, other, 0, kSeekCurrent) == moved;
-  sys(__NR_lseek, one, offset, kSeekSet);
+  if (sys_seek(one, moved, kSeekSet) != moved) return false;
+  const bool same = sys_seek(other, 0, kSeekCurrent) == moved;
+  sys_seek(one, offset, kSeekSet);
   return same;
 }
 
@@ -122,10 +121,10 @@ bool find_twin(Found& entry, bool seekable) {
 }
 
 /// Its kind; 0: it can't move, which has been refused.
-uint32_t kind_of(int fd, const struct stat& file, Refusals& refusals) {
+uint32_t kind_of(int fd, const NeutralStat& file, Refusals& refusals) {
   static char path[GODWIT_IMAGE_PATH_MAX + 1];
   read_path(fd, path);
-  const uint32_t type = file.st_mode & S_IFMT;
+  const uint32_t type = file.mode & S_IFMT;
   const char* shown = path[0] ? path : "unknown";
   if (type == S_IFREG || type == S_IFDIR) {
     if (!leads_to(path, file)) {
@@ -137,25 +136,25 @@ uint32_t kind_of(int fd, const struct stat& file, Refusals& refusals) {
     }
     return 0;
   }
-  if (type == S_IFCHR && portable_device(file.st_rdev) && leads_to(path, file)) return GODWIT_FD_DEVICE;
+  if (type == S_IFCHR && portable_device(file.rdev) && leads_to(path, file)) return GODWIT_FD_DEVICE;
   if (fd <= 2) return GODWIT_FD_INHERITED;
   refusals.add("descriptor ", fd, " can't move: ", shown);
   return 0;
 }
 
 void collect(int fd, Refusals& refusals) {
-  struct stat file;
+  NeutralStat file;
   const long flags = sys(__NR_fcntl, fd, F_GETFL, 0);
-  if (failed(flags) || failed(sys(__NR_fstat, fd, &file))) return;
+  if (failed(flags) || failed(native_stat(fd, nullptr, 0, file))) return;
   if (found_count == GODWIT_IMAGE_DESCRIPTORS_MAX) {
     refusals.add("more than ", GODWIT_IMAGE_DESCRIPTORS_MAX, " descriptors are open");
     return;
   }
-  const long offset = sys(__NR_lseek, fd, 0, kSeekCurrent);
+  const long offset = sys_seek(fd, 0, kSeekCurrent);
   Found& entry = found[found_count];
   entry = {};
-  entry.dev = file.st_dev;
-  entry.ino = file.st_ino;
+  entry.dev = file.dev;
+  entry.ino = file.ino;
   entry.descriptor.fd = static_cast<uint32_t>(fd);
   entry.descriptor.flags = static_cast<uint32_t>(neutral_open_flags(flags & ~kOnce));
   entry.descriptor.close_on_exec = sys(__NR_fcntl, fd, F_GETFD, 0) == 1;
@@ -252,13 +251,13 @@ bool place(int fd, const godwit_image_descriptor& descriptor) {
 
 bool reopen(const godwit_image_descriptor& descriptor, const char* path, Line& why) {
   const int fd = static_cast<int>(descriptor.fd);
-  struct stat file;
-  if (const long error = sys(__NR_newfstatat, AT_FDCWD, path, &file, 0); failed(error)) {
+  NeutralStat file;
+  if (const long error = native_stat(AT_FDCWD, path, 0, file); failed(error)) {
     why << "descriptor " << fd << " was " << path << ", which isn't here (error " << -error << ")";
     return false;
   }
-  const uint32_t type = file.st_mode & S_IFMT;
-  const bool fits = descriptor.kind == GODWIT_FD_DEVICE ? type == S_IFCHR && portable_device(file.st_rdev)
+  const uint32_t type = file.mode & S_IFMT;
+  const bool fits = descriptor.kind == GODWIT_FD_DEVICE ? type == S_IFCHR && portable_device(file.rdev)
                                                         : type == S_IFREG || type == S_IFDIR;
   if (!fits) {
     why << "descriptor " << fd << " was " << path << ", which is something else here";
@@ -271,7 +270,7 @@ bool reopen(const godwit_image_descriptor& descriptor, const char* path, Line& w
     return false;
   }
   if (descriptor.kind == GODWIT_FD_FILE && !(flags & kPathFlag)) {
-    sys(__NR_lseek, opened, descriptor.offset, kSeekSet);
+    sys_seek(opened, descriptor.offset, kSeekSet);
   }
   if (place(static_cast<int>(opened), descriptor)) return true;
   why << "there can't be a descriptor " << fd << " here";

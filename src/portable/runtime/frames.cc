@@ -14,10 +14,10 @@ namespace godwit::portable {
 namespace {
 
 struct Chunk {
-  uint64_t size;  ///< of the mapping
-  uint64_t used;  ///< bytes of it, this structure included
-  uint64_t previous;  ///< the chunk before
-  uint64_t empty;  ///< a chunk that was popped empty: given back later
+  Le<uint64_t> size;  ///< of the mapping
+  Le<uint64_t> used;  ///< bytes of it, this structure included
+  Le<uint64_t> previous;  ///< the chunk before
+  Le<uint64_t> empty;  ///< a chunk that was popped empty: given back later
 };
 
 constexpr uint64_t kFirstChunk = 65536;
@@ -67,7 +67,7 @@ extern "C" void* __godwit_push(uint64_t size) {
   Chunk* chunk = thread.shadow ? chunk_at(thread.shadow) : nullptr;
   if (!chunk || chunk->size - chunk->used < size + kTrailer) chunk = add_chunk(thread, size + kTrailer);
   char* frame = reinterpret_cast<char*>(chunk) + chunk->used;
-  *reinterpret_cast<uint64_t*>(frame + size) = size;
+  *reinterpret_cast<Le<uint64_t>*>(frame + size) = size;
   chunk->used += size + kTrailer;
   return frame;
 }
@@ -89,7 +89,7 @@ extern "C" void* __godwit_pop(void) {
     chunk = previous;
   }
   if (!chunk || chunk->used == sizeof(Chunk)) fatal("thread ", thread.number, " has no frame left to go on from");
-  const uint64_t size = *reinterpret_cast<uint64_t*>(reinterpret_cast<char*>(chunk) + chunk->used - kTrailer);
+  const uint64_t size = *reinterpret_cast<Le<uint64_t>*>(reinterpret_cast<char*>(chunk) + chunk->used - kTrailer);
   if (size > chunk->used - sizeof(Chunk) - kTrailer) fatal("a frame of thread ", thread.number, " is damaged");
   chunk->used -= size + kTrailer;
   return reinterpret_cast<char*>(chunk) + chunk->used;

@@ -1,5 +1,7 @@
 #include "portable/runtime/hash.h"
 
+#include "portable/little.h"
+
 namespace godwit::portable {
 namespace {
 
@@ -13,7 +15,7 @@ uint64_t rotate(uint64_t value, int bits) { return value << bits | value >> (64 
 
 template <class T>
 T load(const uint8_t* from) {
-  T value;
+  Le<T> value;
   __builtin_memcpy(&value, from, sizeof value);
   return value;
 }

@@ -2,7 +2,7 @@
 //
 // Small sizes are the usual case, so each has a few loads from both ends that overlap in the middle, and no loop. All loads
 // come before all stores, which makes the same code right for memmove. Vectors are the compiler's own type of 16 bytes, not
-// intrinsics: one source for x86-64 and aarch64. A riscv64 processor may trap (and emulate) each access that isn't aligned,
+// intrinsics: one source for x86-64, aarch64 and s390x. A riscv64 processor may trap (and emulate) each access that isn't aligned,
 // so there words are used only where both ends agree.
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +21,11 @@ T load(const Byte* from) {
 template <class T>
 void store(Byte* to, T value) {
   __builtin_memcpy(to, &value, sizeof value);
+}
+
+/// With its first byte as the highest one, as memory is compared.
+uint64_t first_highest(uint64_t word) {
+  return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? word : __builtin_bswap64(word);
 }
 
 #if defined(__riscv)
@@ -203,7 +208,7 @@ int memcmp(const void* one, const void* other, size_t size) {
   if (kWordsAnywhere || ((reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b)) & 7) == 0) {
     for (; size >= 8; size -= 8, a += 8, b += 8) {
       const auto x = load<uint64_t>(a), y = load<uint64_t>(b);
-      if (x != y) return __builtin_bswap64(x) < __builtin_bswap64(y) ? -1 : 1;
+      if (x != y) return first_highest(x) < first_highest(y) ? -1 : 1;
     }
   }
   for (; size; --size, ++a, ++b) {

@@ -5,8 +5,8 @@
 // signal. Then
 //
 //     runtime    connects; looks at the peer's credentials (SO_PEERCRED)
-//     requester  {u32 version = 1, u32 flags} with one descriptor (SCM_RIGHTS) to write the image to; flags 1: leave running;
-//                2: without memory, which the requester reads itself
+//     requester  {u32 version = 1, u32 flags}, little-endian, with one descriptor (SCM_RIGHTS) to write the image to;
+//                flags 1: leave running; 2: without memory, which the requester reads itself
 //     runtime    stops all threads, writes the image, sends "saved BYTES\n", or a "refused: REASON\n" for every reason
 //     requester  one byte: it has the image safely
 //     runtime    exits with status 0, which closes the socket
@@ -36,10 +36,11 @@ constexpr int64_t kRestLimit = 10 * kSecond;
 constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
 constexpr uint32_t kProtocol = 1;
 constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2;
+constexpr int kReceiveLimit = 20;  // SO_RCVTIMEO, of two longs
 
 struct Request {
-  uint32_t version;
-  uint32_t flags;
+  Le<uint32_t> version;
+  Le<uint32_t> flags;
 };
 
 // The kernel's msghdr and its control message, which uapi headers don't have.
@@ -106,8 +107,8 @@ int connect_to_requester() {
 
 /// The request's descriptor, or -1.
 int receive_request(int socket, Request& request) {
-  const Timespec limit = {10, 0};
-  sys(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  const long limit[2] = {10, 0};
+  sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &limit, sizeof limit);
   RightsMessage rights = {};
   Vector vector = {&request, sizeof request};
   Message message = {nullptr, 0, &vector, 1, &rights, sizeof rights, 0};
@@ -134,8 +135,8 @@ void send(int socket, const Line& line) {
 }
 
 bool acknowledged(int socket) {
-  const Timespec none = {0, 0};
-  sys(__NR_setsockopt, socket, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
+  const long none[2] = {0, 0};
+  sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &none, sizeof none);
   char byte = 0;
   return sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) == 1;
 }

@@ -103,10 +103,10 @@ void read_descriptor(int fd, const godwit_image_record& record) {
     refuse("a descriptor's record has ", record.length, " bytes");
   }
   if (!descriptors) {
-    const long room = sys(__NR_mmap, nullptr, kDescriptorRoom, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const int64_t room =
+        sys_mmap(nullptr, kDescriptorRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
     if (failed(room)) refuse("there is no memory to read it");
-    descriptors = reinterpret_cast<char*>(room);
+    descriptors = as_pointer<char*>(static_cast<uint64_t>(room));
   }
   if (kDescriptorRoom - descriptors_used < record.length + 8) refuse("it has too many descriptors");
   char* at = descriptors + descriptors_used;
@@ -135,7 +135,7 @@ void read_regions(int fd, const godwit_image_record& record) {
 /// The end of what holds `address`: the data, the arena's header, a region. 0: nothing does.
 uint64_t area_end(uint64_t address) {
   if (address < godwit_program.arena) {
-    return address >= godwit_program.data_start && address < godwit_program.data_end ? godwit_program.data_end : 0;
+    return address >= godwit_program.data_start && address < godwit_program.data_end ? +godwit_program.data_end : 0;
   }
   if (address < godwit_program.arena + kHeaderSize) return godwit_program.arena + kHeaderSize;
   uint32_t low = 0, high = announced_count;
@@ -164,7 +164,7 @@ uint64_t read_memory(int fd, const godwit_image_record& record, uint64_t from) {
     refuse("its memory has ", record.length, " bytes at ", Hex{record.address}, ", which makes no sense");
   }
   clear_data(from, record.address);
-  void* target = reinterpret_cast<void*>(record.address);
+  void* target = as_pointer<void*>(record.address);
   read_exactly(fd, target, record.length, "its memory");
   check_payload(record, target, "its memory");
   return record.address + record.length;
@@ -255,7 +255,8 @@ void await_commit(int fd) {
 
 void restart_timers() {
   for (int which = 0; which < 3; ++which) {
-    const uint64_t* timer = header().timers[which];
+    long timer[4];
+    for (int i = 0; i < 4; ++i) timer[i] = static_cast<long>(header().timers[which][i]);
     if (timer[2] | timer[3]) sys(__NR_setitimer, which, timer, nullptr);
   }
 }

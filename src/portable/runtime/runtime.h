@@ -7,6 +7,7 @@
 //     stop.cc         how all threads come to rest and go on again
 //     request.cc      who asks for a save, and the answer
 //     syscalls.cc     the table of system calls; calls_*.cc: those that need translation
+//     exchange.cc     structures behind the pointers of a call, on a foreign processor; layouts.cc: which ones
 //     clocks.cc       time that goes on smoothly
 //     signals.cc      dispositions, and handlers at adaptation points
 //     descriptors.cc  open files: what can move, and opening them again
@@ -52,46 +53,46 @@ using Region = godwit_image_region;
 
 /// The kernel's sigaction of the neutral family. handler: 0 default, 1 ignored, else a thunk.
 struct Action {
-  uint64_t handler;
-  uint64_t flags;
-  uint64_t mask;
+  Le<uint64_t> handler;
+  Le<uint64_t> flags;
+  Le<uint64_t> mask;
 };
 
 struct Thread {
-  uint32_t number;  ///< the unit's own; 0: the row is free
-  uint32_t ended;  ///< only of the first thread: its row stays, so that nobody else becomes the first
-  uint64_t function;  ///< 0: __godwit_main
-  uint64_t argument;
-  uint64_t tp;
-  uint64_t stack;
-  uint64_t stack_size;
-  uint64_t sp;  ///< while it is at rest: what lies above in its stack means nothing
-  uint64_t shadow;  ///< the newest chunk of its frames, or 0
-  uint64_t ctid;
-  uint64_t signal_mask;  ///< while it is at rest
-  uint64_t pending;  ///< while it is at rest: blocked ones that the kernel holds for it
-  uint64_t signals;  ///< arrived for this thread, their handlers didn't run yet
-  uint64_t handlers_block;  ///< what the handlers that are running keep away from themselves
-  int64_t cpu_offset;  ///< CPU time of earlier lives
-  int64_t saved_cpu;  ///< while it is at rest: its CPU time in all lives
+  Le<uint32_t> number;  ///< the unit's own; 0: the row is free
+  Le<uint32_t> ended;  ///< only of the first thread: its row stays, so that nobody else becomes the first
+  Le<uint64_t> function;  ///< 0: __godwit_main
+  Le<uint64_t> argument;
+  Le<uint64_t> tp;
+  Le<uint64_t> stack;
+  Le<uint64_t> stack_size;
+  Le<uint64_t> sp;  ///< while it is at rest: what lies above in its stack means nothing
+  Le<uint64_t> shadow;  ///< the newest chunk of its frames, or 0
+  Le<uint64_t> ctid;
+  Le<uint64_t> signal_mask;  ///< while it is at rest
+  Le<uint64_t> pending;  ///< while it is at rest: blocked ones that the kernel holds for it
+  Le<uint64_t> signals;  ///< arrived for this thread, their handlers didn't run yet
+  Le<uint64_t> handlers_block;  ///< what the handlers that are running keep away from themselves
+  Le<int64_t> cpu_offset;  ///< CPU time of earlier lives
+  Le<int64_t> saved_cpu;  ///< while it is at rest: its CPU time in all lives
 };
 
 struct Header {
   godwit_arena_head head;  ///< for who looks at this process's memory from outside
-  uint32_t pid;
-  uint32_t next_number;
-  uint32_t regions_used;
-  uint32_t argc;
-  uint64_t argv;
-  uint64_t envp;
-  int64_t monotonic_offset;  ///< neutral = native + offset, of the clocks that count from a boot
-  int64_t cpu_offset;
-  int64_t saved_monotonic;  ///< neutral, when the image was written
-  int64_t saved_cpu;
-  uint64_t pending;  ///< blocked signals that the kernel held for the process
+  Le<uint32_t> pid;
+  Le<uint32_t> next_number;
+  Le<uint32_t> regions_used;
+  Le<uint32_t> argc;
+  Le<uint64_t> argv;
+  Le<uint64_t> envp;
+  Le<int64_t> monotonic_offset;  ///< neutral = native + offset, of the clocks that count from a boot
+  Le<int64_t> cpu_offset;
+  Le<int64_t> saved_monotonic;  ///< neutral, when the image was written
+  Le<int64_t> saved_cpu;
+  Le<uint64_t> pending;  ///< blocked signals that the kernel held for the process
   uint8_t signal_info[kSignals + 1][128];  ///< what came with the newest of each number
   Action actions[kSignals + 1];
-  uint64_t timers[3][4];  ///< setitimer's, in the order ITIMER_REAL, VIRTUAL, PROF; filled in when saved
+  Le<uint64_t> timers[3][4];  ///< setitimer's, in the order ITIMER_REAL, VIRTUAL, PROF; filled in when saved
   Thread threads[kMaxThreads];
   Region regions[kMaxRegions];
 };
@@ -99,10 +100,30 @@ struct Header {
 inline constexpr uint64_t kHeaderSize = UINT64_C(4) << 20;
 static_assert(sizeof(Header) <= kHeaderSize);
 
-inline Header& header() { return *reinterpret_cast<Header*>(godwit_program.arena); }
+/// The address that a number in the unit's memory is.
+template <class Pointer>
+Pointer as_pointer(uint64_t address) {
+  return reinterpret_cast<Pointer>(static_cast<uintptr_t>(address));
+}
+
+/// What neutral code takes where its source says T*: on a narrow processor a number of 64 bits.
+template <class Pointer>
+auto neutral(uint64_t address) {
+  if constexpr (sizeof(void*) == 4) {
+    return address;
+  } else {
+    return as_pointer<Pointer>(address);
+  }
+}
+
+inline Header& header() { return *as_pointer<Header*>(godwit_program.arena); }
 
 inline constexpr uint64_t page_up(uint64_t value) { return (value + GODWIT_PAGE - 1) & ~(GODWIT_PAGE - 1); }
 inline constexpr uint64_t page_down(uint64_t value) { return value & ~(GODWIT_PAGE - 1); }
+
+/// Whether the kernel's structures are others than the neutral family's.
+inline constexpr bool kNarrow = sizeof(void*) == 4;
+inline constexpr bool kForeign = kBigEndian || kNarrow;
 
 // ---- Small things --------------------------------------------------------------------------------------------------
 
@@ -227,16 +248,16 @@ enum : uint64_t { kPollFrame = UINT64_C(0x474f445749540001), kCallFrame = UINT64
 
 /// The runtime's own frame, the innermost of each thread (but for a handler's). Its layout is a part of the image's format.
 struct OwnFrame {
-  uint64_t kind;
-  int64_t left = -1;  ///< kCallFrame: nanoseconds that a wait still has, -1 when it has no limit of its own
-  uint64_t progress = 0;  ///< kCallFrame: bytes already written
-  int64_t result = 0;  ///< kCallFrame: of the call, when `finished`
-  uint64_t finished = 0;
-  uint64_t handling = 0;  ///< the signal whose handler was running, or 0
-  uint64_t handler = 0;
-  uint64_t mask = 0;  ///< to be set again after the handler
-  uint64_t blocked = 0;  ///< Thread::handlers_block before it
-  uint64_t reserved = 0;
+  Le<uint64_t> kind;
+  Le<int64_t> left = -1;  ///< kCallFrame: nanoseconds that a wait still has, -1 when it has no limit of its own
+  Le<uint64_t> progress = 0;  ///< kCallFrame: bytes already written
+  Le<int64_t> result = 0;  ///< kCallFrame: of the call, when `finished`
+  Le<uint64_t> finished = 0;
+  Le<uint64_t> handling = 0;  ///< the signal whose handler was running, or 0
+  Le<uint64_t> handler = 0;
+  Le<uint64_t> mask = 0;  ///< to be set again after the handler
+  Le<uint64_t> blocked = 0;  ///< Thread::handlers_block before it
+  Le<uint64_t> reserved = 0;
 };
 
 extern uint32_t stopping;  ///< all threads shall come to rest
@@ -276,10 +297,14 @@ int connect_to(const char* name);
 
 // ---- signals.cc ----------------------------------------------------------------------------------------------------
 
-struct KernelInfo {  ///< siginfo_t, the same on all 64-bit targets
-  int signo, error, code, padding;
+/// siginfo_t, the same on all 64-bit targets; on a narrow one what follows the code isn't aligned to 8 bytes.
+struct KernelInfo {
+  int signo, error, code;
+#if __SIZEOF_POINTER__ == 8
+  int padding;
+#endif
   uint32_t pid, uid;
-  uint64_t rest[13];
+  uint32_t rest[__SIZEOF_POINTER__ == 8 ? 26 : 27];
 };
 static_assert(sizeof(KernelInfo) == 128);
 
@@ -306,7 +331,7 @@ void raise_held_signals(uint64_t signals, bool for_process);
 /// A neutral system call on its way. A handler returns its result, or kStopHere: to be issued again when restored.
 struct Call {
   long number;
-  long a[6];
+  int64_t a[6];
   long native;
   bool resumed;
   int64_t left;
@@ -318,10 +343,10 @@ inline constexpr long kStopHere = -100000;
 enum class Interrupted { kAgain, kStop, kTell };
 Interrupted interrupted();
 /// The native call with the neutral arguments.
-long pass(Call& call);
+int64_t pass(Call& call);
 /// The same for a call that may wait: issued again when only the runtime's own signal has interrupted it.
-long wait(Call& call);
-long wait(Call& call, long a, long b, long c, long d, long e, long f);
+int64_t wait(Call& call);
+int64_t wait(Call& call, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
 /// A native call that may wait. -EINTR, without having begun, when the thread has something else to do first.
 long sys_wait_list(long number, const long* arguments);
 template <class... Arguments>
@@ -357,23 +382,48 @@ long wait_at_most(Call& call, int64_t limit, Issue issue) {
 long native_open_flags(long neutral);
 long neutral_open_flags(long native);
 
-using Handler = long (*)(Call&);
+/// struct stat of the neutral family, in the processor's byte order.
+struct NeutralStat {
+  uint64_t dev, ino;
+  uint32_t mode, nlink, uid, gid;
+  uint64_t rdev, padding;
+  int64_t size;
+  int32_t block_size, padding2;
+  int64_t blocks;
+  int64_t access[2], modification[2], change[2];
+  uint32_t unused[2];
+};
+static_assert(sizeof(NeutralStat) == 128);
+/// Of a descriptor when there is no path.
+long native_stat(long fd, const char* path, long flags, NeutralStat& neutral);
+
+using Handler = int64_t (*)(Call&);
+// exchange.cc
+/// The same call, with structures of the native kernel behind its pointers.
+int64_t exchange(Call& call, Handler handler);
+/// siginfo_t as neutral code knows it, from the kernel's.
+void keep_info(const KernelInfo& native, void* neutral);
+
 // calls_memory.cc
-long call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&),
+int64_t call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&), call_mprotect(Call&),
     call_madvise(Call&);
 // calls_files.cc
-long call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
-    call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&), call_epoll_pwait2(Call&),
-    call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
+int64_t call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
+    call_statfs(Call&), call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&),
+    call_epoll_pwait2(Call&), call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
+// calls_wide.cc
+int64_t call_lseek(Call&), call_at_offset(Call&), call_vectors_at_offset(Call&), call_truncate(Call&),
+    call_fallocate(Call&), call_readahead(Call&), call_range(Call&), call_getrlimit(Call&), call_setrlimit(Call&),
+    call_gettimeofday(Call&), call_missing(Call&), call_read(Call&);
 // calls_process.cc
-long call_getpid(Call&), call_gettid(Call&), call_set_tid_address(Call&), call_exit(Call&), call_kill(Call&),
+int64_t call_getpid(Call&), call_gettid(Call&), call_set_tid_address(Call&), call_exit(Call&), call_kill(Call&),
     call_tkill(Call&), call_tgkill(Call&), call_own_pid(Call&), call_thread(Call&), call_clone(Call&),
     call_prlimit(Call&);
 // signals.cc
-long call_sigaction(Call&), call_sigprocmask(Call&), call_sigtimedwait(Call&), call_sigsuspend(Call&),
+int64_t call_sigaction(Call&), call_sigprocmask(Call&), call_sigtimedwait(Call&), call_sigsuspend(Call&),
     call_sigaltstack(Call&);
 // clocks.cc
-long call_clock_gettime(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&), call_futex(Call&);
+int64_t call_clock_gettime(Call&), call_nanosleep(Call&), call_clock_nanosleep(Call&), call_futex(Call&);
 
 // ---- clocks.cc -----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,11 @@
 #include <asm/sigcontext.h>
 #include <asm/siginfo.h>
 #include <asm/signal.h>
+#if defined(__arm__)
+#include <asm-generic/ucontext.h>
+#else
 #include <asm/ucontext.h>
+#endif
 
 #include "portable/runtime/runtime.h"
 
@@ -40,7 +44,7 @@ struct NativeAction {
 #if !defined(__riscv)
   void (*restorer)();
 #endif
-  uint64_t mask;
+  unsigned long mask[8 / sizeof(long)];
 };
 
 int reserved_signal = kRequestSignal;
@@ -51,11 +55,11 @@ void set_native(int signal, void (*handler)(int, KernelInfo*, void*), unsigned l
   NativeAction action = {};
   action.handler = handler;
   action.flags = flags;
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__s390x__)
   action.flags |= 0x04000000;  // SA_RESTORER
   action.restorer = godwit_arch_sigreturn;
 #endif
-  action.mask = ~UINT64_C(0);
+  for (auto& word : action.mask) word = ~0ul;
   sys(__NR_rt_sigaction, signal, &action, nullptr, 8);
 }
 
@@ -68,6 +72,10 @@ void abort_wait(void* context) {
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.rip;
 #elif defined(__aarch64__)
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.pc;
+#elif defined(__s390x__)
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.regs.psw.addr;
+#elif defined(__arm__)
+  auto& pc = static_cast<ucontext*>(context)->uc_mcontext.arm_pc;
 #else
   auto& pc = static_cast<ucontext*>(context)->uc_mcontext.sc_regs.pc;
 #endif
@@ -86,8 +94,8 @@ void on_signal(int signal, KernelInfo* info, void* context) {
     set_native(signal, nullptr, 0);
     return;
   }
-  memcpy(header().signal_info[signal], info, sizeof *info);
-  __atomic_fetch_or(&current().signals, bit(signal), __ATOMIC_SEQ_CST);
+  keep_info(*info, header().signal_info[signal]);
+  __atomic_fetch_or(&raw_of(current().signals), turned(bit(signal)), __ATOMIC_SEQ_CST);
   request_for_signal();
   abort_wait(context);
 }
@@ -95,8 +103,7 @@ void on_signal(int signal, KernelInfo* info, void* context) {
 void install(int signal) {
   const Action& action = header().actions[signal];
   if (action.handler <= 1) {
-    set_native(signal, reinterpret_cast<void (*)(int, KernelInfo*, void*)>(action.handler),
-               action.flags & SA_NOCLDWAIT);
+    set_native(signal, as_pointer<void (*)(int, KernelInfo*, void*)>(action.handler), action.flags & SA_NOCLDWAIT);
   } else {
     set_native(signal, on_signal, SA_SIGINFO | (action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)));
   }
@@ -106,7 +113,7 @@ void install(int signal) {
 /// of a handler that keeps it away. A handler left by siglongjmp has set the mask back: hence the look at the mask.
 uint64_t due_signals() {
   const Thread& thread = current();
-  const uint64_t arrived = __atomic_load_n(&thread.signals, __ATOMIC_SEQ_CST);
+  const uint64_t arrived = turned(__atomic_load_n(&raw_of(thread.signals), __ATOMIC_SEQ_CST));
   if (!(arrived & thread.handlers_block)) return arrived;
   uint64_t mask = 0;
   sys(__NR_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, 8);
@@ -117,8 +124,10 @@ uint64_t due_signals() {
 bool call_handler(OwnFrame& frame, char* info) {
   const auto signal = static_cast<int>(frame.handling);
   __godwit_sp = info + kHandlerRoom;
-  auto* handler = reinterpret_cast<void (*)(int, void*, void*)>(frame.handler);
-  handler(signal, info, info + sizeof(KernelInfo));
+  using Argument = decltype(neutral<void*>(0));
+  auto* handler = as_pointer<void (*)(int, Argument, Argument)>(frame.handler);
+  const auto address = reinterpret_cast<uintptr_t>(info);
+  handler(signal, neutral<void*>(address), neutral<void*>(address + sizeof(KernelInfo)));
   if (__godwit_state == GODWIT_SAVING) *static_cast<OwnFrame*>(__godwit_push(sizeof frame)) = frame;
   __godwit_sp = info;
   if (__godwit_state != GODWIT_RUNNING) return false;
@@ -130,7 +139,7 @@ bool call_handler(OwnFrame& frame, char* info) {
 
 bool begin_handler(OwnFrame& frame, int signal, bool& restart) {
   Action& action = header().actions[signal];
-  __atomic_fetch_and(&current().signals, ~bit(signal), __ATOMIC_SEQ_CST);
+  __atomic_fetch_and(&raw_of(current().signals), turned(~bit(signal)), __ATOMIC_SEQ_CST);
   if (action.handler <= 1) return true;  // set back meanwhile
   char* info = __godwit_sp;
   memcpy(info, header().signal_info[signal], sizeof(KernelInfo));
@@ -142,7 +151,9 @@ bool begin_handler(OwnFrame& frame, int signal, bool& restart) {
   frame.handler = action.handler;
   frame.blocked = current().handlers_block;
   current().handlers_block |= blocked;
-  sys(__NR_rt_sigprocmask, SIG_BLOCK, &blocked, &frame.mask, 8);
+  uint64_t mask = 0;
+  sys(__NR_rt_sigprocmask, SIG_BLOCK, &blocked, &mask, 8);
+  frame.mask = mask;
   if (action.flags & SA_RESETHAND) {
     action.handler = 0;
     install(signal);
@@ -232,7 +243,7 @@ bool run_handlers(OwnFrame& frame, bool& restart) {
 
 // ---- System calls ----
 
-long call_sigaction(Call& call) {
+int64_t call_sigaction(Call& call) {
   const auto signal = static_cast<int>(call.a[0]);
   const auto* wanted = reinterpret_cast<const Action*>(call.a[1]);
   auto* old = reinterpret_cast<Action*>(call.a[2]);
@@ -249,19 +260,19 @@ long call_sigaction(Call& call) {
   return 0;
 }
 
-long call_sigprocmask(Call& call) {
+int64_t call_sigprocmask(Call& call) {
   const auto* set = reinterpret_cast<const uint64_t*>(call.a[1]);
   uint64_t wanted = 0;
   if (set) wanted = *set & ~kReserved;
   return sys(__NR_rt_sigprocmask, call.a[0], set ? &wanted : nullptr, call.a[2], call.a[3]);
 }
 
-long call_sigsuspend(Call& call) {
+int64_t call_sigsuspend(Call& call) {
   const uint64_t mask = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   return wait(call, reinterpret_cast<long>(&mask), 8, 0, 0, 0, 0);
 }
 
-long call_sigtimedwait(Call& call) {
+int64_t call_sigtimedwait(Call& call) {
   const uint64_t set = *reinterpret_cast<const uint64_t*>(call.a[0]) & ~kReserved;
   const auto* limit = reinterpret_cast<const Timespec*>(call.a[2]);
   return wait_at_most(call, limit ? limit->seconds * kSecond + limit->nanoseconds : -1,
@@ -269,7 +280,7 @@ long call_sigtimedwait(Call& call) {
 }
 
 /// Handlers run on the thread's own stack in the arena, which a native overflow doesn't touch.
-long call_sigaltstack(Call& call) {
+int64_t call_sigaltstack(Call& call) {
   struct Stack {
     uint64_t address;
     int flags;

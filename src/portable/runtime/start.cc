@@ -19,6 +19,8 @@
 //     x86_64            below it; at it lies its own address
 //     aarch64           above it, after 16 bytes
 //     riscv64           above it
+//     s390x             below it
+//     armhf             above it, after 8 bytes
 //
 // So a block of zeros on both sides is all that it takes. What PT_TLS says isn't asked: a program whose headers lie in no
 // segment, as a linker script may have it, gets no address of them from the kernel (AT_PHDR).
@@ -38,8 +40,11 @@ uint32_t __godwit_request;
 namespace godwit::portable {
 namespace {
 
-constexpr uint64_t kFirstStack = UINT64_C(256) << 20;
-constexpr uint64_t kNeutralStack = UINT64_C(1) << 30;
+constexpr uint64_t kFirstStack = kNarrow ? UINT64_C(128) << 20 : UINT64_C(256) << 20;
+/// A part of the arena that is the same wherever the program runs, the low arena's being smaller.
+uint64_t neutral_stack() {
+  return godwit_program.arena_size >= GODWIT_ARENA_SIZE ? UINT64_C(1) << 30 : UINT64_C(1) << 27;
+}
 constexpr uint64_t kGuard = 65536;
 /// On each side of a thread pointer; a multiple of any alignment that the variables could have.
 constexpr uint64_t kThreadLocals = 1024;
@@ -60,6 +65,11 @@ void set_thread_pointer(uint64_t tp) {
   sys(__NR_arch_prctl, 0x1002 /* ARCH_SET_FS */, tp);
 #elif defined(__aarch64__)
   asm volatile("msr tpidr_el0, %0" : : "r"(tp));
+#elif defined(__arm__)
+  sys(__ARM_NR_set_tls, tp);
+#elif defined(__s390x__)
+  // In two access registers, of 32 bits each.
+  asm volatile("sar %%a0, %0\n\tsar %%a1, %1" : : "d"(static_cast<uint32_t>(tp >> 32)), "d"(static_cast<uint32_t>(tp)));
 #else
   asm volatile("mv tp, %0" : : "r"(tp));
 #endif
@@ -104,7 +114,7 @@ void read_environment() {
 }
 
 /// Copies argv or envp into `at`; its strings to `strings`, which moves on.
-void copy_strings(char** from, const char* first, uint64_t* at, char*& strings) {
+void copy_strings(char** from, const char* first, Le<uint64_t>* at, char*& strings) {
   for (uint64_t i = 0; from[i]; ++i) {
     const char* text = i == 0 && first ? first : from[i];
     const size_t size = length_of(text) + 1;
@@ -123,7 +133,7 @@ void copy_arguments() {
   }
   const uint64_t block = arena_take(page_up(words * 8 + bytes), PROT_READ | PROT_WRITE, GODWIT_REGION_ARGUMENTS);
   if (!block) fatal("no room in the arena for the arguments");
-  auto* list = reinterpret_cast<uint64_t*>(block);
+  auto* list = reinterpret_cast<Le<uint64_t>*>(block);
   auto* strings = reinterpret_cast<char*>(block + words * 8);
   Header& head = header();
   head.argc = static_cast<uint32_t>(environment.argc);
@@ -144,8 +154,8 @@ void start_afresh() {
   Thread& first = head.threads[0];
   first.number = 1;
   first.signal_mask = initial_signal_mask();
-  first.stack = arena_take(kNeutralStack, PROT_READ | PROT_WRITE, GODWIT_REGION_STACK);
-  first.stack_size = kNeutralStack;
+  first.stack = arena_take(neutral_stack(), PROT_READ | PROT_WRITE, GODWIT_REGION_STACK);
+  first.stack_size = neutral_stack();
   if (!first.stack || !arena_take(kGuard, PROT_NONE, GODWIT_REGION_GUARD)) {
     fatal("no room in the arena for the first thread's stack");
   }
@@ -169,8 +179,7 @@ void start_afresh() {
 }  // namespace
 
 uint64_t map_native_stack(uint64_t size) {
-  const long low =
-      sys(__NR_mmap, nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const int64_t low = sys_mmap(nullptr, size + kGuard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
   if (failed(low)) return 0;
   const auto stack = static_cast<uint64_t>(low) + kGuard;
   if (failed(sys(__NR_mprotect, stack, size, PROT_READ | PROT_WRITE))) {
@@ -192,14 +201,14 @@ NativeTop prepare_native_stack(uint64_t low, uint64_t size) {
 
 }  // namespace godwit::portable
 
-extern "C" [[noreturn]] void godwit_start(uint64_t* stack) {
+extern "C" [[noreturn]] void godwit_start(unsigned long* stack) {
   using namespace godwit::portable;
   environment.argc = static_cast<int>(stack[0]);
   environment.argv = reinterpret_cast<char**>(stack + 1);
   environment.envp = environment.argv + environment.argc + 1;
   char** end = environment.envp;
   while (*end) ++end;
-  for (auto* entry = reinterpret_cast<uint64_t*>(end + 1); entry[0] != AT_NULL; entry += 2) {
+  for (auto* entry = reinterpret_cast<unsigned long*>(end + 1); entry[0] != AT_NULL; entry += 2) {
     if (entry[0] == AT_SYSINFO_EHDR) use_vdso(entry[1]);
     if (entry[0] == AT_PAGESZ && entry[1] != GODWIT_PAGE) {
       fatal("this machine's pages have ", entry[1], " bytes, a portable program needs ", GODWIT_PAGE);

@@ -146,8 +146,8 @@ void rest() {
     while (read_shared(generation) == seen) futex_wait(generation, seen);
   }
   swap_signal_mask(thread.signal_mask);
-  __godwit_sp = reinterpret_cast<char*>(thread.stack);
-  __godwit_tp = reinterpret_cast<char*>(thread.tp);
+  __godwit_sp = as_pointer<char*>(thread.stack);
+  __godwit_tp = as_pointer<char*>(thread.tp);
   __godwit_state = GODWIT_RESTORING;
 }
 

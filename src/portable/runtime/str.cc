@@ -3,7 +3,7 @@
 // They are called everywhere, stop nowhere and keep nothing, so they need no neutral form; and a vector is worth most here. An
 // aligned block of 16 bytes lies in one page, so it may be read whole when one of its bytes may be: what was read
 // too much is masked off. A block is compared as a vector; where a byte matched, its 8 bits are ones in one of the two
-// halves, and the lowest of them tells the place (the family is little-endian).
+// halves, and the lowest of them tells the place; on a big-endian processor the highest.
 //
 // riscv64 has no vectors here: the same by words, by the test for a zero byte that everybody uses
 // ((w - 0x01…01) & ~w & 0x80…80; Alan Mycroft, 1987), which is exact for the lowest one.
@@ -36,12 +36,16 @@ using Block = unsigned char __attribute__((vector_size(16)));
 struct Hits {
   uint64_t low, high;
   explicit operator bool() const { return (low | high) != 0; }
-  uint64_t first() const {
-    return low ? static_cast<uint64_t>(__builtin_ctzll(low)) / 8 : 8 + static_cast<uint64_t>(__builtin_ctzll(high)) / 8;
-  }
+  uint64_t first() const { return low ? first_of(low) : 8 + first_of(high); }
   Hits from(uint64_t skip) const {
-    if (skip >= 8) return {0, high >> 8 * (skip - 8) << 8 * (skip - 8)};
-    return {low >> 8 * skip << 8 * skip, high};
+    if (skip >= 8) return {0, without(high, skip - 8)};
+    return {without(low, skip), high};
+  }
+  static uint64_t first_of(uint64_t half) {
+    return static_cast<uint64_t>(kBigEndian ? __builtin_clzll(half) : __builtin_ctzll(half)) / 8;
+  }
+  static uint64_t without(uint64_t half, uint64_t skip) {
+    return kBigEndian ? half << 8 * skip >> 8 * skip : half >> 8 * skip << 8 * skip;
   }
 };
 inline Block all_of(unsigned char byte) { return Block{} + byte; }

@@ -6,6 +6,7 @@
 //                                     are the same on every 64-bit Linux, which they nearly always are
 //     WAIT(number, name)              the same for a call that may wait, and that signal(7) lets return EINTR
 //     CALL(number, name, function)    a function that translates
+//     WIDE(number, name, plain, narrow)    the second where a register is narrower than an argument
 //     REFUSE(number, name, error)     known, and not for portable programs: it would tie the unit to a machine, or make state
 //                                     that can't be saved where a C library has another way
 //
@@ -18,6 +19,10 @@
 #include <asm/errno.h>
 
 #include "portable/runtime/runtime.h"
+
+#if !defined(__NR_accept)  // s390x: the same with no flags, and that argument is zero
+#define __NR_accept __NR_accept4
+#endif
 
 namespace godwit::portable {
 namespace {
@@ -32,6 +37,9 @@ struct Row {
 #define PASS(number, name) {number, __NR_##name, pass, 0}
 #define WAIT(number, name) {number, __NR_##name, wait, 0}
 #define CALL(number, name, function) {number, __NR_##name, function, 0}
+// The first where a register has 64 bits; else calls_wide.cc's.
+#define WIDE(number, name, plain, narrow) \
+  {number, __NR_##name, kNarrow ? static_cast<Handler>(narrow) : static_cast<Handler>(plain), 0}
 #define REFUSE(number, name, error) {number, -1, nullptr, -(error)}
 
 constexpr Row kRows[] = {
@@ -45,15 +53,18 @@ constexpr Row kRows[] = {
     CALL(25, fcntl, call_fcntl), PASS(26, inotify_init1), PASS(27, inotify_add_watch), PASS(28, inotify_rm_watch),
     WAIT(29, ioctl), PASS(30, ioprio_set), PASS(31, ioprio_get), WAIT(32, flock), PASS(33, mknodat),
     PASS(34, mkdirat), PASS(35, unlinkat), PASS(36, symlinkat), PASS(37, linkat), PASS(39, umount2), PASS(40, mount),
-    REFUSE(41, pivot_root, ENOSYS), PASS(43, statfs), PASS(44, fstatfs), PASS(45, truncate), PASS(46, ftruncate),
-    PASS(47, fallocate), PASS(48, faccessat), PASS(49, chdir), PASS(50, fchdir), REFUSE(51, chroot, ENOSYS),
+    REFUSE(41, pivot_root, ENOSYS), CALL(43, statfs, call_statfs),
+    CALL(44, fstatfs, call_statfs), WIDE(45, truncate, pass, call_truncate),
+    WIDE(46, ftruncate, pass, call_truncate),
+    WIDE(47, fallocate, pass, call_fallocate), PASS(48, faccessat), PASS(49, chdir), PASS(50, fchdir), REFUSE(51, chroot, ENOSYS),
     PASS(52, fchmod), PASS(53, fchmodat), PASS(54, fchownat), PASS(55, fchown), CALL(56, openat, call_openat),
     CALL(57, close, call_close), REFUSE(58, vhangup, ENOSYS), PASS(59, pipe2), REFUSE(60, quotactl, ENOSYS),
-    PASS(61, getdents64), PASS(62, lseek), WAIT(63, read), CALL(64, write, call_write), WAIT(65, readv),
-    WAIT(66, writev), WAIT(67, pread64), WAIT(68, pwrite64), WAIT(69, preadv), WAIT(70, pwritev), WAIT(71, sendfile),
+    PASS(61, getdents64), WIDE(62, lseek, pass, call_lseek), WIDE(63, read, wait, call_read), CALL(64, write, call_write), WAIT(65, readv),
+    WAIT(66, writev), WIDE(67, pread64, wait, call_at_offset), WIDE(68, pwrite64, wait, call_at_offset),
+    WIDE(69, preadv, wait, call_vectors_at_offset), WIDE(70, pwritev, wait, call_vectors_at_offset), WAIT(71, sendfile),
     CALL(72, pselect6, call_pselect6), CALL(73, ppoll, call_ppoll), REFUSE(74, signalfd4, ENOSYS), WAIT(75, vmsplice),
     WAIT(76, splice), WAIT(77, tee), PASS(78, readlinkat), CALL(79, newfstatat, call_fstatat),
-    CALL(80, fstat, call_fstat), PASS(81, sync), PASS(82, fsync), PASS(83, fdatasync), PASS(84, sync_file_range),
+    CALL(80, fstat, call_fstat), PASS(81, sync), PASS(82, fsync), PASS(83, fdatasync), WIDE(84, sync_file_range, pass, call_range),
     PASS(85, timerfd_create), CALL(86, timerfd_settime, call_timerfd_settime), PASS(87, timerfd_gettime),
     PASS(88, utimensat), REFUSE(89, acct, ENOSYS), PASS(90, capget), PASS(91, capset), PASS(92, personality),
     CALL(93, exit, call_exit), CALL(94, exit_group, call_exit), WAIT(95, waitid),
@@ -78,9 +89,9 @@ constexpr Row kRows[] = {
     PASS(148, getresuid), PASS(149, setresgid), PASS(150, getresgid), PASS(151, setfsuid), PASS(152, setfsgid),
     PASS(153, times), CALL(154, setpgid, call_own_pid), CALL(155, getpgid, call_own_pid),
     CALL(156, getsid, call_own_pid), PASS(157, setsid), PASS(158, getgroups), PASS(159, setgroups), PASS(160, uname),
-    PASS(161, sethostname), PASS(162, setdomainname), PASS(163, getrlimit), PASS(164, setrlimit),
-    PASS(165, getrusage), PASS(166, umask), PASS(167, prctl), PASS(168, getcpu), PASS(169, gettimeofday),
-    PASS(170, settimeofday), PASS(171, adjtimex), CALL(172, getpid, call_getpid), PASS(173, getppid),
+    PASS(161, sethostname), PASS(162, setdomainname), WIDE(163, getrlimit, pass, call_getrlimit), WIDE(164, setrlimit, pass, call_setrlimit),
+    PASS(165, getrusage), PASS(166, umask), PASS(167, prctl), PASS(168, getcpu), WIDE(169, gettimeofday, pass, call_gettimeofday),
+    WIDE(170, settimeofday, pass, call_missing), PASS(171, adjtimex), CALL(172, getpid, call_getpid), PASS(173, getppid),
     PASS(174, getuid), PASS(175, geteuid), PASS(176, getgid), PASS(177, getegid), CALL(178, gettid, call_gettid),
     PASS(179, sysinfo), REFUSE(180, mq_open, ENOSYS), REFUSE(181, mq_unlink, ENOSYS),
     REFUSE(182, mq_timedsend, ENOSYS), REFUSE(183, mq_timedreceive, ENOSYS), REFUSE(184, mq_notify, ENOSYS),
@@ -91,9 +102,9 @@ constexpr Row kRows[] = {
     PASS(198, socket), PASS(199, socketpair), PASS(200, bind), PASS(201, listen), WAIT(202, accept),
     WAIT(203, connect), PASS(204, getsockname), PASS(205, getpeername), WAIT(206, sendto), WAIT(207, recvfrom),
     PASS(208, setsockopt), PASS(209, getsockopt), PASS(210, shutdown), WAIT(211, sendmsg), WAIT(212, recvmsg),
-    PASS(213, readahead), CALL(214, brk, call_brk), CALL(215, munmap, call_munmap), CALL(216, mremap, call_mremap),
+    WIDE(213, readahead, pass, call_readahead), CALL(214, brk, call_brk), CALL(215, munmap, call_munmap), CALL(216, mremap, call_mremap),
     REFUSE(217, add_key, ENOSYS), REFUSE(218, request_key, ENOSYS), REFUSE(219, keyctl, ENOSYS),
-    CALL(220, clone, call_clone), PASS(221, execve), CALL(222, mmap, call_mmap), PASS(223, fadvise64),
+    CALL(220, clone, call_clone), PASS(221, execve), CALL(222, mmap, call_mmap), WIDE(223, fadvise64, pass, call_range),
     REFUSE(224, swapon, ENOSYS), REFUSE(225, swapoff, ENOSYS), CALL(226, mprotect, call_mprotect), PASS(227, msync),
     PASS(228, mlock), PASS(229, munlock), PASS(230, mlockall), PASS(231, munlockall), PASS(232, mincore),
     CALL(233, madvise, call_madvise), REFUSE(234, remap_file_pages, ENOSYS), REFUSE(235, mbind, ENOSYS),
@@ -106,7 +117,8 @@ constexpr Row kRows[] = {
     REFUSE(273, finit_module, ENOSYS), CALL(274, sched_setattr, call_thread), CALL(275, sched_getattr, call_thread),
     PASS(276, renameat2), REFUSE(277, seccomp, ENOSYS), WAIT(278, getrandom), PASS(279, memfd_create),
     REFUSE(280, bpf, ENOSYS), PASS(281, execveat), REFUSE(282, userfaultfd, ENOSYS), PASS(283, membarrier),
-    REFUSE(284, mlock2, ENOSYS), WAIT(285, copy_file_range), WAIT(286, preadv2), WAIT(287, pwritev2),
+    REFUSE(284, mlock2, ENOSYS), WAIT(285, copy_file_range), WIDE(286, preadv2, wait, call_vectors_at_offset),
+    WIDE(287, pwritev2, wait, call_vectors_at_offset),
     REFUSE(288, pkey_mprotect, ENOSYS), REFUSE(289, pkey_alloc, ENOSYS), REFUSE(290, pkey_free, ENOSYS),
     PASS(291, statx), REFUSE(292, io_pgetevents, ENOSYS), REFUSE(293, rseq, ENOSYS),
     REFUSE(294, kexec_file_load, ENOSYS), PASS(424, pidfd_send_signal), REFUSE(425, io_uring_setup, ENOSYS),
@@ -138,7 +150,7 @@ consteval Table by_number() {
 
 constexpr Table kTable = by_number();
 
-#if !defined(__x86_64__)
+#if defined(__aarch64__) || defined(__riscv)
 consteval bool numbers_agree() {
   for (const Row& row : kRows) {
     if (row.handler && row.number != row.native) return false;
@@ -167,11 +179,12 @@ bool never_restarted(const Call& call) {
   }
 }
 
-long dispatch(Call& call) {
+int64_t dispatch(Call& call) {
   if (static_cast<unsigned long>(call.number) >= kNumbers) return -ENOSYS;
   const Row& row = kTable.rows[call.number];
   if (!row.handler) return row.error;
   call.native = row.native;
+  if constexpr (kForeign) return exchange(call, row.handler);
   return row.handler(call);
 }
 
@@ -213,9 +226,25 @@ long sys_wait_list(long number, const long* arguments) {
   return godwit_arch_wait(&native.attention, number, arguments);
 }
 
-long pass(Call& call) { return sys6(call.native, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]); }
+namespace {
 
-long wait(Call& call, long a, long b, long c, long d, long e, long f) {
+/// What a register can't hold, signed or not, is no argument for this kernel.
+bool fits(const Call& call) {
+  if constexpr (!kNarrow) return true;
+  for (const int64_t a : call.a) {
+    if (a != static_cast<int32_t>(a) && a != static_cast<uint32_t>(a)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+int64_t pass(Call& call) {
+  if (!fits(call)) return -EINVAL;
+  return sys(call.native, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]);
+}
+
+int64_t wait(Call& call, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f) {
   for (;;) {
     const long result = sys_wait(call.native, a, b, c, d, e, f);
     if (result != -EINTR) return result;
@@ -227,13 +256,21 @@ long wait(Call& call, long a, long b, long c, long d, long e, long f) {
   }
 }
 
-long wait(Call& call) { return wait(call, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]); }
+int64_t wait(Call& call) {
+  if (!fits(call)) return -EINVAL;
+  return wait(call, call.a[0], call.a[1], call.a[2], call.a[3], call.a[4], call.a[5]);
+}
 
 }  // namespace godwit::portable
 
-extern "C" long __godwit_syscall(long number, long a, long b, long c, long d, long e, long f) {
+extern "C" int64_t __godwit_syscall(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f) {
   using namespace godwit::portable;
-  Call call = {.number = number, .a = {a, b, c, d, e, f}, .native = 0, .resumed = false, .left = -1, .progress = 0};
+  Call call = {.number = static_cast<long>(number),
+               .a = {a, b, c, d, e, f},
+               .native = 0,
+               .resumed = false,
+               .left = -1,
+               .progress = 0};
   OwnFrame frame = {.kind = kCallFrame};
   if (__builtin_expect(__godwit_state == GODWIT_RESTORING, 0)) {
     frame = pop_own_frame(kCallFrame);
@@ -253,5 +290,5 @@ extern "C" long __godwit_syscall(long number, long a, long b, long c, long d, lo
     }
     frame.finished = 1;
   }
-  return run_call(call, frame) ? frame.result : 0;
+  return run_call(call, frame) ? +frame.result : 0;
 }

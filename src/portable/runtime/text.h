@@ -27,6 +27,10 @@ class Line {
   Line& operator<<(uint64_t number);
   Line& operator<<(int64_t number);
   Line& operator<<(uint32_t number) { return *this << static_cast<uint64_t>(number); }
+#if __SIZEOF_LONG__ == 4
+  Line& operator<<(long number) { return *this << static_cast<int64_t>(number); }
+  Line& operator<<(unsigned long number) { return *this << static_cast<uint64_t>(number); }
+#endif
   Line& operator<<(int number) { return *this << static_cast<int64_t>(number); }
   Line& operator<<(Hex number);
   /// At most `most` bytes, up to the first zero, what isn't printable replaced: names from an image.

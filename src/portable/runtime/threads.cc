@@ -20,7 +20,7 @@ __thread Native* tls_native;
 
 namespace {
 
-constexpr uint64_t kNativeStack = UINT64_C(8) << 20;
+constexpr uint64_t kNativeStack = kNarrow ? UINT64_C(2) << 20 : UINT64_C(8) << 20;
 
 Lock lock;
 Native rows[kMaxThreads];
@@ -39,10 +39,9 @@ uint32_t first_tid;
   for (;;) {
     int status = 0;
     if (thread.function) {
-      __godwit_thread(reinterpret_cast<int (*)(void*)>(thread.function), reinterpret_cast<void*>(thread.argument));
+      __godwit_thread(neutral<int (*)(void*)>(thread.function), neutral<void*>(thread.argument));
     } else {
-      status = __godwit_main(static_cast<int>(head.argc), reinterpret_cast<char**>(head.argv),
-                             reinterpret_cast<char**>(head.envp));
+      status = __godwit_main(static_cast<int>(head.argc), neutral<char**>(head.argv), neutral<char**>(head.envp));
     }
     if (__godwit_state == GODWIT_SAVING) {
       rest();
@@ -58,8 +57,8 @@ void enter(void* argument) {
   Native& native = *static_cast<Native*>(argument);
   tls_native = &native;
   Thread& thread = *native.record;
-  __godwit_sp = reinterpret_cast<char*>(thread.stack);
-  __godwit_tp = reinterpret_cast<char*>(thread.tp);
+  __godwit_sp = as_pointer<char*>(thread.stack);
+  __godwit_tp = as_pointer<char*>(thread.tp);
   if (thread.shadow) {
     __godwit_state = GODWIT_RESTORING;
     raise_held_signals(thread.pending, false);
@@ -142,15 +141,15 @@ void begin_restored_threads() {
   }
 }
 
-long call_gettid(Call&) { return current().number; }
+int64_t call_gettid(Call&) { return current().number; }
 
-long call_set_tid_address(Call& call) {
+int64_t call_set_tid_address(Call& call) {
   current().ctid = static_cast<uint64_t>(call.a[0]);
   return current().number;
 }
 
 /// exit (93) of one thread, exit_group (94) of all.
-long call_exit(Call& call) {
+int64_t call_exit(Call& call) {
   Native& native = *tls_native;
   Thread& thread = *native.record;
   if (call.number == 94) {
@@ -158,7 +157,7 @@ long call_exit(Call& call) {
   }
   block_all_signals();
   const bool parks = native.tid == first_tid;
-  const auto ctid = reinterpret_cast<uint32_t*>(thread.ctid);
+  const auto ctid = as_pointer<uint32_t*>(thread.ctid);
   {
     Held held(lock);
     if (thread.function) {
@@ -178,12 +177,14 @@ long call_exit(Call& call) {
 }
 
 /// Only fork (musl's is clone(SIGCHLD, 0)). The child is a unit of its own, of one thread.
-long call_clone(Call& call) {
+int64_t call_clone(Call& call) {
   if (call.a[0] != SIGCHLD || call.a[1]) return -EINVAL;
   lock.take();
   arena_lock().take();
 #if defined(__x86_64__)
   const long pid = sys(__NR_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+#elif defined(__s390x__)
+  const long pid = sys(__NR_clone, nullptr, SIGCHLD, nullptr, nullptr, nullptr);
 #else
   const long pid = sys(__NR_clone, SIGCHLD, nullptr);
 #endif
@@ -209,8 +210,8 @@ long call_clone(Call& call) {
 
 }  // namespace godwit::portable
 
-extern "C" long __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_size, void* arg, int* ptid, void* tls,
-                               int* ctid) {
+extern "C" int64_t __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_size, void* arg, int* ptid, void* tls,
+                                  int* ctid) {
   using namespace godwit::portable;
   Held held(threads_lock());
   Native* native = free_row();
@@ -224,7 +225,7 @@ extern "C" long __godwit_clone(int (*fn)(void*), void* stack, uint64_t stack_siz
   thread.stack_size = stack_size;
   thread.ctid = reinterpret_cast<uint64_t>(ctid);
   const uint32_t number = header().next_number++;
-  if (ptid) *ptid = static_cast<int>(number);
+  if (ptid) *reinterpret_cast<Le<uint32_t>*>(ptid) = number;
   thread.number = number;
   thread.signal_mask = swap_signal_mask(~UINT64_C(0));
   const long result = spawn(*native);

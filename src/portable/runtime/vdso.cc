@@ -60,6 +60,7 @@ void find_symbols(Tables& tables) {
 }  // namespace
 
 void use_vdso(uint64_t image) {
+  if constexpr (kNarrow) return;  // an image of another class
   Tables tables;
   find_segments(image, tables);
   if (!tables.dynamic) return;

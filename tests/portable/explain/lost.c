@@ -17,7 +17,7 @@ int main(void) {
   setrlimit(RLIMIT_CORE, &limit);           // expect: warning not-kept
   prctl(PR_SET_DUMPABLE, 0);                // expect: warning not-kept
   umask(012);
-  godwit_adaptation_point();
+  for (int i = 0; i < 100; i++) godwit_adaptation_point();
   getrlimit(RLIMIT_CORE, &limit);
   printf("%s%s%s%s\n", getpriority(PRIO_PROCESS, 0) == 7 ? "priority " : "", limit.rlim_cur == wanted ? "limit " : "",
          prctl(PR_GET_DUMPABLE) == 0 ? "dumpable " : "", umask(0) == 012 ? "umask" : "");
