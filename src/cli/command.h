@@ -14,7 +14,7 @@ namespace godwit::cli {
 struct Context;
 
 /// What the shell may complete a word with.
-enum class Words { kNone, kFile, kDirectory, kUnit, kNode, kSignal, kCommand, kMode, kShell, kTcp };
+enum class Words { kNone, kFile, kDirectory, kUnit, kNode, kSignal, kCommand, kMode, kShell, kTcp, kEngine };
 
 struct Option {
   std::string_view name;    ///< "--name"

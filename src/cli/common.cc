@@ -34,7 +34,8 @@ std::vector<Option> move_option_rows(std::vector<Option> more) {
       {"--zstd", "", "LEVEL", "compress always at this level; -1: never; when it pays when left out"},
       {"--rounds", "", "N", "rounds of memory at most"},
       {"--downtime", "", "MS", "the downtime to aim at, in milliseconds"},
-      {"--tcp", "", "POLICY", "established TCP connections: refuse (the default) or close", Words::kTcp}};
+      {"--tcp", "", "POLICY", "established TCP connections: refuse (the default) or close", Words::kTcp},
+      {"--engine", "", "ENGINE", "pod or portable; chosen by what both nodes are when left out", Words::kEngine}};
   more.insert(more.end(), common.begin(), common.end());
   return more;
 }
@@ -54,6 +55,13 @@ Result<wire::MoveOptions> move_options(const Parsed& parsed) {
   options.set_max_rounds(static_cast<uint32_t>(rounds));
   options.set_downtime_goal_ms(static_cast<uint32_t>(downtime));
   options.set_tcp(tcp);
+  const std::string engine = parsed.get("--engine");
+  if (engine == "pod")
+    options.set_grain(wire::POD);
+  else if (engine == "portable")
+    options.set_grain(wire::PORTABLE);
+  else if (!engine.empty())
+    return fail(Code::kUsage, fmt::format("--engine is pod or portable, not \"{}\"", engine));
   return options;
 }
 

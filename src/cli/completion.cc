@@ -101,6 +101,7 @@ std::vector<std::string> words_for(Context& context, Words kind) {
     case Words::kNode: return nodes(context);
     case Words::kShell: return {"bash", "zsh", "fish"};
     case Words::kTcp: return {"refuse", "close"};
+    case Words::kEngine: return {"pod", "portable"};
     case Words::kSignal: {
       std::vector<std::string> out;
       for (int n = 1; n < NSIG; ++n)

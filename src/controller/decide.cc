@@ -80,7 +80,8 @@ Fits fits_of(const State& state, const wire::Unit& unit) {
   return {{node->second.arch()}, false};
 }
 
-wire::Grain engine_for(const State& state, const wire::Unit& unit, const wire::NodeInfo& to) {
+wire::Grain engine_for(const State& state, const wire::Unit& unit, const wire::NodeInfo& to, wire::Grain wish) {
+  if (wish != wire::GRAIN_UNSPECIFIED) return wish;
   const auto from = state.nodes.find(unit.node());
   const bool alike =
       from != state.nodes.end() && from->second.arch() == to.arch() && !from->second.emulated() && !to.emulated();
@@ -178,6 +179,14 @@ Outcome<MovePlan> plan_move(const State& state, const Now& now, const wire::Unit
                       fmt::join(where.architectures, ", ")),
           where.portable ? "compile it with that architecture among --targets"
                          : "name a node of the same architecture, or compile the program with godwit cc");
+  const wire::Grain engine = engine_for(state, unit, destination, options.grain());
+  if (engine == wire::PORTABLE && unit.spec().grain() != wire::PORTABLE)
+    block(blockers, "engine", "unit " + name, "the portable engine moves portable programs only",
+          "compile the program with godwit cc, or leave --engine out");
+  if (engine == wire::POD && unit.spec().grain() == wire::PORTABLE && options.grain() == wire::POD &&
+      engine_for(state, unit, destination, wire::GRAIN_UNSPECIFIED) != wire::POD)
+    block(blockers, "engine", "node " + to,
+          "the pod engine moves between machines of one architecture that aren't emulated", "leave --engine out");
   if (!blockers.empty())
     return std::unexpected(
         rpc::Failure{Error{Code::kRefused, 0, fmt::format("{} can't be moved to {}", name, to)}, blockers});
@@ -191,7 +200,7 @@ Outcome<MovePlan> plan_move(const State& state, const Now& now, const wire::Unit
   plan.migration.set_state(wire::PLANNED);
   plan.migration.set_time_ms(now.wall_ms);
   *plan.migration.mutable_options() = options;
-  plan.migration.mutable_options()->set_grain(engine_for(state, unit, destination));
+  plan.migration.mutable_options()->set_grain(engine);
   plan.changes.migrations.push_back(plan.migration);
   plan.changes.unit_guard = UnitGuard{unit.id(), unit.epoch()};
   return plan;

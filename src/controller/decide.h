@@ -36,8 +36,9 @@ inline const Fits kAnywhere{{}, true};
 Fits fits_of(const wire::UnitSpec& spec);
 /// Where a unit can go on: what isn't portable needs an architecture like that of the node which it is on.
 Fits fits_of(const State& state, const wire::Unit& unit);
-/// The engine that takes a unit from its node to another: the pod engine carries more, the portable one goes further.
-wire::Grain engine_for(const State& state, const wire::Unit& unit, const wire::NodeInfo& to);
+/// The engine that takes a unit from its node to another: the wished one, else the pod engine, which carries more, where it can,
+/// and the portable one, which goes further.
+wire::Grain engine_for(const State& state, const wire::Unit& unit, const wire::NodeInfo& to, wire::Grain wish);
 
 /// The least loaded node that takes new units, except those in `without`, and that the program fits.
 /// Load is the greater of the units there (with those on their way) and the machine's load average, per CPU.

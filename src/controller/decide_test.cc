@@ -145,11 +145,14 @@ std::string World::started(const Words& w) {
   return "ok";
 }
 
-// move UNIT NODE
+// move UNIT NODE [engine=portable|pod]
 std::string World::moves(const Words& w) {
   const auto unit = find_unit(state_, w.at(1));
   if (!unit) return refused(unit.error());
-  const auto plan = plan_move(state_, now_, *unit, w.at(2), {}, fmt::format("m{}", migrations_ + 1));
+  wire::MoveOptions options;
+  const std::string engine = option(w, "engine");
+  if (!engine.empty()) options.set_grain(engine == "pod" ? wire::POD : wire::PORTABLE);
+  const auto plan = plan_move(state_, now_, *unit, w.at(2), options, fmt::format("m{}", migrations_ + 1));
   if (!plan) return refused(plan.error());
   ++migrations_;
   return take(plan->changes, fmt::format("{}: {} epoch {} from {} to {}{}", plan->migration.id(), unit->id(),

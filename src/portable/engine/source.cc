@@ -164,7 +164,7 @@ Result<std::string> PortableSource::outline() {
 // A round of tracking begins with one short stop of the process, in which the kernel's tracker is made there.
 Result<void> PortableSource::start_precopy() {
   std::vector<engine::Blocker> blockers;
-  TRY(auto frozen, pod::Frozen::freeze(proc_, main_, {}, blockers));
+  TRY(auto frozen, pod::Frozen::freeze(proc_, main_, {.kill_with_tracer = true}, blockers));
   const pod::PinnedThread here(frozen.cpu());
   auto* process = frozen.find(main_);
   if (process == nullptr) return fail(Code::kGone, "the unit's program has ended");
@@ -200,7 +200,7 @@ Result<std::string> PortableSource::freeze() {
   lap_ = {};
   TRY(const Fd image, sys::memfd("portable-image"));
   TRY(auto request, Request::begin(proc_.dir(), main_));
-  TRY(const uint64_t bytes, request.ask(image, Request::kMemoryApart));
+  TRY(const uint64_t bytes, request.ask(image, Request::kMemoryApart | Request::kHeld));
   request_.emplace(std::move(request));
   time("adaptation points");
   image_.resize(bytes);

@@ -171,10 +171,16 @@ Result<uint64_t> Request::ask(const Fd& image, uint32_t flags) {
   return read_answer(peer_);
 }
 
+Request::~Request() {
+  if (peer_.valid()) (void)::send(peer_.get(), "\2", 1, MSG_NOSIGNAL);  // go on
+}
+
 Result<void> Request::commit() {
-  if (::send(peer_.get(), "", 1, MSG_NOSIGNAL) != 1) return fail_errno(errno, "letting the program end");
+  const Fd peer = std::move(peer_);
+  if (::send(peer.get(), "", 1, MSG_NOSIGNAL) != 1) return fail_errno(errno, "letting the program end");
   const int process = process_.get();
-  TRY_DO(io::wait_readable({&process, 1}, std::chrono::milliseconds(-1)));
+  TRY(const auto ended, io::wait_readable({&process, 1}, kConnect));
+  if (!ended) return fail(Code::kFailed, "the program was told to end, and hasn't");
   return {};
 }
 

@@ -6,9 +6,9 @@
 //
 //     runtime    connects; looks at the peer's credentials (SO_PEERCRED)
 //     requester  {u32 version = 1, u32 flags}, little-endian, with one descriptor (SCM_RIGHTS) to write the image to;
-//                flags 1: leave running; 2: without memory, which the requester reads itself
+//                flags 1: leave running; 2: without memory, which the requester reads itself; 4: held
 //     runtime    stops all threads, writes the image, sends "saved BYTES\n", or a "refused: REASON\n" for every reason
-//     requester  one byte: it has the image safely
+//     requester  one byte: it has the image safely; or the byte 2: go on
 //     runtime    exits with status 0, which closes the socket
 //
 // The signal would end a process whose runtime hasn't installed its handler yet: who has just started one looks at SigCgt in
@@ -17,6 +17,9 @@
 // That byte is the commit point. When the requester vanishes before it, or after a refusal, or when it asked to leave the
 // program running, all threads go on. There is no limit on waiting for it: a limit could pass while the byte is on its way,
 // and then both sides would own the unit. If nobody listens, nothing was stopped and the program has noticed nothing.
+//
+// A program that is *held* stays at rest when the requester vanishes: that is a keeper, whose units are killed when it ends, and
+// which may have given this one away already. It mustn't run in the moment between.
 //
 // All this is done by a helper, a native thread that lives as long as one request. It is begun in the signal's handler, so
 // a request is heard even if no thread ever reaches an adaptation point, and the helper can then say which one doesn't.
@@ -35,7 +38,7 @@ namespace {
 constexpr int64_t kRestLimit = 10 * kSecond;
 constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
 constexpr uint32_t kProtocol = 1;
-constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2;
+constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2, kHeld = 4;
 constexpr int kReceiveLimit = 20;  // SO_RCVTIMEO, of two longs
 
 struct Request {
@@ -118,7 +121,8 @@ int receive_request(int socket, Request& request) {
       rights.type != 1 /* SCM_RIGHTS */) {
     return -1;
   }
-  if (got != sizeof request || request.version != kProtocol || request.flags & ~(kLeaveRunning | kMemoryApart)) {
+  if (got != sizeof request || request.version != kProtocol ||
+      request.flags & ~(kLeaveRunning | kMemoryApart | kHeld)) {
     sys(__NR_close, rights.fd);
     return -1;
   }
@@ -134,11 +138,19 @@ void send(int socket, const Line& line) {
   }
 }
 
-bool acknowledged(int socket) {
+enum class Word { kEnd, kGoOn, kNone };
+
+Word last_word(int socket) {
   const long none[2] = {0, 0};
   sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &none, sizeof none);
   char byte = 0;
-  return sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) == 1;
+  if (sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) != 1) return Word::kNone;
+  return byte == 2 ? Word::kGoOn : Word::kEnd;
+}
+
+[[noreturn]] void stay() {
+  const uint32_t never = 0;
+  for (;;) futex_wait(never, 0);
 }
 
 /// Stops, saves, and says how it went. The threads stay at rest.
@@ -174,7 +186,9 @@ void serve_request(void*) {
   answer << "saved " << saved << "\n";
   send(socket, refusals.count() ? refusals.lines() : answer);
   if (!leave && !refusals.count()) {
-    if (acknowledged(socket)) sys(__NR_exit_group, 0);
+    const Word word = last_word(socket);
+    if (word == Word::kEnd) sys(__NR_exit_group, 0);
+    if (word == Word::kNone && request.flags & kHeld) stay();
     release_threads();
   }
   sys(__NR_close, socket);
