@@ -44,11 +44,11 @@ class Writer : public engine::PageWriter {
     return {};
   }
   Result<void> zero(std::span<const engine::PageRun> runs) override {
-    static const std::vector<std::byte> zeros(1 << 20);
+    static const std::vector<std::byte> kZeros(1 << 20);
     for (const auto& run : runs) {
       TRY_DO(check_run(run));
-      for (uint64_t done = 0; done < run.length; done += zeros.size())
-        TRY_DO(put(run.address + done, std::span(zeros).first(std::min<uint64_t>(zeros.size(), run.length - done))));
+      for (uint64_t done = 0; done < run.length; done += kZeros.size())
+        TRY_DO(put(run.address + done, std::span(kZeros).first(std::min<uint64_t>(kZeros.size(), run.length - done))));
     }
     return {};
   }
