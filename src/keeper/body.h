@@ -84,6 +84,7 @@ class Body {
   [[nodiscard]] Load load() const;
 
  private:
+  class Receiver;
   class PodReceiver;
   class PortableReceiver;
   Result<void> start(const wire::UnitSpec& spec, pod::Sandbox::Program program);

@@ -38,12 +38,11 @@ Result<std::unique_ptr<engine::SourceEngine>> Body::source(const Wish& wish, con
   return pod::make_source(std::move(options));
 }
 
-// The pod engine needs to know the unit's clocks when it is made; they come with the first outline.
-class Body::PodReceiver : public engine::DestinationEngine {
+// An engine that is made at the first prepare(), when the unit's namespaces are entered.
+class Body::Receiver : public engine::DestinationEngine {
  public:
-  PodReceiver(Body& body, bool close_connections) : body_(body), close_connections_(close_connections) {}
   Result<std::vector<engine::Blocker>> admit(const std::string& demands) override {
-    TRY(const auto gate, body_.gate(wire::POD));
+    TRY(const auto gate, body_.gate(grain_));
     return gate->admit(demands);
   }
   Result<void> prepare(const std::string& outline) override {
@@ -51,13 +50,8 @@ class Body::PodReceiver : public engine::DestinationEngine {
     return engine_->prepare(outline);
   }
   engine::PageWriter& writer() override { return engine_->writer(); }  // no page comes before prepare()
-  Result<void> restore(const std::string& state) override {
-    if (!engine_) return fail(Code::kPeer, "a state without an outline");
-    return engine_->restore(state);
-  }
-  Result<void> resume() override { return engine_->resume(); }
   Result<std::vector<engine::Blocker>> admit_late() override {
-    TRY(const auto gate, body_.gate(wire::POD));
+    TRY(const auto gate, body_.gate(grain_));
     return gate->admit_late();
   }
   Result<void> expect_late(std::vector<engine::PageRun> later, engine::LatePages& pages) override {
@@ -69,6 +63,11 @@ class Body::PodReceiver : public engine::DestinationEngine {
   void lose_late() override {
     if (engine_) engine_->lose_late();
   }
+  Result<void> restore(const std::string& state) override {
+    if (!engine_) return fail(Code::kPeer, "a state without an outline");
+    return engine_->restore(state);
+  }
+  Result<void> resume() override { return engine_->resume(); }
   Result<void> discard() override {
     auto result = engine_ ? engine_->discard() : Result<void>();
     body_.destroy();
@@ -78,8 +77,22 @@ class Body::PodReceiver : public engine::DestinationEngine {
     return engine_ ? engine_->timings() : std::vector<engine::Timing>();
   }
 
+ protected:
+  Receiver(Body& body, wire::Grain grain) : body_(body), grain_(grain) {}
+  /// Makes the engine.
+  virtual Result<void> begin(const std::string& outline) = 0;
+  Body& body_;
+  const wire::Grain grain_;
+  std::unique_ptr<engine::DestinationEngine> engine_;
+};
+
+// The pod engine needs to know the unit's clocks when it is made; they come with the first outline.
+class Body::PodReceiver : public Body::Receiver {
+ public:
+  PodReceiver(Body& body, bool close_connections) : Receiver(body, wire::POD), close_connections_(close_connections) {}
+
  private:
-  Result<void> begin(const std::string& outline) {
+  Result<void> begin(const std::string& outline) override {
     TRY(const pod::ClockOffsets offsets, pod::clock_offsets_for(outline));
     if (!body_.sandbox_) TRY_DO(body_.enter({}, offsets));
     pod::DestinationOptions options;
@@ -98,37 +111,16 @@ class Body::PodReceiver : public engine::DestinationEngine {
     TRY(engine_, pod::make_destination(std::move(options)));
     return {};
   }
-  Body& body_;
   bool close_connections_;
-  std::unique_ptr<engine::DestinationEngine> engine_;
 };
 
 // The portable engine's program is started as any other, and waits for what is to become of it.
-class Body::PortableReceiver : public engine::DestinationEngine {
+class Body::PortableReceiver : public Body::Receiver {
  public:
-  PortableReceiver(Body& body, wire::UnitSpec spec) : body_(body), spec_(std::move(spec)) {}
-  Result<std::vector<engine::Blocker>> admit(const std::string& demands) override {
-    TRY(const auto gate, body_.gate(wire::PORTABLE));
-    return gate->admit(demands);
-  }
-  Result<void> prepare(const std::string& outline) override {
-    if (!engine_) TRY_DO(begin());
-    return engine_->prepare(outline);
-  }
-  engine::PageWriter& writer() override { return engine_->writer(); }  // no page comes before prepare()
-  Result<void> restore(const std::string& state) override {
-    if (!engine_) return fail(Code::kPeer, "a state without an outline");
-    return engine_->restore(state);
-  }
-  Result<void> resume() override { return engine_->resume(); }
-  Result<void> discard() override {
-    auto result = engine_ ? engine_->discard() : Result<void>();
-    body_.destroy();
-    return result;
-  }
+  PortableReceiver(Body& body, wire::UnitSpec spec) : Receiver(body, wire::PORTABLE), spec_(std::move(spec)) {}
 
  private:
-  Result<void> begin() {
+  Result<void> begin(const std::string& /*outline*/) override {
     portable::DestinationOptions options;
     options.architecture = body_.architecture();
     TRY(options.proc, sys::dup(body_.proc_.get()));
@@ -136,8 +128,8 @@ class Body::PortableReceiver : public engine::DestinationEngine {
       if (!body_.sandbox_) TRY_DO(body_.enter({}, std::nullopt));
       pod::Sandbox::Program first;
       // Its arguments are in its memory; these are for who lists processes.
-      first.argv.assign(spec_.argv().begin(), spec_.argv().end());
-      first.argv.at(0) = program;
+      first.argv = {program};
+      for (int i = 1; i < spec_.argv_size(); i++) first.argv.push_back(spec_.argv(i));
       first.env = {variable};
       TRY_DO(body_.start(spec_, std::move(first)));
       for (const pid_t pid : body_.processes())
@@ -147,9 +139,7 @@ class Body::PortableReceiver : public engine::DestinationEngine {
     TRY(engine_, portable::make_destination(std::move(options)));
     return {};
   }
-  Body& body_;
   const wire::UnitSpec spec_;
-  std::unique_ptr<engine::DestinationEngine> engine_;
 };
 
 Result<std::unique_ptr<engine::DestinationEngine>> Body::destination(const Wish& wish, const wire::UnitSpec& spec) {
