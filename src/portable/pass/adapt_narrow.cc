@@ -159,7 +159,7 @@ class Narrowing {
       if (!f.isDeclaration()) defined.push_back(&f);
     for (auto* f : defined) prepare(*f);
     for (auto* f : defined) clones_[f] = declare_clone(*f);
-    for (auto* f : defined) clone(*f, *clones_[f]);
+    for (auto* f : defined) remake(*f, *clones_[f]);
     for (auto* f : defined) {
       std::vector<Instruction*> all;
       for (auto& block : *clones_[f])
@@ -203,7 +203,7 @@ class Narrowing {
     return fresh;
   }
 
-  void clone(Function& old, Function& fresh) {
+  void remake(Function& old, Function& fresh) {
     llvm::ValueToValueMapTy map;
     auto* argument = fresh.arg_begin();
     for (auto& a : old.args()) {
