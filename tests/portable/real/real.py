@@ -92,7 +92,7 @@ def compare(program, plain, parts, folder, options):
         run = hop.Run(parts, arguments, folder / "portable", options.timeout)
         output = folder / "output"
         output.unlink(missing_ok=True)
-        route = list(hop.EMULATORS)
+        route = list(hop.WIDE)
         rng.shuffle(route)
         # It stops at any of the points it has, also the last ones: those of a first run are counted by halving.
         every = options.every or max(1, points(run, folder) / options.hops)
