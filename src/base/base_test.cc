@@ -1,4 +1,5 @@
 #include "base/base.h"
+#include "base/program_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -35,6 +36,13 @@ TEST(Fd, move_assignment_closes_what_it_held) {
   EXPECT_TRUE(w.valid());
   EXPECT_TRUE(old == w.get() || ::fcntl(old, F_GETFD) == -1);
   EXPECT_EQ(*io::read_some(r.get(), std::span(&b, 1)), 0u);  // the only writer is gone
+}
+
+TEST(ProgramFile, is_what_execvp_would_start) {
+  EXPECT_EQ(program_file("/a/b", "/c"), "/a/b");
+  EXPECT_EQ(program_file("./b", "/c"), "/c/./b");
+  EXPECT_TRUE(program_file("sh", "/c").ends_with("/sh"));
+  EXPECT_EQ(program_file("no-such-program-here", "/c"), "");
 }
 
 TEST(Io, waits_until_one_of_several_can_be_read_or_the_time_is_over) {

@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
-#include <sstream>
 #include <string_view>
 
 #include "base/base.h"
+#include "base/program_file.h"
 #include "portable/portable.h"
 
 namespace godwit::cli {
@@ -23,20 +22,10 @@ struct Machine {
 constexpr std::array kMachines = {Machine{EM_X86_64, "x86_64"}, Machine{EM_AARCH64, "aarch64"},
                                   Machine{EM_RISCV, "riscv64"}, Machine{EM_S390, "s390x"}, Machine{EM_ARM, "armv7l"}};
 
-Result<Fd> open_program(const std::string& word, const std::string& cwd) {
-  if (word.find('/') != std::string::npos) return sys::open(word.front() == '/' ? word : cwd + "/" + word, O_RDONLY);
-  const char* path = std::getenv("PATH");
-  std::istringstream directories(path != nullptr ? path : "");
-  for (std::string directory; std::getline(directories, directory, ':');)
-    if (const std::string file = directory + "/" + word; ::access(file.c_str(), X_OK) == 0)
-      return sys::open(file, O_RDONLY);
-  return fail(Code::kNotFound, word + " isn't in PATH");
-}
-
 }  // namespace
 
 void add_program_kind(wire::UnitSpec& spec) {
-  const auto file = open_program(spec.argv(0), spec.cwd());
+  const auto file = sys::open(program_file(spec.argv(0), spec.cwd()), O_RDONLY);
   if (!file) return;  // it may be on the node
   if (const auto package = portable::read_package(*file)) {
     spec.set_grain(wire::PORTABLE);

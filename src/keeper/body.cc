@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "base/base.h"
+#include "base/program_file.h"
 #include "files/mounts.h"
 #include "files/own_directories.h"
 #include "keeper/output_file.h"
@@ -87,22 +88,12 @@ void Body::keep_state_visible() {
   }
 }
 
-/// The file that execvp(3) would start.
-std::string program_file(const std::string& word, const std::string& cwd) {
-  if (word.find('/') != std::string::npos) return word.front() == '/' ? word : cwd + "/" + word;
-  const char* path = std::getenv("PATH");
-  std::istringstream directories(path != nullptr ? path : "/usr/bin:/bin");
-  for (std::string directory; std::getline(directories, directory, ':');)
-    if (const std::string file = directory + "/" + word; ::access(file.c_str(), X_OK) == 0) return file;
-  return word;
-}
-
 /// A node whose architecture isn't the machine's: its starting script chooses that part of a portable program.
 Result<void> Body::emulate(pod::Sandbox::Program& program) const {
   const std::string file = program_file(program.argv[0], program.cwd);
-  const auto opened = sys::open(file, O_RDONLY);
-  if (!opened) return std::unexpected(opened.error());
-  if (!portable::read_package(*opened))
+  if (file.empty()) return fail(Code::kRefused, "no program named " + program.argv[0] + " is in the node's PATH");
+  TRY(const Fd opened, sys::open(file, O_RDONLY));
+  if (!portable::read_package(opened))
     return fail(Code::kRefused, "this node is an emulated " + emulated_ + ", and " + file +
                                     " isn't a portable program; compile it with godwit cc or godwit c++");
   TRY(const std::string emulator, portable::find_emulator(emulated_));

@@ -2,19 +2,15 @@
 //
 // Both build a unit in namespaces that the keeper enters at the first prepare(), when its files are here.
 #include <fcntl.h>
-#include <sys/utsname.h>
 
 #include "base/base.h"
+#include "base/program_file.h"
 #include "keeper/body.h"
 #include "portable/engine/engine.h"
 
 namespace godwit::keeper {
 
-std::string Body::architecture() const {
-  utsname names{};
-  if (emulated_.empty()) ::uname(&names);
-  return emulated_.empty() ? names.machine : emulated_;
-}
+std::string Body::architecture() const { return emulated_.empty() ? machine_name() : emulated_; }
 
 Result<std::unique_ptr<engine::SourceEngine>> Body::source(const Wish& wish, const wire::UnitSpec& spec) const {
   if (wish.grain == wire::PORTABLE) {

@@ -22,7 +22,6 @@
 #include "node/grid.h"  // first, so that the header proves self-contained
 
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,6 +32,7 @@
 
 #include "base/io.h"
 #include "base/pki.h"
+#include "base/program_file.h"
 #include "base/sys.h"
 #include "node/grid_record.h"
 #include "node/grid_world.h"
@@ -143,8 +143,7 @@ Result<void> check_roots(const GridOptions& options, const GridRecord& record) {
 
 /// Empty for this machine's own architecture; else it can be emulated here.
 Result<std::string> emulated(const std::string& architecture) {
-  utsname names;
-  if (::uname(&names) == 0 && architecture == names.machine) return std::string();
+  if (architecture == machine_name()) return std::string();
   TRY_DO(portable::find_emulator(architecture));
   return architecture;
 }

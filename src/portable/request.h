@@ -22,15 +22,13 @@ namespace godwit::portable {
 
 class Request {
  public:
-  /// kHeld: when this process dies, the program stays at rest.
-  static constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2, kHeld = 4;
   Request(Request&&) = default;
   Request& operator=(Request&&) = delete;
   ~Request();
 
   /// `proc`: a /proc that shows the process by this number. kRefused when it isn't ready to be asked.
   static Result<Request> begin(const Fd& proc, pid_t pid);
-  /// Bytes of the image that was written to `image`. kRefused with all reasons, a line each.
+  /// `flags`: GODWIT_REQUEST_ (protocol.h). Bytes of the image that was written to `image`. kRefused with all reasons, a line each.
   Result<uint64_t> ask(const Fd& image, uint32_t flags);
   /// Waits until it has ended. It doesn't go on any more, also when that takes too long.
   Result<void> commit();

@@ -110,6 +110,21 @@ INSTANTIATE_TEST_SUITE_P(Objects, PortableRefusal,
                                            Case{"child", "portable-child"}),
                          [](const auto& test) { return std::string(test.param.what); });
 
+TEST_F(PortableGrid, a_program_whose_file_is_gone_is_refused_until_it_is_back) {
+  const std::string program = "/tmp/godwit_gone_" + std::to_string(::getpid()), aside = program + ".aside";
+  ASSERT_EQ(run_program({"/bin/cp", GODWIT_PORTABLE "blocker", program}).status, 0);
+  must({"run", "--name", "lone", "--node", "node-1", "--with", program, "--", program, "none"});
+  ASSERT_TRUE(eventually([&] { return logs("lone") == "ready\n"; }));
+  ASSERT_EQ(::rename(program.c_str(), aside.c_str()), 0);
+  const auto moved = godwit({"move", "lone", "--to", "node-2"});
+  EXPECT_EQ(moved.status, 3) << moved.err;
+  EXPECT_NE(moved.err.find("portable-program-gone"), std::string::npos) << moved.err;
+  ASSERT_EQ(::rename(aside.c_str(), program.c_str()), 0);
+  must({"move", "lone", "--to", "node-2"});
+  must({"kill", "lone"});
+  (void)sys::unlink(program);
+}
+
 TEST_F(PortableGrid, other_programs_stay_off_emulated_nodes) {
   const auto named = godwit({"run", "--node", "node-2", "--", "/bin/sleep", "1"});
   EXPECT_EQ(named.status, 3);

@@ -12,7 +12,7 @@
 #include "base/pki.h"
 #include "portable/engine/engine.h"
 #include "portable/engine/memory.h"
-#include "portable/image.h"
+#include "portable/protocol.h"
 #include "portable/request.h"
 
 namespace godwit::portable {
@@ -20,12 +20,6 @@ namespace {
 
 constexpr std::chrono::seconds kStart{30};  // the first start on a machine unpacks the program
 constexpr std::chrono::seconds kAnswer{30};
-constexpr uint32_t kAreasOrder = 1, kImageOrder = 2;
-
-struct Order {
-  uint32_t what;
-  uint32_t rows;
-};
 
 /// Puts pages into the waiting program's memory.
 class Writer : public engine::PageWriter {
@@ -124,8 +118,8 @@ Result<void> PortableDestination::prepare(const std::string& text) {
   if (!outline.ParseFromString(text)) return fail(Code::kCorrupt, "the unit's outline can't be read");
   TRY_DO(check(outline));
   if (!peer_.valid()) TRY_DO(start(outline.program()));
-  std::string message(sizeof(Order), '\0');
-  const Order order{kAreasOrder, static_cast<uint32_t>(outline.areas_size())};
+  std::string message(sizeof(godwit_arrival_order), '\0');
+  const godwit_arrival_order order{GODWIT_ARRIVAL_AREAS, static_cast<uint32_t>(outline.areas_size())};
   message.replace(0, sizeof order, reinterpret_cast<const char*>(&order), sizeof order);
   for (const auto& area : outline.areas()) {
     const godwit_image_region row{area.start(), area.end() - area.start(), 3 /* read, write */,
@@ -173,7 +167,7 @@ Result<void> PortableDestination::expect(std::string_view word, std::chrono::mil
 Result<void> PortableDestination::restore(const std::string& text) {
   pb::State state;
   if (!peer_.valid() || !state.ParseFromString(text)) return fail(Code::kCorrupt, "the unit's state can't be read");
-  const Order order{kImageOrder, 0};
+  const godwit_arrival_order order{GODWIT_ARRIVAL_IMAGE, 0};
   TRY_DO(send({reinterpret_cast<const char*>(&order), sizeof order}));
   TRY_DO(send(state.image()));
   return expect("restored\n", kAnswer);

@@ -21,6 +21,9 @@ constexpr Refusal kTable[] = {
      "starting it without -i and -t, or moving within one architecture"},
     {"portable-memory", "a destination with less free memory than a portable program has", "it would not fit",
      "a destination with more free memory"},
+    {"portable-program-gone",
+     "a portable program whose own file isn't there any more, or was replaced by something else",
+     "its code for the other architecture is in that file", "putting the file back where it was"},
     {"portable-starting", "a portable program that has only just begun", "it can't be asked for its state yet",
      "trying again in a moment"},
 };

@@ -16,8 +16,8 @@
 #include "pod/write_tracker.h"
 #include "portable/engine/engine.h"
 #include "portable/engine/memory.h"
-#include "portable/image.h"
 #include "portable/portable.h"
+#include "portable/protocol.h"
 #include "portable/request.h"
 
 namespace godwit::portable {
@@ -41,7 +41,7 @@ class PortableSource : public engine::SourceEngine {
  private:
   Result<void> find_main();
   Result<void> look_at_descriptors(engine::Inspection& found, pb::Demands& demands);
-  Result<void> look_at_package(pb::Demands& demands);
+  Result<void> look_at_package(engine::Inspection& found, pb::Demands& demands);
   Result<std::string> outline();
   Result<void> find_last(pod::ScanResult& found);
   Result<void> check_files() const;
@@ -108,11 +108,14 @@ Result<void> PortableSource::look_at_descriptors(engine::Inspection& found, pb::
   return {};
 }
 
-Result<void> PortableSource::look_at_package(pb::Demands& demands) {
+Result<void> PortableSource::look_at_package(engine::Inspection& found, pb::Demands& demands) {
   TRY(program_, package_path(proc_.dir(), main_));
-  TRY(const Fd file, sys::open(program_, O_RDONLY));
-  TRY_IN(program_, read_package(file));
-  const auto package = read_package(file);
+  const auto file = sys::open(program_, O_RDONLY);
+  const auto package = file ? read_package(*file) : std::unexpected(file.error());
+  if (!package) {
+    found.blockers.push_back(make_blocker("portable-program-gone", program_, package.error().message()));
+    return {};
+  }
   for (const auto& part : package->parts) demands.add_architectures(part.architecture);
   demands.set_program(program_);
   auto& executable = *demands.add_files();
@@ -136,7 +139,7 @@ Result<engine::Inspection> PortableSource::inspect() {
     return found;
   }
   pb::Demands demands;
-  TRY_DO(look_at_package(demands));
+  TRY_DO(look_at_package(found, demands));
   TRY_DO(look_at_descriptors(found, demands));
   if (options_.has_input) found.blockers.push_back(make_blocker("portable-input", program_));
   for (const pid_t child : proc_.children(main_).value_or(std::vector<pid_t>{}))
@@ -200,7 +203,7 @@ Result<std::string> PortableSource::freeze() {
   lap_ = {};
   TRY(const Fd image, sys::memfd("portable-image"));
   TRY(auto request, Request::begin(proc_.dir(), main_));
-  TRY(const uint64_t bytes, request.ask(image, Request::kMemoryApart | Request::kHeld));
+  TRY(const uint64_t bytes, request.ask(image, GODWIT_REQUEST_APART | GODWIT_REQUEST_HELD));
   request_.emplace(std::move(request));
   time("adaptation points");
   image_.resize(bytes);

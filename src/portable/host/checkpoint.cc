@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/new_file.h"
 #include "portable/portable.h"
+#include "portable/protocol.h"
 #include "portable/request.h"
 
 namespace godwit::portable {
@@ -49,7 +50,7 @@ Result<Saved> checkpoint(pid_t pid, const std::string& path, const SaveOptions& 
   TRY(const auto package, copy_parts(saved.program, file.fd()));
   const auto begin = std::chrono::steady_clock::now();
   TRY(auto request, Request::begin(proc, pid));
-  TRY(saved.image_bytes, request.ask(file.fd(), options.leave_running ? Request::kLeaveRunning : 0));
+  TRY(saved.image_bytes, request.ask(file.fd(), options.leave_running ? GODWIT_REQUEST_LEAVE_RUNNING : 0));
   saved.stopped_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   TRY(const auto state, sys::stat(file.fd()));
   saved.file_bytes = static_cast<uint64_t>(state.st_size);

@@ -11,15 +11,13 @@
 
 #include "base/base.h"
 #include "portable/abi.h"
-#include "portable/image.h"
 #include "portable/portable.h"
+#include "portable/protocol.h"
 #include "portable/request.h"
 
 namespace godwit::portable {
 namespace {
 
-constexpr int kRequestSignal = 64;  // runtime/signals.cc
-constexpr uint32_t kProtocol = 1;
 constexpr std::chrono::seconds kConnect{
     15};  // a busy machine starts its helper late; it gives up waiting for threads after 10 s
 
@@ -52,7 +50,7 @@ Result<std::string> own_name(const Fd& proc, pid_t pid, const std::string& statu
 bool catches_requests(const std::string& status) {
   uint64_t caught = 0;
   std::istringstream(status_field(status, "SigCgt:")) >> std::hex >> caught;
-  return (caught >> (kRequestSignal - 1) & 1) != 0;
+  return (caught >> (GODWIT_REQUEST_SIGNAL - 1) & 1) != 0;
 }
 
 }  // namespace
@@ -159,20 +157,23 @@ Result<Request> Request::begin(const Fd& proc, pid_t pid) {
   TRY(const auto name, own_name(proc, pid, status));
   TRY(const auto listener, listen_at("godwit/portable/" + name));
   TRY(auto process, sys::pidfd_open(pid));
-  if (::kill(pid, kRequestSignal) != 0) return fail_errno(errno, fmt::format("asking process {}", pid));
+  if (::kill(pid, GODWIT_REQUEST_SIGNAL) != 0) return fail_errno(errno, fmt::format("asking process {}", pid));
   TRY(auto peer, accept_from(listener, pid, process, kConnect));
   return Request(std::move(peer), std::move(process));
 }
 
 Result<uint64_t> Request::ask(const Fd& image, uint32_t flags) {
-  const uint32_t words[2] = {kProtocol, flags};
+  const godwit_request words{GODWIT_REQUEST_VERSION, flags};
   const int fd = image.get();
-  TRY_DO(io::send_with_fds(peer_.get(), {reinterpret_cast<const char*>(words), sizeof words}, {&fd, 1}));
+  TRY_DO(io::send_with_fds(peer_.get(), {reinterpret_cast<const char*>(&words), sizeof words}, {&fd, 1}));
   return read_answer(peer_);
 }
 
 Request::~Request() {
-  if (peer_.valid()) (void)::send(peer_.get(), "\2", 1, MSG_NOSIGNAL);  // go on
+  if (peer_.valid()) {
+    constexpr char kGoOn = GODWIT_REQUEST_GO_ON;
+    (void)::send(peer_.get(), &kGoOn, 1, MSG_NOSIGNAL);
+  }
 }
 
 Result<void> Request::commit() {

@@ -17,17 +17,11 @@
 #include <asm/errno.h>
 #include <linux/fcntl.h>
 
+#include "portable/protocol.h"
 #include "portable/runtime/runtime.h"
 
 namespace godwit::portable {
 namespace {
-
-constexpr uint32_t kAreas = 1, kImage = 2;
-
-struct Order {
-  Le<uint32_t> what;
-  Le<uint32_t> rows;
-};
 
 bool arriving;
 Region areas[kMaxRegions];
@@ -71,10 +65,10 @@ int await_arrival(const char* name) {
   clear_data();
   say(socket, "waiting\n");
   for (;;) {
-    Order order = {};
+    godwit_arrival_order order = {};
     if (!read_whole(socket, &order, sizeof order)) fatal("nobody says any more what shall arrive");
-    if (order.what == kImage) return socket;
-    if (order.what != kAreas || order.rows > kMaxRegions)
+    if (order.what == GODWIT_ARRIVAL_IMAGE) return socket;
+    if (order.what != GODWIT_ARRIVAL_AREAS || order.rows > kMaxRegions)
       fatal("not an order that an arriving unit knows: ", order.what);
     if (!read_whole(socket, areas, order.rows * sizeof(Region))) fatal("nobody says any more what shall arrive");
     if (!arena_rows_are_sound(areas, order.rows)) fatal("the areas that shall be mapped make no sense");

@@ -30,6 +30,7 @@
 #include <linux/socket.h>
 #include <linux/un.h>
 
+#include "portable/protocol.h"
 #include "portable/runtime/runtime.h"
 
 namespace godwit::portable {
@@ -37,14 +38,7 @@ namespace {
 
 constexpr int64_t kRestLimit = 10 * kSecond;
 constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
-constexpr uint32_t kProtocol = 1;
-constexpr uint32_t kLeaveRunning = 1, kMemoryApart = 2, kHeld = 4;
 constexpr int kReceiveLimit = 20;  // SO_RCVTIMEO, of two longs
-
-struct Request {
-  Le<uint32_t> version;
-  Le<uint32_t> flags;
-};
 
 // The kernel's msghdr and its control message, which uapi headers don't have.
 struct Vector {
@@ -109,7 +103,7 @@ int connect_to_requester() {
 }
 
 /// The request's descriptor, or -1.
-int receive_request(int socket, Request& request) {
+int receive_request(int socket, godwit_request& request) {
   const long limit[2] = {10, 0};
   sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &limit, sizeof limit);
   RightsMessage rights = {};
@@ -121,8 +115,8 @@ int receive_request(int socket, Request& request) {
       rights.type != 1 /* SCM_RIGHTS */) {
     return -1;
   }
-  if (got != sizeof request || request.version != kProtocol ||
-      request.flags & ~(kLeaveRunning | kMemoryApart | kHeld)) {
+  if (got != sizeof request || request.version != GODWIT_REQUEST_VERSION ||
+      request.flags & ~(GODWIT_REQUEST_LEAVE_RUNNING | GODWIT_REQUEST_APART | GODWIT_REQUEST_HELD)) {
     sys(__NR_close, rights.fd);
     return -1;
   }
@@ -145,7 +139,7 @@ Word last_word(int socket) {
   sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &none, sizeof none);
   char byte = 0;
   if (sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) != 1) return Word::kNone;
-  return byte == 2 ? Word::kGoOn : Word::kEnd;
+  return byte == GODWIT_REQUEST_GO_ON ? Word::kGoOn : Word::kEnd;
 }
 
 [[noreturn]] void stay() {
@@ -167,20 +161,20 @@ long stop_and_save(int fd, int socket, bool apart, Refusals& refusals) {
 void serve_request(void*) {
   const int socket = connect_to_requester();
   if (socket < 0) end_helper();
-  Request request = {};
+  godwit_request request = {};
   static Refusals refusals;  // too large for a small stack
   refusals.clear();
   const int fd = receive_request(socket, request);
   if (fd < 0) {
-    refusals.add("the request isn't one of version ", kProtocol, " with a descriptor for the image");
+    refusals.add("the request isn't one of version ", GODWIT_REQUEST_VERSION, " with a descriptor for the image");
     send(socket, refusals.lines());
     sys(__NR_close, socket);
     end_helper();
   }
-  const long saved = stop_and_save(fd, socket, request.flags & kMemoryApart, refusals);
+  const long saved = stop_and_save(fd, socket, request.flags & GODWIT_REQUEST_APART, refusals);
   sys(__NR_close, fd);
   if (failed(saved)) refusals.add("the image can't be written: error ", -saved);
-  const bool leave = request.flags & kLeaveRunning;
+  const bool leave = request.flags & GODWIT_REQUEST_LEAVE_RUNNING;
   if (leave || refusals.count()) release_threads();
   Text<64> answer;
   answer << "saved " << saved << "\n";
@@ -188,7 +182,7 @@ void serve_request(void*) {
   if (!leave && !refusals.count()) {
     const Word word = last_word(socket);
     if (word == Word::kEnd) sys(__NR_exit_group, 0);
-    if (word == Word::kNone && request.flags & kHeld) stay();
+    if (word == Word::kNone && request.flags & GODWIT_REQUEST_HELD) stay();
     release_threads();
   }
   sys(__NR_close, socket);

@@ -23,12 +23,13 @@
 #include <asm/ucontext.h>
 #endif
 
+#include "portable/protocol.h"
 #include "portable/runtime/runtime.h"
 
 namespace godwit::portable {
 namespace {
 
-constexpr int kRequestSignal = 64;
+constexpr int kRequestSignal = GODWIT_REQUEST_SIGNAL;
 constexpr int kRequestSignalInQemu = 62;
 constexpr uint64_t bit(int signal) { return UINT64_C(1) << (signal - 1); }
 constexpr uint64_t kReserved = bit(62) | bit(63) | bit(64);
