@@ -178,6 +178,24 @@ TEST(ImageWriter, a_full_disk_is_an_error_and_leaves_nothing) {
   }
 }
 
+TEST(ImageWriter, gives_back_room_that_it_did_not_need) {
+  const TemporaryDir dir;
+  auto writer = ImageWriter::to_directory(dir / "a", {});
+  ASSERT_OK(writer);
+  (*writer)->reserve(64u << 20);
+  std::mt19937_64 random(1);
+  FakeMemory memory;
+  const PageRun all{0, 0x1000, 300 * kPageBytes};
+  memory.fill(random, all);
+  ASSERT_OK((*writer)->pages(std::span(&all, 1), memory));
+  ASSERT_OK((*writer)->finish(new_manifest()));
+  int64_t bytes = 0;
+  const auto names = sys::list_dir(dir / "a");
+  for (const auto& name : *names) bytes += sys::stat(dir / "a" + "/" + name)->st_blocks * 512;
+  EXPECT_LT(bytes, 4 << 20);
+  ASSERT_OK(ImageReader::open(dir / "a"));
+}
+
 TEST(ImageWriter, leaves_nothing_when_it_is_not_finished) {
   const TemporaryDir dir;
   {

@@ -22,6 +22,8 @@ class RecordSink {
   /// Stores `plain`. The buffer must have room for zeros up to the next multiple of 4096, which this writes.
   /// Thread-safe for different lanes.
   virtual Result<Placed> put(unsigned lane, std::span<std::byte> plain, DigestKind digest) = 0;
+  /// Room for about so many bytes of records, made now. Only a hint: what can't be had shows when it is written.
+  virtual void reserve(uint64_t bytes) { (void)bytes; }
   /// Writes the manifest (whose pack_bytes this fills in) and gives the image its name: from here on it exists.
   /// Destroyed without it, everything written is removed. Gives the bytes that the image takes.
   virtual Result<uint64_t> finish(Manifest& manifest) = 0;

@@ -202,6 +202,8 @@ Result<void> ImageWriter::holes(std::span<const PageRun> runs) {
   return {};
 }
 
+void ImageWriter::reserve(uint64_t bytes) { impl_->sink->reserve(bytes); }
+
 void ImageWriter::only(std::span<const PageRun> runs) { impl_->wanted.assign(runs.begin(), runs.end()); }
 
 Result<void> ImageWriter::copy(const ImageReader& from) {

@@ -57,6 +57,10 @@ class ImageWriter : public engine::PageSink {
   Result<void> holes(std::span<const engine::PageRun> runs) override;
   void only(std::span<const engine::PageRun> runs) override;
 
+  /// Room in the image's files for about `bytes` of pages, made before a program stands: of a memory file system half of the
+  /// cost of a write is to find the pages. Only a hint; a store of chunks and what is squeezed have no use for it.
+  void reserve(uint64_t bytes);
+
   /// Stores content that belongs to a section (name it in Section::chunks). At most kMaxChunkBytes. The same twice
   /// costs once.
   Result<ChunkId> put_chunk(std::span<const std::byte> content);

@@ -82,6 +82,7 @@ class PodDestinationImpl final : public PodDestination {
     r.monotonic_offset = o.monotonic_offset;
     r.boottime_offset = o.boottime_offset;
     r.assume_foreign_vdso = o.assume_foreign_vdso;
+    r.outlives_engine = o.outlives_engine;
     return r;
   }
   ProcFs proc_;

@@ -103,6 +103,8 @@ Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const Che
       return std::unexpected(rounds.error());
     }
     report.rounds = *rounds;
+  } else if (found.memory_bytes >= kWorthRounds) {
+    writer->reserve(found.memory_bytes);
   }
   const SignalsHeld held;
   Stopwatch frozen;
@@ -187,6 +189,7 @@ Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOption
     TRY(sandbox_options.proc, sys::dup(destination_options.proc.get()));
     TRY(sandbox, Sandbox::enter(std::move(sandbox_options)));
     sandbox->set_main_pid(state.processes(0).pid());
+    destination_options.outlives_engine = options.detach;
     destination_options.monotonic_offset = clocks.monotonic;
     destination_options.boottime_offset = clocks.boottime;
     destination_options.start_init = [&sandbox](int keep_fd) { return sandbox->start_init(keep_fd); };
@@ -211,6 +214,8 @@ Result<TreeReport> restore_tree(const std::string& path, const RestoreTreeOption
   if (!options.pid_file.empty()) TRY_DO(io::replace_file(options.pid_file, std::to_string(report.root) + "\n"));
   if (!options.detach) {
     TRY(report.status, wait_for_unit(sandbox.get(), report.root));
+  } else if (sandbox) {
+    sandbox->let_go();
   }
   return report;
 }

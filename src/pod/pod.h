@@ -58,6 +58,7 @@ struct DestinationOptions {
   Nanos monotonic_offset{0};
   Nanos boottime_offset{0};
   bool assume_foreign_vdso = false;  ///< tests only: treat the source's vDSO as another kernel's
+  bool outlives_engine = false;  ///< the tree and its init go on when this process has ended
   Fd proc;
 };
 /// What a destination engine can tell beyond the interface.
@@ -123,6 +124,8 @@ class Sandbox {
   bool ended() const { return ended_; }
   /// Kills everything in the unit and waits for it.
   void kill();
+  /// The unit goes on without this process (DestinationOptions::outlives_engine); its init ends with the last of it.
+  void let_go();
 
  private:
   Sandbox() = default;

@@ -173,9 +173,10 @@ Error error_of(const NotStarted& why, const Sandbox::Program& program) {
     if (record.pid > 0) {
       (void)!::write(exits, &record, sizeof record);
     } else if (errno == ECHILD) {
-      // Nobody is left. Whether the unit has ended is the keeper's to say: a restore begins with an empty namespace.
+      // Nobody is left. Whether the unit has ended is the keeper's to say: a restore begins with an empty namespace. If there
+      // is no keeper any more (let_go()), it has.
       record.pid = 0;
-      (void)!::write(exits, &record, sizeof record);
+      if (::write(exits, &record, sizeof record) < 0 && errno == EPIPE) ::_exit(0);
       sigset_t child_signal;
       ::sigemptyset(&child_signal);
       ::sigaddset(&child_signal, SIGCHLD);
@@ -219,6 +220,11 @@ Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
 }
 
 Sandbox::~Sandbox() { kill(); }
+
+void Sandbox::let_go() {
+  init_ = 0;
+  exits_.reset();
+}
 
 Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
   TRY(auto exits, sys::pipe(O_NONBLOCK));

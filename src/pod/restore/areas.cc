@@ -209,9 +209,11 @@ Result<void> Restorer::build_space(Blank& blank, const pb::AddressSpace& space) 
     }
     if (at < now.end()) map.push_back(piece_of(now, at, now.end()));
   }
+  std::vector<pb::Area> fresh = map;
   if (!map.empty() || !unmap.empty()) TRY_DO(map_pieces(blank, std::move(map), std::move(unmap)));
   if (!protect.empty()) TRY_DO(blank.remote->run(blank.leader(), protect));
   blank.areas = std::move(wanted);
+  blank.fresh = std::move(fresh);
   return {};
 }
 

@@ -56,6 +56,19 @@ Result<void> Restorer::check_runs(const Target& target, const PageRun& run) cons
   return {};
 }
 
+// Areas without PROT_WRITE: /proc/PID/mem writes them all the same (FOLL_FORCE).
+Result<void> Restorer::write_private(const Target& target, std::span<const iovec> remote,
+                                     std::span<const std::byte> data) {
+  iovec local{const_cast<std::byte*>(data.data()), data.size()};
+  const ssize_t done = ::process_vm_writev(target.host_pid, &local, 1, remote.data(), remote.size(), 0);
+  if (done == static_cast<ssize_t>(data.size())) return {};
+  for (const iovec& run : remote) {
+    TRY_DO(io::pwrite_full(target.mem.get(), data.first(run.iov_len), reinterpret_cast<uint64_t>(run.iov_base)));
+    data = data.subspan(run.iov_len);
+  }
+  return {};
+}
+
 Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std::byte> data) {
   const std::shared_lock lock(targets_mutex_);
   std::array<iovec, 1024> remote;
@@ -71,6 +84,13 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
       data = data.subspan(runs[i++].length);
       continue;
     }
+    if (target.fill.valid()) {
+      TRY_DO(check_runs(target, runs[i]));
+      if (runs[i].length > data.size()) return fail(Code::kCorrupt, "fewer bytes than pages");
+      TRY_DO(fill(target, runs[i], data.first(runs[i].length)));
+      data = data.subspan(runs[i++].length);
+      continue;
+    }
     size_t n = 0;
     size_t bytes = 0;
     for (; i + n < runs.size() && n < remote.size() && runs[i + n].space == runs[i].space; n++) {
@@ -83,18 +103,7 @@ Result<void> Restorer::write(std::span<const PageRun> runs, std::span<const std:
         remote[n] = {reinterpret_cast<void*>(run.address), run.length};
       bytes += run.length;
     }
-    if (target.object == nullptr) {
-      iovec local{const_cast<std::byte*>(data.data()), bytes};
-      const ssize_t done = ::process_vm_writev(target.host_pid, &local, 1, remote.data(), n, 0);
-      if (done != static_cast<ssize_t>(bytes)) {
-        // Areas without PROT_WRITE: /proc/PID/mem writes them all the same (FOLL_FORCE).
-        size_t offset = 0;
-        for (size_t k = 0; k < n; k++) {
-          TRY_DO(io::pwrite_full(target.mem.get(), data.subspan(offset, runs[i + k].length), runs[i + k].address));
-          offset += runs[i + k].length;
-        }
-      }
-    }
+    if (target.object == nullptr) TRY_DO(write_private(target, std::span(remote).first(n), data.first(bytes)));
     data = data.subspan(bytes);
     i += n;
   }

@@ -213,10 +213,14 @@ Result<void> Restorer::join_groups() {
     const bool founded_inside = options_.init_host_pid != 0 || p.pgid() != state_.processes(0).pgid();
     if (!founded_inside) continue;  // the group of the process that started the tree: outside of it
     Blank* member = find(p.pid());
+    // Born of the dead leader of its session, whose number is the group's: it came into both, and nobody can be born with the
+    // number again while somebody is in them.
+    TRY(const auto status, proc_.status(member->host_pid));
+    if (!status.ns_pgid.empty() && status.ns_pgid.back() == p.pgid()) continue;
     pb::OutlineProcess founder;
     founder.set_pid(p.pgid());
     founder.set_sid(member->session);
-    TRY(Blank * helper, clone_from(*member, founder));
+    TRY(Blank * helper, clone_from(*member, founder, Memory::kShared));
     auto founded = helper->remote->call(helper->leader(), SYS_setpgid, 0, 0);
     const pid_t host = helper->host_pid;
     Result<void> joined = founded ? Result<void>{} : std::unexpected(founded.error());

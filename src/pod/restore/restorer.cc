@@ -53,6 +53,14 @@ Restorer::Restorer(const ProcFs& proc, RestoreOptions options) : proc_(proc), op
 Restorer::~Restorer() { (void)discard(); }
 
 Result<void> Restorer::prepare(const pb::Outline& outline) {
+  TRY_DO(build(outline));
+  const PinnedThread here(cpu_);
+  for (auto& blank : blanks_) open_fill(*blank, blank->fresh);
+  return {};
+}
+
+Result<void> Restorer::build(const pb::Outline& outline) {
+  close_fills();
   host_ = outline.host();
   if (!trampoline_) TRY_DO(start_trampoline(outline));  // before pinning, which init would inherit
   const PinnedThread here(cpu_);
@@ -62,6 +70,7 @@ Result<void> Restorer::prepare(const pb::Outline& outline) {
   for (const auto& space : outline.spaces()) {
     Blank* blank = find(space.pid());
     if (blank == nullptr || blank->zombie) continue;
+    blank->fresh.clear();
     const auto built = [&]() -> Result<void> {
       TRY_DO(build_space(*blank, space));
       return join_families(*blank, space);
@@ -79,7 +88,7 @@ void Restorer::expect_late(std::vector<PageRun> later, engine::LatePages& pages)
 
 Result<void> Restorer::restore(const pb::PodState& state) {
   state_ = state;
-  TRY_DO(prepare(outline_of(state_)));
+  TRY_DO(build(outline_of(state_)));
   // Before this thread is pinned, which the pager would inherit.
   if (late_) TRY_DO(late_->start(options_.init_host_pid));
   const PinnedThread here(cpu_);
@@ -173,6 +182,8 @@ Result<void> Restorer::resume() {
       if (is_stopped) TRY_IN("pid " + std::to_string(process.pid()), stop_again(*blank, process));
     }
   }
+  if (Blank* init = options_.outlives_engine ? blanks_.front().get() : nullptr; init != nullptr && init->is_init)
+    TRY_DO(init->remote->call(init->leader(), SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0));
   released_ = true;
   Result<void> first;
   for (const auto& blank : blanks_) {

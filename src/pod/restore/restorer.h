@@ -15,6 +15,7 @@
 //                             the parent's setsid and those after; orphans through a helper that dies
 //                areas.cc     old mappings out, vDSO in, areas mapped
 //                shared_objects.cc   what several of them map: made once
+//                fill.cc      new areas made ready for many pages
 //   [memory arrives: PageWriter, page_writer.cc]
 //   restore()    files.cc     every open file made here, then handed to each process over one socket (SCM_RIGHTS) and moved
 //                             to its number: all files exist before any kind's connect() looks for another
@@ -32,6 +33,8 @@
 //
 // Threads: one, except PageWriter's methods.
 #pragma once
+
+#include <sys/uio.h>
 
 #include <map>
 #include <memory>
@@ -67,6 +70,7 @@ struct RestoreOptions {
   Nanos monotonic_offset{0};
   Nanos boottime_offset{0};
   bool assume_foreign_vdso = false;  ///< tests only
+  bool outlives_engine = false;  ///< the tree goes on when this process has ended
 };
 
 /// Which pieces of anonymous memory have one anon_vma; see families.cc.
@@ -85,7 +89,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Restorer(const ProcFs& proc, RestoreOptions options);
   ~Restorer() override;
 
-  Result<void> prepare(const pb::Outline& outline);
+  Result<void> prepare(const pb::Outline& outline);  ///< memory may arrive from here on
   Result<void> restore(const pb::PodState& state);
   Result<void> resume();
   Result<void> discard();
@@ -132,6 +136,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
     bool is_init = false;
     SpaceId space = 0;
     std::vector<pb::Area> areas;  ///< built so far
+    std::vector<pb::Area> fresh;  ///< of these, what the last outline mapped
     Families families;
     std::vector<Tracee> threads;  ///< the leader first
     std::unique_ptr<Remote> remote;
@@ -150,10 +155,14 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> start_trampoline(const pb::Outline& outline);
   Result<Blank*> adopt_init();
   Result<Blank*> clone_root(const pb::OutlineProcess& wanted);
-  Result<Blank*> clone_from(Blank& creator, const pb::OutlineProcess& wanted);
+  /// kShared: for a helper that is born of a process whose memory is there, and would copy its page tables.
+  enum class Memory { kBlank, kShared };
+  Result<Blank*> clone_from(Blank& creator, const pb::OutlineProcess& wanted, Memory memory = Memory::kBlank);
   Result<pid_t> remote_clone(Blank& creator, pid_t set_tid, uint64_t flags, int exit_signal);
   Result<void> make_blank(Blank& blank, bool from_engine);
   Result<void> build_children(Blank& parent, const pb::Outline& outline);
+  const Blank* reaper_above(const Blank& from, pid_t adopting, const pb::Outline& outline);
+  Blank* creator_in_session(const pb::OutlineProcess& wanted, const pb::Outline& outline);
   Result<void> build_orphan(const pb::OutlineProcess& wanted, const pb::Outline& outline);
   Result<void> start_session(Blank& blank);
   Result<void> end_helper(Blank& parent, pid_t helper_host_pid);
@@ -207,6 +216,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> drop_trampoline(Blank& blank, const pb::AddressSpace& space);
 
   // restorer.cc
+  Result<void> build(const pb::Outline& outline);
   Result<void> restore_rest(Blank& blank, const pb::Process& process);
   Result<void> finish_process(Blank& blank, const pb::Process& process);
   void wait_for_clock();
@@ -239,11 +249,21 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
     bool late = false;  ///< what is missing there is late_'s to put in place
     Fd mem;
     std::vector<std::pair<uint64_t, uint64_t>> private_areas;  ///< sorted
+    Fd fill;  ///< a userfaultfd of filled_areas, while nothing but pages that arrive may touch them
+    std::vector<std::pair<uint64_t, uint64_t>> filled_areas;  ///< sorted
     SharedObject* object = nullptr;
   };
   std::shared_mutex targets_mutex_;
   std::map<SpaceId, Target> targets_;
+  static Result<void> write_private(const Target& target, std::span<const iovec> remote,
+                                    std::span<const std::byte> data);
   Result<void> check_runs(const Target& target, const PageRun& run) const;
+  // fill.cc
+  Result<Fd> make_fill(Blank& blank);
+  void open_fill(Blank& blank, std::span<const pb::Area> mapped);
+  void close_fills();
+  static Result<void> fill(const Target& target, const PageRun& run, std::span<const std::byte> data);
+  static Result<void> fill_part(const Target& target, uint64_t address, std::span<const std::byte> data);
   void refresh_targets();
   std::unique_ptr<LateMemory> late_;
 };

@@ -173,9 +173,9 @@ Result<Restorer::Blank*> Restorer::clone_root(const pb::OutlineProcess& wanted) 
   return blanks_.back().get();
 }
 
-Result<Restorer::Blank*> Restorer::clone_from(Blank& creator, const pb::OutlineProcess& wanted) {
+Result<Restorer::Blank*> Restorer::clone_from(Blank& creator, const pb::OutlineProcess& wanted, Memory memory) {
   const int exit_signal = wanted.exit_signal() > 0 ? wanted.exit_signal() : SIGCHLD;
-  uint64_t flags = 0;
+  uint64_t flags = memory == Memory::kShared ? CLONE_VM : 0;
   if (wanted.shares_files_with() != 0 && wanted.shares_files_with() == creator.pid) flags |= CLONE_FILES;
   if (wanted.shares_fs_with() != 0 && wanted.shares_fs_with() == creator.pid) flags |= CLONE_FS;
   auto child = remote_clone(creator, wanted.pid(), flags, exit_signal);
@@ -198,7 +198,10 @@ Result<Restorer::Blank*> Restorer::clone_from(Blank& creator, const pb::OutlineP
   const bool from_engine = creator.is_init;
   blanks_.push_back(std::move(blank));
   Blank& made = *blanks_.back();
-  TRY_DO(make_blank(made, from_engine));
+  if (memory == Memory::kShared)
+    made.remote = std::make_unique<Remote>(Remote::inherited(made.host_pid, *trampoline_));
+  else
+    TRY_DO(make_blank(made, from_engine));
   if (wanted.child_subreaper()) TRY_DO(made.remote->call(made.leader(), SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
   return &made;
 }
@@ -256,15 +259,39 @@ Result<void> Restorer::end_helper(Blank& parent, pid_t helper) {
   return {};
 }
 
-// A process whose parent isn't in its session: its true parent has died. It is born again through a helper, forked by
-// somebody in the session, that dies and leaves it to the nearest reaper.
-Result<void> Restorer::build_orphan(const pb::OutlineProcess& wanted, const pb::Outline& outline) {
-  Blank* leader = find(wanted.sid());
-  const bool leader_is_gone = leader == nullptr;
-  Blank* creator = leader;
-  if (leader_is_gone) {
-    creator = blanks_.front().get();  // init, or the root
+// Whose child an orphan of `wanted`'s parent becomes when its own, a child of `from`, dies (kernel/exit.c, find_new_reaper): init's
+// where no process on the way up adopts. That the wanted parent does is known by the orphan; what an outline of a running tree
+// says of it isn't.
+const Restorer::Blank* Restorer::reaper_above(const Blank& from, pid_t adopting, const pb::Outline& outline) {
+  for (const Blank* at = &from; at != nullptr; at = find(at->parent)) {
+    const auto adopts = [&](const auto& p) { return p.pid() == at->pid && p.child_subreaper(); };
+    if (at->is_init || at->pid == adopting || std::ranges::any_of(outline.processes(), adopts)) return at;
   }
+  return blanks_.front()->is_init ? blanks_.front().get() : nullptr;
+}
+
+// Somebody in the session, the leader rather than others, whose orphaned grandchildren become the parent's.
+Restorer::Blank* Restorer::creator_in_session(const pb::OutlineProcess& wanted, const pb::Outline& outline) {
+  Blank* leader = find(wanted.sid());
+  const Blank* parent = wanted.ppid() != 0 ? find(wanted.ppid()) : blanks_.front().get();
+  if (leader != nullptr && reaper_above(*leader, wanted.ppid(), outline) == parent) return leader;
+  for (const auto& b : blanks_) {
+    if (b->session == wanted.sid() && !b->is_init && !b->zombie && reaper_above(*b, wanted.ppid(), outline) == parent)
+      return b.get();
+  }
+  return leader;
+}
+
+// A process whose parent isn't in its session: its true parent has died. It is born again through a helper, forked by
+// somebody in the session, that dies and leaves it to the nearest reaper. If nobody is left in the session, the helper is its
+// dead leader, born of the reaper itself.
+Result<void> Restorer::build_orphan(const pb::OutlineProcess& wanted, const pb::Outline& outline) {
+  Blank* creator = creator_in_session(wanted, outline);
+  const bool leader_is_gone = creator == nullptr;
+  Blank* reaper = wanted.ppid() != 0 ? find(wanted.ppid()) : blanks_.front().get();
+  if (leader_is_gone) creator = reaper;
+  // For now; restore_process() sets what it had.
+  if (!reaper->is_init) TRY_DO(reaper->remote->call(reaper->leader(), SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
   // Helpers need PIDs that nobody will want.
   pid_t helper_pid = leader_is_gone ? wanted.sid() : 29'000;
   while (!leader_is_gone && std::ranges::any_of(outline.processes(), [&](const auto& p) {
