@@ -473,6 +473,9 @@ struct ImageOut {
 inline constexpr int kOwnDescriptors = 900;
 /// Moves one of the runtime's own out of the program's way.
 int put_aside(int fd);
+/// Makes the kernel enlarge the table of descriptors while there is one thread. With more of them it waits until every processor
+/// has seen that (expand_fdtable, synchronize_rcu), which are 10 ms of the first request. A table never shrinks, but a fork's is new.
+void make_room_for_own_descriptors();
 
 /// Looks at all open descriptors but two; blockers are refused by name.
 void collect_descriptors(Refusals& refusals, int except_a, int except_b);
