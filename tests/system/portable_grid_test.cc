@@ -261,6 +261,8 @@ TEST_F(PortableGrid, other_programs_stay_off_emulated_nodes) {
   const auto script = godwit({"run", "--node", "node-2", "--", "/usr/bin/which", "sh"});
   EXPECT_EQ(script.status, 3);
   EXPECT_NE(script.err.find("portable"), std::string::npos) << script.err;
+  const auto missing = godwit({"run", "--node", "node-2", "--", "./nothere"});
+  EXPECT_EQ(missing.err.find("godwit: ./nothere: no such file here"), 0U) << missing.err;
   must({"run", "--name", "plain", "--", "/bin/sleep", "1000"});
   const auto ps = json::parse(godwit({"ps", "--json"}).out);
   for (const auto& unit : ps) {
