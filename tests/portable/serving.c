@@ -62,10 +62,11 @@ static void describe(int fd, char* text, size_t size) {
   struct timeval limit = {0, 0};
   socklen_t limit_size = sizeof limit;
   getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &limit_size);
-  snprintf(text, size, "%s reuse %d %d alive %d buffer %d only6 %d nodelay %d idle %d limit %d.%06d flags %x %x", address,
-           number(fd, SOL_SOCKET, SO_REUSEADDR), number(fd, SOL_SOCKET, SO_REUSEPORT), number(fd, SOL_SOCKET, SO_KEEPALIVE),
-           number(fd, SOL_SOCKET, SO_RCVBUF) == 40000, number(fd, IPPROTO_IPV6, IPV6_V6ONLY),
-           number(fd, IPPROTO_TCP, TCP_NODELAY), number(fd, IPPROTO_TCP, TCP_KEEPIDLE), (int)limit.tv_sec, (int)limit.tv_usec,
+  snprintf(text, size, "%s reuse %d %d alive %d buffer %d only6 %d nodelay %d idle %d limit %d.%06d flags %x %x",
+           address, number(fd, SOL_SOCKET, SO_REUSEADDR), number(fd, SOL_SOCKET, SO_REUSEPORT),
+           number(fd, SOL_SOCKET, SO_KEEPALIVE), number(fd, SOL_SOCKET, SO_RCVBUF) == 40000,
+           number(fd, IPPROTO_IPV6, IPV6_V6ONLY), number(fd, IPPROTO_TCP, TCP_NODELAY),
+           number(fd, IPPROTO_TCP, TCP_KEEPIDLE), (int)limit.tv_sec, (int)limit.tv_usec,
            fcntl(fd, F_GETFL) & O_NONBLOCK, fcntl(fd, F_GETFD));
 }
 
@@ -151,9 +152,12 @@ static int of_unix(const char* name, int is_abstract) {
 }
 
 static void open_all(int port, const char* path, const char* name) {
-  const struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(port + 1)), .sin6_addr = IN6ADDR_ANY_INIT};
-  const struct sockaddr_in v4_udp = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(port + 2)), .sin_addr = {INADDR_ANY}};
+  const struct sockaddr_in v4 = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  const struct sockaddr_in6 v6 = {
+      .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(port + 1)), .sin6_addr = IN6ADDR_ANY_INIT};
+  const struct sockaddr_in v4_udp = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)(port + 2)), .sin_addr = {INADDR_ANY}};
   tcp4 = bound(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, &v4, sizeof v4);
   set(tcp4, SOL_SOCKET, SO_KEEPALIVE, 1);
   set(tcp4, SOL_SOCKET, SO_RCVBUF, 20000);
