@@ -93,7 +93,7 @@ long double log2l(long double x) {
 
 long double log10l(long double x) {
   const long double near = logl(x) * kLog10E;
-  const long double whole = rintl(near);  /* powers of ten have whole logarithms */
+  const long double whole = rintl(near); /* powers of ten have whole logarithms */
   return fabsl(near) < 4933 && near != whole && fabsl(near - whole) < 0x1p-100L * fabsl(whole) ? whole : near;
 }
 
