@@ -39,4 +39,9 @@ void add_program_kind(wire::UnitSpec& spec) {
     if (machine.number == head.e_machine) spec.add_architectures(std::string(machine.name));
 }
 
+bool program_is_missing(const wire::UnitSpec& spec) {
+  const std::string file = program_file(spec.argv(0), spec.cwd());
+  return file.empty() || ::access(file.c_str(), F_OK) != 0;
+}
+
 }  // namespace godwit::cli

@@ -17,7 +17,7 @@
 #include "little.h"
 
 #define GODWIT_IMAGE_MAGIC "GODWITPI"
-#define GODWIT_IMAGE_VERSION 2
+#define GODWIT_IMAGE_VERSION 3
 
 /* How a runtime ends that couldn't restore, and one that a test told to stop. */
 #define GODWIT_EXIT_REFUSED 3
@@ -72,6 +72,7 @@ struct godwit_arena_head {
 #define GODWIT_IMAGE_REGIONS_MAX 65536u
 #define GODWIT_IMAGE_PATH_MAX 4096u
 #define GODWIT_IMAGE_DESCRIPTORS_MAX 65536u
+#define GODWIT_IMAGE_DETAIL_MAX 65536u /* what follows a descriptor */
 #define GODWIT_IMAGE_FD_MAX (1u << 20)
 
 struct godwit_image_process {
@@ -89,7 +90,9 @@ enum {
   GODWIT_FD_FILE = 1, /* regular file or directory: opened again by its path */
   GODWIT_FD_DEVICE = 2, /* null, zero, full, random, urandom, tty: likewise */
   GODWIT_FD_INHERITED = 3, /* one of 0, 1, 2 that isn't a file: the restoring process's own */
-  GODWIT_FD_DUPLICATE = 4 /* the same open file as a descriptor before it */
+  GODWIT_FD_DUPLICATE = 4, /* the same open file as a descriptor before it */
+  GODWIT_FD_SOCKET = 5, /* one without a connection: made again, bound, listening */
+  GODWIT_FD_EPOLL = 6 /* what it watches is told to it again when all others are there */
 };
 
 struct godwit_image_descriptor {
@@ -99,7 +102,47 @@ struct godwit_image_descriptor {
   godwit_u32 close_on_exec;
   godwit_u64 offset;
   godwit_u32 same_as; /* DUPLICATE: which descriptor */
-  godwit_u32 path_size; /* FILE, DEVICE: bytes that follow, without a zero at the end */
+  godwit_u32 detail_size; /* bytes that follow. FILE, DEVICE: a path, without a zero at the end */
+};
+
+/* SOCKET: this, then its options. Numbers of families, types and options are Linux's, the same on all architectures; addresses are
+ * the kernel's, but their family is little-endian, as is the scope of IPv6. */
+enum {
+  GODWIT_SOCKET_BOUND = 1,
+  GODWIT_SOCKET_LISTENS = 2,
+  GODWIT_SOCKET_CONNECTED = 4, /* of datagrams: where they go to */
+  GODWIT_SOCKET_NAMED = 8 /* UNIX: its address is a path, which leads to it */
+};
+struct godwit_image_socket {
+  godwit_u32 domain; /* 1 UNIX, 2 IPv4, 10 IPv6 */
+  godwit_u32 type; /* 1 stream, 2 datagrams, 5 messages of a connection */
+  godwit_u32 protocol; /* 0, 6 TCP, 17 UDP */
+  godwit_u32 state; /* GODWIT_SOCKET_ */
+  godwit_u32 backlog; /* LISTENS */
+  godwit_u32 mode; /* NAMED: of its file, of which also: */
+  godwit_u64 dev;
+  godwit_u64 ino;
+  godwit_u32 address_size; /* BOUND */
+  godwit_u32 peer_size; /* CONNECTED */
+  godwit_u32 options; /* how many follow */
+  godwit_u32 reserved;
+  uint8_t address[128];
+  uint8_t peer[128];
+};
+/* One that a new socket has otherwise. */
+struct godwit_image_option {
+  godwit_u32 level;
+  godwit_u32 name;
+  godwit_u64 value; /* a number; of times the seconds, of SO_LINGER whether */
+  godwit_u64 more; /* of times the microseconds, of SO_LINGER the seconds */
+};
+#define GODWIT_IMAGE_OPTIONS_MAX 64u
+
+/* EPOLL: any number of these. */
+struct godwit_image_interest {
+  godwit_u32 fd;
+  godwit_u32 events;
+  godwit_u64 data;
 };
 
 /* REGIONS: what of the arena is in use, in ascending order and without overlap; the header of the arena isn't among them. */

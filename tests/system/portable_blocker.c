@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 int main(int argc, char** argv) {
   const char* what = argc > 1 ? argv[1] : "";
   int ends[2];
   if (!strcmp(what, "pipe") && pipe(ends) != 0) return 3;
+  if (!strcmp(what, "pair") && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return 3;
   if (!strcmp(what, "gone")) {
     char name[] = "/tmp/godwit_gone_XXXXXX";
     if (mkstemp(name) < 0 || unlink(name) != 0) return 3;

@@ -42,9 +42,10 @@ const Command kCc = {
     .arguments = {{"ARGS", "as for a C compiler: files, -c, -o, -O2, -I, -l …", Words::kFile, true, true}},
     .options = {},
     .details =
-        "A drop-in for cc: what it makes runs on x86_64, aarch64 and riscv64, and a running one can be checkpointed on "
-        "one "
-        "and go on on another. Objects can be put into archives; libraries must be compiled by it, too. "
+        "A drop-in for cc: what it makes runs on x86_64, aarch64 and riscv64, with --targets also on s390x and armhf, "
+        "and "
+        "a running one can be checkpointed on one and go on on another. Objects can be put into archives; libraries "
+        "must be compiled by it, too. "
         "`godwit cc --help` tells its own options.",
     .examples = "  godwit cc -O2 -o sim sim.c -lm\n  make CC=\"godwit cc\"",
     .raw = true,

@@ -70,6 +70,14 @@ Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   return spec;
 }
 
+/// Why a program fits nowhere matters less than that there is none.
+int report(Context& context, const grpc::Status& status, const wire::UnitSpec& spec) {
+  const auto failure = rpc::failure_of(status);
+  if (failure.error.code != Code::kRefused || !program_is_missing(spec)) return context.report(status);
+  return context.report(
+      Error{Code::kNotFound, 0, fmt::format("{}: no such file here ({})", spec.argv(0), failure.error.text)});
+}
+
 int run(Context& context, const Parsed& parsed) {
   OR_REPORT(wire::UnitSpec spec, make_spec(parsed));
   if (spec.tty()) {
@@ -83,7 +91,7 @@ int run(Context& context, const Parsed& parsed) {
   request.set_node(parsed.get("--node"));
   wire::UnitReply reply;
   grpc::ClientContext call;
-  if (const auto status = controller->Run(&call, request, &reply); !status.ok()) return context.report(status);
+  if (const auto status = controller->Run(&call, request, &reply); !status.ok()) return report(context, status, spec);
   if (spec.interactive()) return attach_session(context, reply.unit().id(), spec.tty());
   context.print(context.json ? unit_json(reply.unit()) : reply.unit().id() + "\n");
   return kDone;

@@ -32,9 +32,11 @@ constexpr std::string_view kByPasses[] = {
     "__godwit_land",           "__godwit_exception_object", "__godwit_filter",   "__godwit_uncaught"};
 
 /// By the back ends, for an intrinsic or an operation without an instruction: name, with "f" and "l" for other types.
-constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc",    "rint",  "nearbyint", "round", "roundeven",
-                                           "fma",    "fmin",    "fmax",     "fmod",  "sqrt",      "lrint", "llrint",
-                                           "lround", "llround", "copysign", "ldexp", "frexp"};
+constexpr std::string_view kByBackEnd[] = {"floor",  "ceil",    "trunc", "rint",  "nearbyint", "round", "roundeven",
+                                           "fma",    "fmin",    "fmax",  "fmod",  "sqrt",      "lrint", "llrint",
+                                           "lround", "llround", "ldexp", "frexp", "sin",       "cos",   "tan",
+                                           "asin",   "acos",    "atan",  "sinh",  "cosh",      "tanh",  "exp",
+                                           "exp2",   "log",     "log2",  "pow",   "log10",     "exp10", "copysign"};
 
 template <size_t N>
 bool is_among(const std::string_view (&names)[N], llvm::StringRef name) {

@@ -2,10 +2,11 @@
 
 namespace godwit::portable {
 
+// musl is what the C library is: with -gnu, LLVM would call functions of glibc's (floorf128, sincos).
 const std::vector<Target>& targets() {
   static const std::vector<Target> kTable = {
       {.name = "x86_64",
-       .triple = "x86_64-unknown-linux-gnu",
+       .triple = "x86_64-unknown-linux-musl",
        .cpu = "x86-64",
        .features = "",
        .jump = "jmp {}",
@@ -14,7 +15,7 @@ const std::vector<Target>& targets() {
        .code_model = llvm::CodeModel::Small},
       // Outlined atomics would ask the C library of the target for the processor's features.
       {.name = "aarch64",
-       .triple = "aarch64-unknown-linux-gnu",
+       .triple = "aarch64-unknown-linux-musl",
        .cpu = "generic",
        .features = "+neon,-outline-atomics",
        .jump = "b {}",
@@ -23,7 +24,7 @@ const std::vector<Target>& targets() {
        .code_model = llvm::CodeModel::Small},
       // Relaxation by the linker would shorten the jumps and with them the stride.
       {.name = "riscv64",
-       .triple = "riscv64-unknown-linux-gnu",
+       .triple = "riscv64-unknown-linux-musl",
        .cpu = "generic-rv64",
        .features = "+m,+a,+f,+d,+c",
        .jump = "tail {}",
@@ -31,7 +32,7 @@ const std::vector<Target>& targets() {
        .compiler_library = "/usr/lib/gcc-cross/riscv64-linux-gnu/12",
        .code_model = llvm::CodeModel::Medium},
       {.name = "s390x",
-       .triple = "s390x-unknown-linux-gnu",
+       .triple = "s390x-unknown-linux-musl",
        .cpu = "z10",
        .features = "",
        .jump = "jg {}",
@@ -42,7 +43,7 @@ const std::vector<Target>& targets() {
        .by_default = false},
       // A branch doesn't reach from the thunks to the code. No NEON: its single precision has no subnormal numbers.
       {.name = "armhf",
-       .triple = "armv7-unknown-linux-gnueabihf",
+       .triple = "armv7-unknown-linux-musleabihf",
        .cpu = "generic",
        .features = "+v7,+vfp3d16,-neon,+read-tp-tpidruro",
        .jump = "ldr pc, [pc, #-4]\n.word {}",

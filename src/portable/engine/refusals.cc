@@ -12,7 +12,11 @@ constexpr Refusal kTable[] = {
      "the program has no code for it", "compiling it with that architecture among --targets"},
     {"portable-child", "a child process of a portable program", "a parent can't take it along to another architecture",
      "waiting until it has ended"},
-    {"portable-descriptor", "a pipe, a socket or the like that a portable program has open",
+    {"portable-connection", "a connection of a portable program, also one that wasn't accepted yet",
+     "its other end would have to be told, and what is under way would be lost",
+     "closing it for the move, or moving within one architecture"},
+    {"portable-descriptor",
+     "a pipe or the like that a portable program has open, or a socket that isn't TCP, UDP or UNIX",
      "what is in it belongs to this machine's kernel", "closing it for the move, or moving within one architecture"},
     {"portable-file-gone", "a file that a portable program has open and that has no name any more",
      "it can't be opened again elsewhere", "keeping its name until the program has ended"},
@@ -26,6 +30,8 @@ constexpr Refusal kTable[] = {
      "its code for the other architecture is in that file", "putting the file back where it was"},
     {"portable-starting", "a portable program that has only just begun", "it can't be asked for its state yet",
      "trying again in a moment"},
+    {"portable-unread", "datagrams that a portable program hasn't read yet", "they would be lost",
+     "trying again when it has read them"},
 };
 
 }  // namespace

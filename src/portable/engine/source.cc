@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <set>
 
@@ -16,6 +17,7 @@
 #include "pod/write_tracker.h"
 #include "portable/engine/engine.h"
 #include "portable/engine/memory.h"
+#include "portable/engine/sockets.h"
 #include "portable/portable.h"
 #include "portable/protocol.h"
 #include "portable/request.h"
@@ -74,6 +76,7 @@ Result<void> PortableSource::find_main() {
 /// What the program itself would refuse when it is asked: so that it needn't be stopped to find out.
 Result<void> PortableSource::look_at_descriptors(engine::Inspection& found, pb::Demands& demands) {
   TRY(const auto numbers, proc_.list(main_, "fd"));
+  TRY(const Fd process, sys::pidfd_open(main_));
   files_.clear();
   for (const auto& number : numbers) {
     const auto link = proc_.link(main_, "fd/" + number);
@@ -82,7 +85,9 @@ Result<void> PortableSource::look_at_descriptors(engine::Inspection& found, pb::
     const std::string object = fmt::format("fd {} of {}", number, program_);
     const bool standard = number.size() == 1 && number[0] <= '2';
     if (link->empty() || link->front() != '/') {
-      if (!standard) found.blockers.push_back(make_blocker("portable-descriptor", object, *link));
+      if (standard) continue;
+      if (auto blocker = look_at_special(process, std::atoi(number.c_str()), *link, object))
+        found.blockers.push_back(std::move(*blocker));
       continue;
     }
     struct stat st{};

@@ -56,6 +56,7 @@ long redirected(long number, Arguments... arguments) {
 
 #define sys redirected
 #include "portable/runtime/arena.cc"
+#include "portable/runtime/details.cc"
 #include "portable/runtime/hash.cc"
 #include "portable/runtime/restore.cc"
 #include "portable/runtime/text.cc"
@@ -78,6 +79,9 @@ int put_aside(int fd) { return fd; }
 // Never reached: they come behind the checks.
 void close_foreign_descriptors(int) { __builtin_trap(); }
 bool restore_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
+bool finish_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
+void publish_names() { __builtin_trap(); }
+void withdraw_names() {}
 void clocks_after_restore() { __builtin_trap(); }
 void restore_signals() { __builtin_trap(); }
 void raise_held_signals(uint64_t, bool) { __builtin_trap(); }
@@ -206,8 +210,10 @@ void use_it() {
   for (const char& c : neutral_data) found += *const_cast<const volatile char*>(&c);
   for (uint64_t at = 0; at < descriptors_used;) {
     const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
-    if (strlen(descriptors + at + sizeof descriptor) > descriptor.path_size) __builtin_trap();
-    at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
+    const char* detail = descriptors + at + sizeof descriptor;
+    if (descriptor.kind <= GODWIT_FD_DEVICE && strlen(detail) > descriptor.detail_size) __builtin_trap();
+    for (uint64_t i = 0; i < descriptor.detail_size; ++i) found += static_cast<unsigned char>(detail[i]);
+    at += (sizeof descriptor + descriptor.detail_size + 8) & ~UINT64_C(7);
   }
   for (const Thread& thread : header().threads)
     if (thread.number && !thread.ended) found += *reinterpret_cast<const volatile unsigned char*>(thread.shadow);

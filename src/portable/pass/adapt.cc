@@ -21,6 +21,7 @@
 // Limits: masked loads and other intrinsics that read memory as numbers come from vectorisers only, which run behind this pass.
 //
 // Source: the method is old (IBM's and Apple's emulators kept the guest's byte order in memory); facts/portable.md has the measurements.
+#include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/IntrinsicInst.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Transforms/Utils/BasicBlockUtils.h>
@@ -60,6 +61,7 @@ class Adapter {
       case Instruction::AtomicCmpXchg: return adapt_exchange(llvm::cast<llvm::AtomicCmpXchgInst>(i));
       case Instruction::BitCast: return adapt_bitcast(llvm::cast<llvm::BitCastInst>(i));
       case Instruction::Call: return adapt_call(llvm::cast<llvm::CallInst>(i));
+      case Instruction::FMul: return hide_lengthening(i);
       case Instruction::VAArg: llvm::report_fatal_error("godwit: a va_arg is left");
       default: return;
     }
@@ -166,10 +168,26 @@ class Adapter {
     replace(cast, reversed(builder, builder.CreateBitCast(value, cast.getDestTy())));
   }
 
+  /// A product of two numbers that were lengthened is one instruction of s390x (MDEBR, MXDBR), and qemu 7.2 computes it wrongly: it
+  /// takes the first for a long one as it is. So the back end mustn't see that both were.
+  static void hide_lengthening(Instruction& product) {
+    auto* type = product.getType();
+    for (auto& factor : product.operands()) {
+      const auto* strict = llvm::dyn_cast<llvm::ConstrainedFPIntrinsic>(factor);  // musl's fmaf
+      const bool is_longer = llvm::isa<llvm::FPExtInst>(factor) ||
+                             (strict && strict->getIntrinsicID() == llvm::Intrinsic::experimental_constrained_fpext);
+      if (!is_longer || type->isVectorTy()) continue;
+      auto* nothing = llvm::InlineAsm::get(llvm::FunctionType::get(type, {type}, false), "", "=f,0", false);
+      factor.set(IRBuilder<>(&product).CreateCall(nothing, {factor.get()}));
+      return;
+    }
+  }
+
   static void adapt_call(llvm::CallInst& call) {
     const auto* intrinsic = llvm::dyn_cast<llvm::IntrinsicInst>(&call);
     if (!intrinsic) return;
     switch (intrinsic->getIntrinsicID()) {
+      case llvm::Intrinsic::experimental_constrained_fmul: return hide_lengthening(call);
       case llvm::Intrinsic::masked_load:
       case llvm::Intrinsic::masked_store:
       case llvm::Intrinsic::masked_gather:

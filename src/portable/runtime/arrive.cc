@@ -69,7 +69,8 @@ int await_arrival(const char* name) {
     if (!read_whole(socket, &order, sizeof order)) fatal("nobody says any more what shall arrive");
     if (order.what == GODWIT_ARRIVAL_IMAGE) return socket;
     if (order.what != GODWIT_ARRIVAL_AREAS || order.rows > kMaxRegions)
-      fatal("not an order that an arriving unit knows: ", order.what);
+      fatal("it was compiled by another version of Godwit, and doesn't know what it is told (", +order.what,
+            "): compile it anew, or update the node");
     if (!read_whole(socket, areas, order.rows * sizeof(Region))) fatal("nobody says any more what shall arrive");
     if (!arena_rows_are_sound(areas, order.rows)) fatal("the areas that shall be mapped make no sense");
     if (!arena_map_again(areas, order.rows)) fatal("the areas that shall be mapped can't be mapped here");

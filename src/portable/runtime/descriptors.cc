@@ -2,8 +2,8 @@
 //
 // What /proc says of each descriptor is looked at when all threads are at rest. A regular file or directory moves as its path,
 // flags and offset, if that path still leads to it; so do the devices that are the same everywhere. 0, 1 and 2, when they
-// aren't files, are the connection to whoever started the program, and are taken from whoever restores it. Everything else is refused by
-// name, all at once.
+// aren't files, are the connection to whoever started the program, and are taken from whoever restores it. Sockets without a connection
+// are made again (sockets.cc), and so are epolls (epoll.cc). Everything else is refused by name, all at once.
 //
 // Descriptors of the same open file share its offset, so it must be known which do. kcmp(2) answers that; where it is missing
 // (qemu, some seccomp filters) the question is put to the file itself: move the offset through one descriptor and see whether
@@ -14,7 +14,7 @@
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
-#include "portable/runtime/runtime.h"
+#include "portable/runtime/descriptors.h"
 
 namespace godwit::portable {
 namespace {
@@ -31,6 +31,15 @@ struct Found {
 
 Found found[GODWIT_IMAGE_DESCRIPTORS_MAX];
 uint32_t found_count;
+
+/// What follows a descriptor in the image: one at a time.
+union Detail {
+  char path[GODWIT_IMAGE_PATH_MAX + 1];
+  SocketImage socket;
+  godwit_image_interest interests[GODWIT_IMAGE_DETAIL_MAX / sizeof(godwit_image_interest)];
+};
+static_assert(sizeof(Detail) <= GODWIT_IMAGE_DETAIL_MAX);
+constexpr uint32_t kMostInterests = GODWIT_IMAGE_DETAIL_MAX / sizeof(godwit_image_interest);
 
 uint32_t major_of(uint64_t rdev) { return static_cast<uint32_t>(rdev >> 8 & 0xfff); }
 uint32_t minor_of(uint64_t rdev) { return static_cast<uint32_t>((rdev & 0xff) | (rdev >> 12 & 0xfff00)); }
@@ -120,6 +129,18 @@ bool find_twin(Found& entry, bool seekable) {
   return false;
 }
 
+/// Whether it could be saved, or why not.
+bool can_move(int fd, uint32_t kind, Refusals& refusals) {
+  static Detail detail;
+  Text<512> why;
+  if (kind == GODWIT_FD_SOCKET ? read_socket(fd, detail.socket, why)
+                               : read_interests(fd, detail.interests, kMostInterests, why) >= 0) {
+    return true;
+  }
+  refusals.add("descriptor ", fd, " ", why.text());
+  return false;
+}
+
 /// Its kind; 0: it can't move, which has been refused.
 uint32_t kind_of(int fd, const NeutralStat& file, Refusals& refusals) {
   static char path[GODWIT_IMAGE_PATH_MAX + 1];
@@ -138,6 +159,10 @@ uint32_t kind_of(int fd, const NeutralStat& file, Refusals& refusals) {
   }
   if (type == S_IFCHR && portable_device(file.rdev) && leads_to(path, file)) return GODWIT_FD_DEVICE;
   if (fd <= 2) return GODWIT_FD_INHERITED;
+  const uint32_t kind = type == S_IFSOCK                        ? GODWIT_FD_SOCKET
+                        : equal(path, "anon_inode:[eventpoll]") ? GODWIT_FD_EPOLL
+                                                                : 0;
+  if (kind) return can_move(fd, kind, refusals) ? kind : 0;
   refusals.add("descriptor ", fd, " can't move: ", shown);
   return 0;
 }
@@ -194,6 +219,11 @@ bool for_each_descriptor(Each each) {
 
 }  // namespace
 
+void make_room_for_own_descriptors() {
+  const long any = sys(__NR_openat, AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (!failed(any)) sys(__NR_close, put_aside(static_cast<int>(any)));
+}
+
 int put_aside(int fd) {
   const long high = sys(__NR_fcntl, fd, F_DUPFD_CLOEXEC, kOwnDescriptors);
   if (failed(high)) return fd;
@@ -212,17 +242,31 @@ void collect_descriptors(Refusals& refusals, int except_a, int except_b) {
 void write_descriptors(ImageOut& out) {
   static struct {
     godwit_image_descriptor descriptor;
-    char path[GODWIT_IMAGE_PATH_MAX + 1];
+    Detail detail;
   } payload;
   for (uint32_t i = 0; i < found_count; ++i) {
     payload.descriptor = found[i].descriptor;
-    payload.path[0] = 0;
-    const uint32_t kind = payload.descriptor.kind;
-    if (kind == GODWIT_FD_FILE || kind == GODWIT_FD_DEVICE) {
-      read_path(static_cast<int>(payload.descriptor.fd), payload.path);
+    const int fd = static_cast<int>(payload.descriptor.fd);
+    uint64_t size = 0;
+    Text<256> nothing;  // nobody runs: what could be read before can be now
+    switch (payload.descriptor.kind) {
+      case GODWIT_FD_FILE:
+      case GODWIT_FD_DEVICE:
+        read_path(fd, payload.detail.path);
+        size = length_of(payload.detail.path);
+        break;
+      case GODWIT_FD_SOCKET:
+        if (read_socket(fd, payload.detail.socket, nothing)) size = size_of(payload.detail.socket);
+        break;
+      case GODWIT_FD_EPOLL: {
+        const int count = read_interests(fd, payload.detail.interests, kMostInterests, nothing);
+        size = count > 0 ? static_cast<uint64_t>(count) * sizeof(godwit_image_interest) : 0;
+        break;
+      }
+      default: break;
     }
-    payload.descriptor.path_size = static_cast<uint32_t>(length_of(payload.path));
-    out.put(GODWIT_IMAGE_DESCRIPTOR, 0, &payload, sizeof payload.descriptor + payload.descriptor.path_size);
+    payload.descriptor.detail_size = static_cast<uint32_t>(size);
+    out.put(GODWIT_IMAGE_DESCRIPTOR, 0, &payload, sizeof payload.descriptor + size);
   }
 }
 
@@ -237,9 +281,6 @@ void close_foreign_descriptors(int except) {
   }
 }
 
-namespace {
-
-/// Puts what was just opened at its number.
 bool place(int fd, const godwit_image_descriptor& descriptor) {
   const int wanted = static_cast<int>(descriptor.fd);
   if (fd != wanted) {
@@ -248,6 +289,8 @@ bool place(int fd, const godwit_image_descriptor& descriptor) {
   }
   return !failed(sys(__NR_fcntl, wanted, F_SETFD, descriptor.close_on_exec ? 1 : 0));
 }
+
+namespace {
 
 bool reopen(const godwit_image_descriptor& descriptor, const char* path, Line& why) {
   const int fd = static_cast<int>(descriptor.fd);
@@ -279,11 +322,18 @@ bool reopen(const godwit_image_descriptor& descriptor, const char* path, Line& w
 
 }  // namespace
 
-bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* path, Line& why) {
+bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why) {
   const int fd = static_cast<int>(descriptor.fd);
   switch (descriptor.kind) {
     case GODWIT_FD_FILE:
-    case GODWIT_FD_DEVICE: return reopen(descriptor, path, why);
+    case GODWIT_FD_DEVICE: return reopen(descriptor, detail, why);
+    case GODWIT_FD_SOCKET: return make_socket(descriptor, *reinterpret_cast<const SocketImage*>(detail), why);
+    case GODWIT_FD_EPOLL: {
+      const long made = sys(__NR_epoll_create1, 0);
+      if (!failed(made) && place(static_cast<int>(made), descriptor)) return true;
+      why << "descriptor " << fd << " can't be made an epoll";
+      return false;
+    }
     case GODWIT_FD_INHERITED: {
       if (!failed(sys(__NR_fcntl, fd, F_SETFD, descriptor.close_on_exec ? 1 : 0))) {
         const long flags = sys(__NR_fcntl, fd, F_GETFL, 0);
@@ -300,6 +350,12 @@ bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* p
       return false;
     }
   }
+}
+
+bool finish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why) {
+  if (descriptor.kind != GODWIT_FD_EPOLL) return true;
+  return restore_interests(static_cast<int>(descriptor.fd), reinterpret_cast<const godwit_image_interest*>(detail),
+                           descriptor.detail_size / sizeof(godwit_image_interest), why);
 }
 
 }  // namespace godwit::portable

@@ -112,14 +112,32 @@ uint64_t native_option_size(int64_t level, int64_t name, uint64_t length) {
   return is_limit(level, name) && length == size_of(kLimit, To::kNeutral) ? size_of(kLimit, To::kNative) : length;
 }
 
-/// Numbers of 4 bytes, but for two that are times.
+namespace {
+
+/// Of options that have Internet addresses: how many bytes of them come first, in the network's order. A number may follow.
+uint64_t address_bytes(int64_t level, int64_t name, uint64_t length) {
+  constexpr int64_t kIp = 0, kIpv6 = 41;
+  if (level == kIpv6 && (name == 20 || name == 21)) return 16;  // IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP
+  if (level != kIp) return 0;
+  if (name == 32 || name == 35 || name == 36)
+    return length < 8 ? length : 8;  // IP_MULTICAST_IF, IP_ADD_, IP_DROP_MEMBERSHIP
+  return name >= 37 && name <= 40 ? length : 0;  // those of sources
+}
+
+}  // namespace
+
+/// Numbers of 4 bytes, but for two that are times, and Internet addresses.
 long carry_option(int64_t level, int64_t name, uint64_t length, const char* from, char* to, To side) {
   if (is_limit(level, name)) {
     if (length != size_of(kLimit, To::kNeutral)) return -EINVAL;
     return carry(kLimit, 1, from, to, side) ? 0 : -EDOM;
   }
-  if (length % 4 || length > 12) return -ENOPROTOOPT;
-  carry("4", length / 4, from, to, side);
+  if (length % 4 || length > 20) return -ENOPROTOOPT;
+  const uint64_t addresses = address_bytes(level, name, length);
+  if (length > 12 && !addresses) return -ENOPROTOOPT;
+  if (addresses > length) return -EINVAL;
+  memcpy(to, from, addresses);
+  carry("4", (length - addresses) / 4, from + addresses, to + addresses, side);
   return 0;
 }
 

@@ -102,6 +102,11 @@ int connect_to_requester() {
   return connect_to(name.text());
 }
 
+bool is_known(const godwit_request& request) {
+  constexpr uint32_t kFlags = GODWIT_REQUEST_LEAVE_RUNNING | GODWIT_REQUEST_APART | GODWIT_REQUEST_HELD;
+  return request.version == GODWIT_REQUEST_VERSION && !(request.flags & ~kFlags);
+}
+
 /// The request's descriptor, or -1.
 int receive_request(int socket, godwit_request& request) {
   const long limit[2] = {10, 0};
@@ -115,8 +120,7 @@ int receive_request(int socket, godwit_request& request) {
       rights.type != 1 /* SCM_RIGHTS */) {
     return -1;
   }
-  if (got != sizeof request || request.version != GODWIT_REQUEST_VERSION ||
-      request.flags & ~(GODWIT_REQUEST_LEAVE_RUNNING | GODWIT_REQUEST_APART | GODWIT_REQUEST_HELD)) {
+  if (got != sizeof request || !is_known(request)) {
     sys(__NR_close, rights.fd);
     return -1;
   }
@@ -166,7 +170,14 @@ void serve_request(void*) {
   refusals.clear();
   const int fd = receive_request(socket, request);
   if (fd < 0) {
-    refusals.add("the request isn't one of version ", GODWIT_REQUEST_VERSION, " with a descriptor for the image");
+    if (is_known(request)) {
+      refusals.add("the request has no descriptor for the image");
+    } else {
+      refusals.add(
+          "the program was compiled by another version of Godwit than the one that asks (it knows requests of version ",
+          GODWIT_REQUEST_VERSION, ", this is one of version ", +request.version,
+          "): compile it anew, or update the other");
+    }
     send(socket, refusals.lines());
     sys(__NR_close, socket);
     end_helper();
@@ -245,6 +256,7 @@ void test_count_point() {
 }
 
 void forget_requests() {
+  make_room_for_own_descriptors();
   helper_tid = 0;
   points_left = 0;
   stopping = 0;

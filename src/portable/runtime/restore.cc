@@ -32,6 +32,7 @@ long messages = -1;
 
 template <class... Parts>
 [[noreturn]] void refuse(const Parts&... parts) {
+  withdraw_names();
   Text<512> line;
   (void)((line << "image refused: ") << ... << parts);
   end_with(line, GODWIT_EXIT_REFUSED);
@@ -99,7 +100,7 @@ void read_cwd(int fd, const godwit_image_record& record) {
 
 void read_descriptor(int fd, const godwit_image_record& record) {
   constexpr uint64_t least = sizeof(godwit_image_descriptor);
-  if (record.length < least || record.length > least + GODWIT_IMAGE_PATH_MAX) {
+  if (record.length < least || record.length > least + GODWIT_IMAGE_DETAIL_MAX) {
     refuse("a descriptor's record has ", record.length, " bytes");
   }
   if (!descriptors) {
@@ -113,11 +114,11 @@ void read_descriptor(int fd, const godwit_image_record& record) {
   read_exactly(fd, at, record.length, "a descriptor");
   check_payload(record, at, "a descriptor");
   const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(at);
-  if (descriptor.path_size != record.length - least || descriptor.fd > GODWIT_IMAGE_FD_MAX || !descriptor.kind ||
-      descriptor.kind > GODWIT_FD_DUPLICATE || (descriptor.kind == GODWIT_FD_INHERITED && descriptor.fd > 2)) {
+  if (descriptor.detail_size != record.length - least || descriptor.fd > GODWIT_IMAGE_FD_MAX ||
+      !detail_is_sound(descriptor, at + least)) {
     refuse("a descriptor's record makes no sense");
   }
-  descriptors_used += (record.length + 8) & ~UINT64_C(7);  // the path's zero is there: the room was never written
+  descriptors_used += (record.length + 8) & ~UINT64_C(7);  // a path's zero is there: the room was never written
 }
 
 void read_regions(int fd, const godwit_image_record& record) {
@@ -217,26 +218,36 @@ void check_tables() {
   }
 }
 
+/// Calls `each(descriptor, detail)` for those of the image.
+template <class Each>
+void for_each_described(Each each) {
+  for (uint64_t at = 0; at < descriptors_used;) {
+    const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
+    each(descriptor, descriptors + at + sizeof descriptor);
+    at += (sizeof descriptor + descriptor.detail_size + 8) & ~UINT64_C(7);
+  }
+}
+
 void rebuild_descriptors(int commit) {
   close_foreign_descriptors(commit);
   // Refusals are for whoever restores, also when the unit's own standard error is open again already.
   messages = sys(__NR_fcntl, arrives() ? commit : 2, F_DUPFD_CLOEXEC, kOwnDescriptors);
   if (!failed(messages)) say_to(static_cast<int>(messages));
   bool kept[3] = {};
-  for (uint64_t at = 0; at < descriptors_used;) {
-    const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
+  for_each_described([&](const godwit_image_descriptor& descriptor, const char*) {
     if (descriptor.fd <= 2) kept[descriptor.fd] = true;
-    at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
-  }
+  });
   for (int fd = 0; fd <= 2; ++fd) {
     if (!kept[fd]) sys(__NR_close, fd);
   }
-  for (uint64_t at = 0; at < descriptors_used;) {
-    const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
+  for_each_described([](const godwit_image_descriptor& descriptor, const char* detail) {
     Text<400> why;
-    if (!restore_descriptor(descriptor, descriptors + at + sizeof descriptor, why)) refuse(why.text());
-    at += (sizeof descriptor + descriptor.path_size + 8) & ~UINT64_C(7);
-  }
+    if (!restore_descriptor(descriptor, detail, why)) refuse(why.text());
+  });
+  for_each_described([](const godwit_image_descriptor& descriptor, const char* detail) {
+    Text<400> why;
+    if (!finish_descriptor(descriptor, detail, why)) refuse(why.text());
+  });
   if (descriptors) sys(__NR_munmap, descriptors, kDescriptorRoom);
 }
 
@@ -276,6 +287,7 @@ void restore_image(int fd, int commit) {
   rebuild_descriptors(commit);
   arena_protect();
   await_commit(commit);
+  publish_names();
   say_to(2);
   sys(__NR_close, messages);
   clocks_after_restore();

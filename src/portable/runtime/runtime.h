@@ -10,7 +10,7 @@
 //     exchange.cc     structures behind the pointers of a call, on a foreign processor; layouts.cc: which ones
 //     clocks.cc       time that goes on smoothly
 //     signals.cc      dispositions, and handlers at adaptation points
-//     descriptors.cc  open files: what can move, and opening them again
+//     descriptors.cc  open files: what can move, and opening them again; sockets*.cc, epoll.cc: those that aren't files
 //     save.cc         writes an image         restore.cc  reads one
 //     vdso.cc         the clock without a system call
 //     text, mem, hash, sys, arch.S            no libc: what one would have used of it
@@ -411,6 +411,8 @@ int64_t call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&
 int64_t call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
     call_statfs(Call&), call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&),
     call_epoll_pwait2(Call&), call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
+// sockets.cc
+int64_t call_listen(Call&), call_setsockopt(Call&);
 // calls_wide.cc
 int64_t call_lseek(Call&), call_at_offset(Call&), call_vectors_at_offset(Call&), call_truncate(Call&),
     call_fallocate(Call&), call_readahead(Call&), call_range(Call&), call_getrlimit(Call&), call_setrlimit(Call&),
@@ -471,6 +473,9 @@ struct ImageOut {
 inline constexpr int kOwnDescriptors = 900;
 /// Moves one of the runtime's own out of the program's way.
 int put_aside(int fd);
+/// Makes the kernel enlarge the table of descriptors while there is one thread. With more of them it waits until every processor
+/// has seen that (expand_fdtable, synchronize_rcu), which are 10 ms of the first request. A table never shrinks, but a fork's is new.
+void make_room_for_own_descriptors();
 
 /// Looks at all open descriptors but two; blockers are refused by name.
 void collect_descriptors(Refusals& refusals, int except_a, int except_b);
@@ -478,8 +483,15 @@ void collect_descriptors(Refusals& refusals, int except_a, int except_b);
 void write_descriptors(ImageOut& out);
 /// Closes all that the restoring process has, but 0, 1, 2 and one more.
 void close_foreign_descriptors(int except);
-/// False: `why` has the reason. `path` ends with a zero.
-bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* path, Line& why);
+/// False: `why` has the reason. `detail` is checked, and ends with a zero.
+bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
+/// What needs that all descriptors are there.
+bool finish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
+/// Can this follow this descriptor?
+bool detail_is_sound(const godwit_image_descriptor& descriptor, const char* detail);
+/// Names of UNIX sockets become theirs only with the commit; or are taken away again.
+void publish_names();
+void withdraw_names();
 
 /// All threads are at rest. Adds to `refusals` and writes nothing when something bars it. Else bytes written, or -errno.
 /// `apart`: without memory.

@@ -32,14 +32,26 @@ static void child(void) {
   }
 }
 
+static struct sockaddr local = {.sa_family = AF_UNIX};
+
+/// Of a socket that listens at a name which the kernel chooses.
+static socklen_t size_of_local(void) {
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  socklen_t size = sizeof local;
+  bind(listener, &local, sizeof local.sa_family);
+  listen(listener, 1);
+  getsockname(listener, &local, &size);
+  return size;
+}
+
 static void do_case(int which, int file) {
   switch (which) {
-    case 0: socket(AF_UNIX, SOCK_STREAM, 0); break;  // expect: warning socket
-    case 1: socketpair(AF_UNIX, SOCK_STREAM, 0, fds); break;  // expect: warning socket
+    case 0: connect(socket(AF_UNIX, SOCK_STREAM, 0), &local, size_of_local()); break;  // expect: warning connection
+    case 1: socketpair(AF_UNIX, SOCK_STREAM, 0, fds); break;  // expect: warning connection
     case 2: pipe(fds); break;  // expect: warning pipe
     case 3: pipe2(fds, O_CLOEXEC); break;  // expect: warning pipe
     case 4: eventfd(0, 0); break;  // expect: warning kernel-object
-    case 5: epoll_create1(0); break;  // expect: warning kernel-object
+    case 5: epoll_create1(0), socket(AF_UNIX, SOCK_STREAM, 0), size_of_local(); break;
     case 6: timerfd_create(CLOCK_MONOTONIC, 0); break;  // expect: warning kernel-object
     case 7: inotify_init(); break;  // expect: warning kernel-object
     case 8: tmpfile(); break;  // expect: warning nameless-file

@@ -4,11 +4,11 @@
 
 #include <thread>
 
-#define CONNECT() ::socket(AF_INET, SOCK_STREAM, 0)
+#define CONNECT() ::connect(3, nullptr, 0)
 
 template <int Domain>
 struct Endpoint {
-  int fd = socket(Domain, SOCK_DGRAM, 0);  // expect: warning socket
+  int fd = accept(Domain, nullptr, nullptr);  // expect: warning connection
 };
 
 static void* map(int protection) {
@@ -16,9 +16,9 @@ static void* map(int protection) {
 }
 
 int main(int argc, char**) {
-  Endpoint<AF_UNIX> endpoint;
+  Endpoint<3> endpoint;
   void* data = map(PROT_READ | PROT_WRITE);
   void* code = argc > 1 ? map(PROT_READ | PROT_EXEC) : nullptr;
   const unsigned processors = std::thread::hardware_concurrency();  // expect: remark machine-fact
-  return CONNECT() + endpoint.fd + static_cast<int>(processors) + (data == code);  // expect: warning socket
+  return CONNECT() + endpoint.fd + static_cast<int>(processors) + (data == code);  // expect: warning connection
 }

@@ -106,3 +106,14 @@ define i32 @elements(<4 x i8> %v) {
 !0 = !{!1, !1, i64 0}
 !1 = !{!"long", !2, i64 0}
 !2 = !{!"root"}
+
+; CHECK-LABEL: define double @lengthened(
+; CHECK: %[[A:.*]] = fpext float %a to double
+; CHECK: %[[HIDDEN:.*]] = call double asm "", "=f,0"(double %[[A]])
+; CHECK: fmul double %[[HIDDEN]], %[[B:.*]]
+define double @lengthened(float %a, float %b) {
+  %x = fpext float %a to double
+  %y = fpext float %b to double
+  %product = fmul double %x, %y
+  ret double %product
+}
