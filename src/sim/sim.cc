@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 
 #include "base/base.h"
@@ -80,6 +81,7 @@ struct Words {
   std::string scenario, policies = "none,min-min-m", csv, stages, swf;
   std::vector<std::string> set;
   bool json = false, log = false;
+  size_t trials = 0;  ///< > 0: the ETC classes in place of a scenario
 };
 
 Result<Words> parse(const std::vector<std::string>& arguments) {
@@ -97,6 +99,11 @@ Result<Words> parse(const std::vector<std::string>& arguments) {
     } else if (a == "--set") {
       TRY(const std::string v, value());
       w.set.push_back(v);
+    } else if (a == "--classes") {
+      TRY(const std::string v, value());
+      const auto end = std::from_chars(v.data(), v.data() + v.size(), w.trials);
+      if (end.ec != std::errc() || end.ptr != v.data() + v.size() || w.trials < 1 || w.trials > 1000)
+        return fail(Code::kUsage, "--classes wants a number of trials, 1 to 1000");
     } else if (a == "--policy" || a == "--csv" || a == "--stages" || a == "--swf") {
       TRY((a == "--policy" ? w.policies : a == "--csv" ? w.csv : a == "--stages" ? w.stages : w.swf), value());
     } else if (a.starts_with("-") || !w.scenario.empty()) {
@@ -105,7 +112,7 @@ Result<Words> parse(const std::vector<std::string>& arguments) {
       w.scenario = a;
     }
   }
-  if (w.scenario.empty()) return fail(Code::kUsage, "which scenario?");
+  if (w.scenario.empty() && w.trials == 0) return fail(Code::kUsage, "which scenario?");
   return w;
 }
 
@@ -127,6 +134,13 @@ std::vector<std::string> names_of(const std::string& list) {
 }
 
 Result<void> run(const Words& words) {
+  if (words.trials > 0) {
+    TRY(const std::string shown, classes_table(words.trials, 512, 16, false));
+    std::fputs(shown.c_str(), stdout);
+    if (words.csv.empty()) return {};
+    TRY(const std::string rows, classes_table(words.trials, 512, 16, true));
+    return io::replace_file(words.csv, rows);
+  }
   TRY(Scenario scenario, read_scenario(words.scenario));
   for (const auto& s : words.set) TRY_DO(sched::set(scenario.settings, s));
   if (!words.swf.empty()) TRY_DO(io::replace_file(words.swf, to_swf(scenario.jobs)));

@@ -135,6 +135,8 @@ std::string table(const std::vector<Run>& runs);
 std::string csv(const std::vector<Run>& runs);
 std::string stages_csv(const std::vector<Run>& runs);
 std::string json(const std::vector<Run>& runs);
+/// Braun et al.'s twelve ETC classes: makespans relative to Min-min's, and a lower bound.
+Result<std::string> classes_table(size_t trials, size_t units, size_t nodes, bool as_csv);
 /// Of one run, for the pipe between processes.
 std::string to_json(const Run& run);
 Result<Run> from_json(const std::string& text);
