@@ -23,11 +23,6 @@ bool name_is_taken(const State& state, const std::string& name) {
       state.units, [&](const auto& entry) { return entry.second.spec().name() == name && is_live(entry.second); });
 }
 
-bool takes(const wire::NodeInfo& node, const Fits& fits) {
-  if (node.emulated() && !fits.portable) return false;
-  return fits.architectures.empty() || node.arch().empty() || fits.architectures.contains(node.arch());
-}
-
 std::string kind_of(const wire::NodeInfo& node) {
   return fmt::format("{}{}", node.emulated() ? "an emulated " : "", node.arch());
 }
@@ -68,6 +63,11 @@ void block(std::vector<engine::Blocker>& blockers, std::string code, std::string
 }
 
 }  // namespace
+
+bool takes(const wire::NodeInfo& node, const Fits& fits) {
+  if (node.emulated() && !fits.portable) return false;
+  return fits.architectures.empty() || node.arch().empty() || fits.architectures.contains(node.arch());
+}
 
 Fits fits_of(const wire::UnitSpec& spec) {
   return {{spec.architectures().begin(), spec.architectures().end()}, spec.grain() == wire::PORTABLE};
