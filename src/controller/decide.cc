@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "controller/sched_view.h"
 #include "controller/token.h"
 
 namespace godwit::controller {
@@ -247,6 +248,7 @@ CommitVerdict commit(const State& state, const wire::CommitRequest& request) {
   verdict.changes.migrations.push_back(done);
   verdict.changes.unit_guard = UnitGuard{unit.id(), request.epoch()};
   verdict.changes.migration_guard = MigrationGuard{done.id(), wire::PLANNED};
+  keep_work(state, u->second, verdict.changes);
   verdict.changes.durable = false;
   return grant();
 }

@@ -15,6 +15,7 @@ using sched::EventKind;
 using sched::kNowhere;
 
 constexpr const char* kWork = "sched.work.";
+constexpr const char* kBefore = "sched.before.";
 constexpr double kCrowded = 0.9;  // of its CPUs in use
 constexpr double kLeastWidth = 0.05;
 
@@ -58,11 +59,10 @@ std::optional<double> learned_work(const State& state, const std::string& key) {
   return std::exp(log_mean);
 }
 
-sched::Progress progress(const State& state, const wire::Unit& unit, double speed) {
+sched::Progress progress(const State& state, const wire::Unit& unit) {
   const auto& activity = unit.load().activity();
   sched::ProgressFacts facts;
-  facts.cpu_seconds = unit.load().cpu_seconds();
-  facts.speed = speed;
+  facts.cpu_seconds = work_done(state, unit);
   if (activity.total() > 0) {
     if (activity.source() == "said")
       facts.said_done = activity.done(), facts.said_total = activity.total();
@@ -170,7 +170,7 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
     const int home = index.at(unit.node());
     const auto& info = state.nodes.at(unit.node());
     if (is_gone(state, now, unit.node())) continue;  // lost, as far as anybody knows: nothing can be moved
-    const auto done = progress(state, unit, or_one(info.load().activity().speed()));
+    const auto done = progress(state, unit);
     sched::Unit row{id};
     row.node = open && index.contains(open->to()) ? index.at(open->to()) : home;
     row.total = done.total, row.finished = done.finished;
@@ -194,11 +194,27 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
   return view;
 }
 
-Changes learn(const State& state, const wire::Unit& unit) {
-  Changes changes;
+double work_done(const State& state, const wire::Unit& unit) {
+  double before = 0;
+  if (const auto it = state.meta.find(kBefore + unit.id()); it != state.meta.end()) {
+    std::istringstream in(it->second);
+    if (!(in >> before) || !(before >= 0)) before = 0;
+  }
+  // Until the new node has been heard of, what is known of its processes is what the old one said.
+  if (unit.load().epoch() != unit.epoch()) return before;
   const auto node = state.nodes.find(unit.node());
   const double speed = node == state.nodes.end() ? 1 : or_one(node->second.load().activity().speed());
-  const double work = unit.load().cpu_seconds() * speed;
+  return before + unit.load().cpu_seconds() * speed;
+}
+
+void keep_work(const State& state, const wire::Unit& unit, Changes& changes) {
+  if (const double work = work_done(state, unit); work > 0)
+    changes.meta.emplace_back(kBefore + unit.id(), fmt::format("{:.3f}", work));
+}
+
+Changes learn(const State& state, const wire::Unit& unit) {
+  Changes changes;
+  const double work = work_done(state, unit);
   if (unit.exit().status() != 0 || unit.exit().signal() != 0 || work < 1) return changes;
   const std::string key = program_key(unit.spec());
   double log_mean = 0, count = 0;

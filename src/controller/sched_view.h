@@ -1,6 +1,7 @@
 // The grid as rescheduling sees it (sched/sched.h), out of the controller's state; and its policy, kept in the store. Pure.
 //
 // What is believed and why:
+//   work done     CPU time on all the nodes where it was, by their speeds
 //   work left     progress that the program says, or that its input's position shows, or what earlier runs of the same program
 //                 needed (`sched.work.*` in the store), or as much as it has lasted (sched/estimate.h)
 //   CPUs it uses  its rate; on a crowded node at least one, as it would use more if it could
@@ -55,6 +56,11 @@ Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& 
 Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request);
 wire::PlanReply plan_reply(const State& state, const SchedView& view, const sched::Choice& choice,
                            const sched::Problem& problem, const sched::Plan& plan);
+
+/// What a unit has done so far, in seconds of a CPU of speed 1. Its processes' times begin anew at 0 with every move, so what
+/// they were before is kept in the store (`sched.before.*`), in the transaction of the commit.
+double work_done(const State& state, const wire::Unit& unit);
+void keep_work(const State& state, const wire::Unit& unit, Changes& changes);
 
 /// How much work a unit that has just ended well did, for the history; nothing when that isn't known.
 Changes learn(const State& state, const wire::Unit& unit);

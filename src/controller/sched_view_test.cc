@@ -33,6 +33,8 @@ wire::Unit& add_unit(State& s, const std::string& id, const std::string& node, d
   unit.mutable_spec()->set_name(id);
   unit.mutable_spec()->add_argv("/usr/bin/blastn");
   unit.set_node(node);
+  unit.set_epoch(1);
+  unit.mutable_load()->set_epoch(1);
   unit.set_state(wire::RUNNING);
   unit.mutable_load()->set_cpu_seconds(100);
   unit.mutable_load()->set_memory_bytes(100 << 20);
@@ -208,6 +210,25 @@ TEST(Learning, keeps_what_a_program_needed) {
   EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "5.298317 2");  // log 200
   unit.mutable_exit()->set_status(1);
   EXPECT_TRUE(learn(s, unit).empty()) << "one that failed says nothing";
+}
+
+TEST(Work, goes_on_counting_when_a_unit_moves) {
+  State s;
+  add_node(s, "a", 1, 2), add_node(s, "b");
+  auto& unit = add_unit(s, "u1", "a");
+  unit.set_epoch(1), unit.mutable_load()->set_epoch(1);
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 200);
+  Changes moved;
+  keep_work(s, unit, moved);
+  s.apply(moved);
+  unit.set_epoch(2), unit.set_node("b");
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 200) << "nothing was heard of the new node yet";
+  unit.mutable_load()->set_epoch(2), unit.mutable_load()->set_cpu_seconds(5);
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 205);
+  Changes removed;
+  removed.removed_units.push_back("u1");
+  s.apply(removed);
+  EXPECT_TRUE(s.meta.empty());
 }
 
 TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {

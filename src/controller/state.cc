@@ -21,6 +21,7 @@ void State::apply(const Changes& changes) {
   for (const auto& id : changes.removed_units) {
     units.erase(id);
     given.erase(id);
+    meta.erase("sched.before." + id);
   }
   for (const auto& n : changes.nodes) nodes[n.name()] = n;
   for (const auto& m : changes.migrations) {

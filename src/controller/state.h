@@ -84,7 +84,7 @@ struct State {
   std::map<std::pair<std::string, uint32_t>, wire::Checkpoint> checkpoints;  ///< by (unit, number)
   std::map<std::string, JoinToken> tokens;
   std::map<std::string, std::string>
-      meta;  ///< what rescheduling keeps: its policy, the work of programs (sched_view.h)
+      meta;  ///< what rescheduling keeps: its policy, work of programs and units (sched_view.h)
   std::string secret;  ///< key of the epoch tokens
 
   std::map<std::string, std::string> open_moves;  ///< unit → its planned migration; follows from `migrations`

@@ -212,6 +212,8 @@ Result<void> Store::write_rows(const Changes& changes) {
   for (const auto& id : changes.removed_units) {
     Statement drop(db_.get(), "DELETE FROM units WHERE id=?");
     TRY_DO(drop.bind(id).run());
+    Statement forget(db_.get(), "DELETE FROM meta WHERE key=?");
+    TRY_DO(forget.bind("sched.before." + id).run());
   }
   for (const auto& n : changes.nodes) {
     wire::NodeInfo kept = n;

@@ -69,6 +69,14 @@ TEST_F(RescheduleTest, nodes_say_how_busy_they_are_and_how_far_their_units) {
     return unit.value("source", "") == "reads";
   })) << unit.dump(2);
   EXPECT_NEAR(unit["finished"].get<double>() / unit["total"].get<double>(), 0.25, 0.001);
+  // Its processes' times begin anew when it moves; what it has done doesn't.
+  const double total = unit["total"].get<double>();
+  ASSERT_EQ(grid().godwit({"move", "reader", "--to", "node-2"}).status, 0);
+  EXPECT_TRUE(eventually([&] {
+    unit = row(of({"plan"})["units"], "reader");
+    return unit.value("node", "") == "node-2" && unit.value("source", "") == "reads";
+  })) << unit.dump(2);
+  EXPECT_GE(unit["total"].get<double>(), total);
   const auto top = grid().godwit({"top", "--once"});
   EXPECT_EQ(top.status, 0) << top.err;
   EXPECT_NE(top.out.find("25 %"), std::string::npos) << top.out;
