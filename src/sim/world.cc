@@ -327,8 +327,9 @@ void World::note(const std::string& text) {
   if (with_log_) run_.log.push_back(fmt::format("{:10.2f} {}", s4u::Engine::get_clock(), text));
 }
 
-void World::later(double seconds, std::function<void()> what, const char* name) {
-  s4u::Actor::create(name, stage_host_, [seconds, what = std::move(what)] {
+void World::later(double seconds, const std::function<void()>& what, const char* name) {
+  // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): SimGrid has the function until the actor ends.
+  s4u::Actor::create(name, stage_host_, [seconds, what] {
     s4u::this_actor::sleep_for(seconds);
     what();
   })->daemonize();

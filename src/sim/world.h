@@ -90,7 +90,7 @@ class World {
   void stage(const std::string& what);
   double finished_work();
   void note(const std::string& text);
-  void later(double seconds, std::function<void()> what, const char* name);
+  void later(double seconds, const std::function<void()>& what, const char* name);
   Run result();
 
   const Scenario& scenario_;
