@@ -151,6 +151,7 @@ Best Loads::soonest(size_t u) const {
   if (home != kNowhere) best = {home, completion(u, static_cast<size_t>(home))};
   for (size_t n = 0; n < finish_.size(); ++n) {
     const double e = etc[n] + cost[n] + charge;
+    if (e >= best.completion) continue;  // it can't be done sooner than alone
     const double c = std::max(e, (busy_[n] + e * std::min(width, p.cpus[n])) * per_cpu_[n]);
     if (c < best.completion && memory_[n] + memory <= p.room[n] && static_cast<int>(n) != home)
       best = {static_cast<int>(n), c};
