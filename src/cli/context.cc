@@ -68,12 +68,18 @@ Result<wire::Controller::Stub*> Context::controller() {
   if (!client.value("insecure", false)) {
     TRY(identity, rpc::load_identity(state_dir, client.value("identity", "client")));
   }
-  const auto channel = rpc::channel(address, identity, "controller");
-  if (!connect(*channel))
+  channel_ = rpc::channel(address, identity, "controller");
+  if (!connect(*channel_))
     return fail(Code::kPeer,
                 fmt::format("the controller at {} doesn't answer; is it running? (godwit down; godwit up)", address));
-  stub_ = wire::Controller::NewStub(channel);
+  stub_ = wire::Controller::NewStub(channel_);
   return stub_.get();
+}
+
+Result<wire::Scheduling::Stub*> Context::scheduling() {
+  TRY_DO(controller());
+  if (!scheduling_) scheduling_ = wire::Scheduling::NewStub(channel_);
+  return scheduling_.get();
 }
 
 int Context::report(const rpc::Failure& failure) {

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "godwit/control.grpc.pb.h"
+#include "godwit/sched.grpc.pb.h"
 #include "rpc/rpc.h"
 
 namespace godwit::cli {
@@ -28,6 +29,8 @@ struct Context {
 
   /// The controller of the grid that state_dir belongs to. No grid: an Error that says how to start one.
   Result<wire::Controller::Stub*> controller();
+  /// Its other service: policy and plans.
+  Result<wire::Scheduling::Stub*> scheduling();
 
   /// Tells the user and returns the exit status: "godwit: …" on standard error with every reason and its remedy, or
   /// {"error": …} on standard output with --json.
@@ -36,7 +39,9 @@ struct Context {
   int report(const grpc::Status& status);
 
  private:
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<wire::Controller::Stub> stub_;
+  std::unique_ptr<wire::Scheduling::Stub> scheduling_;
 };
 
 /// --state, else GODWIT_STATE, else the place for this user.

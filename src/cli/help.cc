@@ -16,6 +16,7 @@ constexpr Group kGroups[] = {{"grid", "A grid on this machine"},
                              {"moving", "Moving and going back"},
                              {"portable programs", "Programs for every architecture"},
                              {"nodes", "Nodes"},
+                             {"rescheduling", "What should run where"},
                              {"daemons", "Daemons"},
                              {"program", "This program"}};
 

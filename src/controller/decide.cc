@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "controller/sched_view.h"
 #include "controller/token.h"
 
 namespace godwit::controller {
@@ -21,11 +22,6 @@ bool name_is_good(const std::string& name) {
 bool name_is_taken(const State& state, const std::string& name) {
   return std::ranges::any_of(
       state.units, [&](const auto& entry) { return entry.second.spec().name() == name && is_live(entry.second); });
-}
-
-bool takes(const wire::NodeInfo& node, const Fits& fits) {
-  if (node.emulated() && !fits.portable) return false;
-  return fits.architectures.empty() || node.arch().empty() || fits.architectures.contains(node.arch());
 }
 
 std::string kind_of(const wire::NodeInfo& node) {
@@ -68,6 +64,11 @@ void block(std::vector<engine::Blocker>& blockers, std::string code, std::string
 }
 
 }  // namespace
+
+bool takes(const wire::NodeInfo& node, const Fits& fits) {
+  if (node.emulated() && !fits.portable) return false;
+  return fits.architectures.empty() || node.arch().empty() || fits.architectures.contains(node.arch());
+}
 
 Fits fits_of(const wire::UnitSpec& spec) {
   return {{spec.architectures().begin(), spec.architectures().end()}, spec.grain() == wire::PORTABLE};
@@ -247,6 +248,7 @@ CommitVerdict commit(const State& state, const wire::CommitRequest& request) {
   verdict.changes.migrations.push_back(done);
   verdict.changes.unit_guard = UnitGuard{unit.id(), request.epoch()};
   verdict.changes.migration_guard = MigrationGuard{done.id(), wire::PLANNED};
+  keep_work(state, u->second, verdict.changes);
   verdict.changes.durable = false;
   return grant();
 }

@@ -32,6 +32,8 @@ struct Fits {
 };
 /// For what is only kept there.
 inline const Fits kAnywhere{{}, true};
+/// Whatever its state.
+bool takes(const wire::NodeInfo& node, const Fits& fits);
 /// Where it can be started.
 Fits fits_of(const wire::UnitSpec& spec);
 /// Where a unit can go on: what isn't portable needs an architecture like that of the node which it is on.

@@ -8,6 +8,8 @@
 #include "base/base.h"
 #include "controller/controller.h"
 #include "controller/recovery.h"
+#include "controller/rescheduler.h"
+#include "controller/service_sched.h"
 #include "controller/services.h"
 
 namespace godwit::controller {
@@ -57,6 +59,8 @@ Result<void> serve(const Options& options) {
   UserService users(parts);
   ClusterService cluster(parts);
   JoinService join(parts);
+  SchedulingService scheduling(parts);
+  Rescheduler rescheduler(*ledger, mover);
 
   grpc::ServerBuilder builder;
   rpc::set_up(builder);
@@ -67,6 +71,7 @@ Result<void> serve(const Options& options) {
     builder.AddListeningPort(addresses[i], rpc::server_credentials(who.self), &ports[i]);
   builder.RegisterService(&users);
   builder.RegisterService(&cluster);
+  builder.RegisterService(&scheduling);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server)
     return fail(Code::kSystem, fmt::format("can't listen on {}: is another controller running there?", options.listen));
@@ -84,6 +89,7 @@ Result<void> serve(const Options& options) {
   log::info("controller serves address={}", address);
   if (!options.ready_file.empty()) TRY_DO(io::replace_file(options.ready_file, address + "\n"));
 
+  rescheduler.start();
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -91,6 +97,7 @@ Result<void> serve(const Options& options) {
   int got = 0;
   sigwait(&signals, &got);
   log::info("controller ends signal={}", got);
+  rescheduler.stop();
   recovery.stop();
   mover.stop();
   const auto soon = std::chrono::system_clock::now() + std::chrono::seconds(1);

@@ -65,6 +65,7 @@ struct Changes {
   std::vector<std::pair<std::string, uint32_t>> removed_checkpoints;
   std::vector<JoinToken> tokens;
   std::vector<std::string> removed_tokens;
+  std::vector<std::pair<std::string, std::string>> meta;  ///< names begin with "sched."
   std::string heard;  ///< the node whose registration this is; not for the file
   std::optional<UnitGuard> unit_guard;
   std::optional<MigrationGuard> migration_guard;
@@ -72,7 +73,7 @@ struct Changes {
   bool durable = true;
   [[nodiscard]] bool empty() const {
     return units.empty() && removed_units.empty() && nodes.empty() && migrations.empty() && checkpoints.empty() &&
-           removed_checkpoints.empty() && tokens.empty() && removed_tokens.empty();
+           removed_checkpoints.empty() && tokens.empty() && removed_tokens.empty() && meta.empty();
   }
 };
 
@@ -82,6 +83,8 @@ struct State {
   std::map<std::string, wire::Migration> migrations;
   std::map<std::pair<std::string, uint32_t>, wire::Checkpoint> checkpoints;  ///< by (unit, number)
   std::map<std::string, JoinToken> tokens;
+  std::map<std::string, std::string>
+      meta;  ///< what rescheduling keeps: its policy, work of programs and units (sched_view.h)
   std::string secret;  ///< key of the epoch tokens
 
   std::map<std::string, std::string> open_moves;  ///< unit → its planned migration; follows from `migrations`

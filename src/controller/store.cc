@@ -133,6 +133,12 @@ Result<State> Store::load() {
     if (!more) break;
     all.tokens.push_back({tokens.text(0), tokens.text(1), tokens.number(2)});
   }
+  Statement kept(db_.get(), "SELECT key, value FROM meta WHERE key GLOB 'sched.*'");
+  for (;;) {
+    TRY(const bool more, kept.step());
+    if (!more) break;
+    all.meta.emplace_back(kept.text(0), kept.text(1));
+  }
   state.apply(all);
   state.given.clear();  // all of it before any node is heard
 
@@ -206,6 +212,8 @@ Result<void> Store::write_rows(const Changes& changes) {
   for (const auto& id : changes.removed_units) {
     Statement drop(db_.get(), "DELETE FROM units WHERE id=?");
     TRY_DO(drop.bind(id).run());
+    Statement forget(db_.get(), "DELETE FROM meta WHERE key=?");
+    TRY_DO(forget.bind("sched.before." + id).run());
   }
   for (const auto& n : changes.nodes) {
     wire::NodeInfo kept = n;
@@ -226,6 +234,7 @@ Result<void> Store::write_rows(const Changes& changes) {
     Statement put(db_.get(), "INSERT OR REPLACE INTO checkpoints VALUES(?,?,?)");
     TRY_DO(put.bind(c.unit()).bind(static_cast<int64_t>(c.number())).bind_blob(c.SerializeAsString()).run());
   }
+  for (const auto& [key, value] : changes.meta) TRY_DO(set_meta(key, value));
   for (const auto& [unit, number] : changes.removed_checkpoints) {
     Statement drop(db_.get(), "DELETE FROM checkpoints WHERE unit=? AND number=?");
     TRY_DO(drop.bind(unit).bind(static_cast<int64_t>(number)).run());

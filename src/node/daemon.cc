@@ -127,6 +127,20 @@ void Daemon::refresh_units() {
   asked->answered.wait_for(lock, kAnswerPatience, [&] { return asked->open == 0; });
 }
 
+void Daemon::add_activity(wire::NodeLoad& load, google::protobuf::RepeatedPtrField<wire::UnitLoad>& units) {
+  const double now = std::chrono::duration<double>(monotonic_now()).count();
+  *load.mutable_activity() = collector_.node(now);
+  std::set<std::string> here;
+  for (auto& row : units) {
+    const auto unit = known(row.unit());
+    if (!unit || row.state() != wire::RUNNING) continue;
+    here.insert(row.unit());
+    *row.mutable_activity() =
+        collector_.unit(row.unit(), row.init_pid(), row.cpu_seconds(), unit->record().progress, now);
+  }
+  collector_.keep_only(here);
+}
+
 void Daemon::keep_registered(const std::function<void()>& registered) {
   settle_commits();
   bool known_there = false, ever = false, told = false;
@@ -139,6 +153,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       *request.mutable_node() = info();
       add_receiving(*request.mutable_receiving());
       for (const auto& load : loads()) *request.add_units() = load;
+      add_activity(*request.mutable_node()->mutable_load(), *request.mutable_units());
       const auto reply = cluster_.register_node(request);
       if (!reply) {
         if (!std::exchange(told, true)) log::warn("not registered yet: {}", reply.error().message());
@@ -156,6 +171,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       *request.mutable_load() = measure_load(options_.state_dir);
       add_receiving(*request.mutable_receiving());
       for (const auto& load : loads()) *request.add_units() = load;
+      add_activity(*request.mutable_load(), *request.mutable_units());
       const auto reply = cluster_.heartbeat(request);
       if (!reply && !std::exchange(told, true)) log::warn("a heartbeat got no answer: {}", reply.error().message());
       if (reply) told = false;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "node/cluster.h"
+#include "node/collect.h"
 #include "node/images.h"
 #include "node/node.h"
 #include "node/unit.h"
@@ -88,12 +89,14 @@ class Daemon {
   void forget_old_moves() const;
   void settle_commits();
   void refresh_units();
+  void add_activity(wire::NodeLoad& load, google::protobuf::RepeatedPtrField<wire::UnitLoad>& units);
   void add_receiving(google::protobuf::RepeatedPtrField<wire::ReleaseRequest>& rows) const;
 
   const Options options_;
   const rpc::Identity identity_;
   Cluster cluster_;
   Images images_;
+  Collector collector_;  ///< keep_registered()'s
   mutable std::mutex units_mutex_;
   std::map<std::string, UnitPtr> units_;
   std::map<std::string, std::shared_ptr<std::mutex>> gates_;

@@ -65,6 +65,7 @@ Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
     } else {
       UnitRecord record;
       record.unit = request.unit();
+      record.progress = request.spec().progress();
       record.epoch = request.epoch();
       record.token = request.token();
       TRY(unit, new_keeper(record));
@@ -91,6 +92,7 @@ Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request
   if (auto here = images_.pull(request.image(), request.holders(), [](uint64_t) {}); !here) return failed(here.error());
   UnitRecord record;
   record.unit = request.unit();
+  record.progress = request.spec().progress();
   record.epoch = request.epoch();
   record.token = request.token();
   TRY(auto unit, new_keeper(record));
@@ -125,6 +127,7 @@ Outcome<wire::PrepareReply> Daemon::prepare(const wire::PrepareRequest& request)
   }
   UnitRecord record;
   record.unit = request.unit();
+  record.progress = request.spec().progress();
   record.migration = request.migration();
   record.source_epoch = request.epoch();
   record.receive_token = pki::random_hex(16);

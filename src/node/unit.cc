@@ -32,6 +32,7 @@ Result<void> save_record(const std::string& dir, const UnitRecord& record) {
   json j;
   visit_fields(record, [&](const char* name, const auto& field) { j[name] = field; });
   if (!record.reason.empty()) j["reason"] = record.reason;
+  if (!record.progress.empty()) j["progress"] = record.progress;
   return io::replace_file(dir + "/unit.json", j.dump() + "\n", 0600);
 }
 
@@ -42,6 +43,7 @@ Result<UnitRecord> load_record_of(const std::string& dir) {
     UnitRecord record;
     visit_fields(record, [&](const char* name, auto& field) { j.at(name).get_to(field); });
     record.reason = j.value("reason", "");
+    record.progress = j.value("progress", "");
     return record;
   } catch (const json::exception& e) {
     return fail(Code::kCorrupt, dir + "/unit.json: " + e.what());

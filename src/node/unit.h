@@ -34,6 +34,7 @@ struct UnitRecord {
   int status = 0;             ///< how it ended
   int signal = 0;
   int64_t ended_ms = 0;
+  std::string progress;       ///< where its progress shows: UnitSpec's
   std::string reason;         ///< why Godwit ended it; empty when it didn't
 };
 Result<void> save_record(const std::string& dir, const UnitRecord& record);

@@ -38,6 +38,18 @@ void copy_user(wire::UnitSpec& spec) {
   for (int i = 0; i < count; ++i) spec.add_groups(groups[static_cast<size_t>(i)]);
 }
 
+/// --progress reads:PATH or file:PATH, with the path made absolute: the node sees the unit's files, not its directory.
+Result<std::string> progress_place(const Parsed& parsed, const std::string& cwd) {
+  const std::string word = parsed.get("--progress");
+  if (word.empty()) return word;
+  const size_t colon = word.find(':');
+  const std::string kind = word.substr(0, colon);
+  if (colon == std::string::npos || colon + 1 == word.size() || (kind != "reads" && kind != "file"))
+    return fail(Code::kUsage, fmt::format("--progress is reads:PATH or file:PATH, not \"{}\"", word));
+  const std::string path = word.substr(colon + 1);
+  return kind + ":" + (path.front() == '/' ? path : cwd + "/" + path);
+}
+
 Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   wire::UnitSpec spec;
   spec.set_name(parsed.get("--name"));
@@ -64,6 +76,10 @@ Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   }
   TRY(const auto tcp, tcp_policy(parsed));
   spec.set_tcp(tcp);
+  TRY(const std::string progress, progress_place(parsed, spec.cwd()));
+  spec.set_progress(progress);
+  spec.set_pinned(parsed.has("--pin"));
+  for (const auto& node : parsed.all("--avoid")) spec.add_avoid(node);
   spec.set_tty(parsed.has("--tty"));
   spec.set_interactive(parsed.has("--interactive") || parsed.has("--tty"));
   add_program_kind(spec);
@@ -110,6 +126,11 @@ const Command kRun = {
                  Words::kDirectory},
                 {"--with", "", "PATH", "a file or tree to carry beside what the program has open", Words::kFile, true},
                 {"--cwd", "", "DIR", "the directory it starts in, as an absolute path on the node", Words::kDirectory},
+                {"--progress", "", "WHERE",
+                 "where its progress shows: reads:PATH, the part of an input that it has read; or "
+                 "file:PATH, which holds \"DONE TOTAL\""},
+                {"--pin", "", "", "rescheduling leaves it where it is"},
+                {"--avoid", "", "NODE", "rescheduling doesn't move it there", Words::kNode, true},
                 {"--env", "-e", "NAME=VALUE", "one more environment variable", Words::kNone, true},
                 {"--tcp", "", "POLICY", "at a move, established TCP connections are refused or closed", Words::kTcp},
                 {"--interactive", "-i", "", "join this standard input and output to it, and wait for its end"},

@@ -1,0 +1,68 @@
+// The grid as rescheduling sees it (sched/sched.h), out of the controller's state; and its policy, kept in the store. Pure.
+//
+// What is believed and why:
+//   work done     CPU time on all the nodes where it was, by their speeds
+//   work left     progress that the program says, or that its input's position shows, or what earlier runs of the same program
+//                 needed (`sched.work.*` in the store), or as much as it has lasted (sched/estimate.h)
+//   CPUs it uses  its rate; on a crowded node at least one, as it would use more if it could
+//   a node's CPUs those that it may use, less what others than our units use there
+//   links, cost   from reports of past moves
+//   dirty rate    of a unit's last move: what was sent again, over the time that it was sent in
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "controller/state.h"
+#include "godwit/sched.pb.h"
+#include "sched/sched.h"
+
+namespace godwit::controller {
+
+struct SchedEvent {
+  sched::EventKind kind = sched::EventKind::kLoad;
+  std::string node;
+};
+/// "load", "join:N", "leave:N", "drain:N", "spot:N", "pressure:N", "slow:N"; empty: load. The node must be known.
+Outcome<SchedEvent> parse_event(const State& state, const std::string& word);
+
+/// Rows and columns are in the order of `units` and `nodes`.
+struct SchedView {
+  sched::Situation now;
+  std::vector<std::string> units;  ///< ids
+  std::vector<std::string> nodes;
+  std::vector<sched::ProgressSource> sources;
+};
+SchedView sched_view(const State& state, const Now& now, const SchedEvent& event);
+
+/// What programs are called in the history of their work: the program's name and its options, without their values.
+std::string program_key(const wire::UnitSpec& spec);
+
+/// The grid's policy; off until a user chooses one.
+struct Automation {
+  bool on = false;
+  sched::Choice choice;
+  std::string name;  ///< as the user wrote it
+};
+Automation automation(const State& state);
+struct PolicyChange {
+  Changes changes;
+  wire::PolicyReply reply;
+};
+/// Empty request: nothing changes.
+Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& request);
+
+/// A decision that isn't carried out.
+Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request);
+wire::PlanReply plan_reply(const State& state, const SchedView& view, const sched::Choice& choice,
+                           const sched::Problem& problem, const sched::Plan& plan);
+
+/// What a unit has done so far, in seconds of a CPU of speed 1. Its processes' times begin anew at 0 with every move, so what
+/// they were before is kept in the store (`sched.before.*`), in the transaction of the commit.
+double work_done(const State& state, const wire::Unit& unit);
+void keep_work(const State& state, const wire::Unit& unit, Changes& changes);
+
+/// How much work a unit that has just ended well did, for the history; nothing when that isn't known.
+Changes learn(const State& state, const wire::Unit& unit);
+
+}  // namespace godwit::controller

@@ -1,0 +1,273 @@
+// What rescheduling believes of the grid, what it is asked for and when, and what of it is kept.
+#include "controller/sched_view.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/temporary_folder.h"
+#include "controller/store.h"
+#include "controller/watch.h"
+
+namespace godwit::controller {
+namespace {
+
+constexpr Now kNow{1'000'000, 1'000'000};
+
+void add_node(State& s, const std::string& name, double cpus = 1, double speed = 1) {
+  wire::NodeInfo node;
+  node.set_name(name);
+  node.set_arch("x86_64");
+  node.set_state(wire::READY);
+  node.mutable_load()->set_memory_bytes(8ull << 30);
+  node.mutable_load()->set_memory_free_bytes(4ull << 30);
+  node.mutable_load()->mutable_activity()->set_cpus(cpus);
+  node.mutable_load()->mutable_activity()->set_speed(speed);
+  s.nodes[name] = node;
+  s.seen[name] = kNow.monotonic_ms;
+}
+
+wire::Unit& add_unit(State& s, const std::string& id, const std::string& node, double rate = 1) {
+  wire::Unit unit;
+  unit.set_id(id);
+  unit.mutable_spec()->set_name(id);
+  unit.mutable_spec()->add_argv("/usr/bin/blastn");
+  unit.set_node(node);
+  unit.set_epoch(1);
+  unit.mutable_load()->set_epoch(1);
+  unit.set_state(wire::RUNNING);
+  unit.mutable_load()->set_cpu_seconds(100);
+  unit.mutable_load()->set_memory_bytes(100 << 20);
+  unit.mutable_load()->mutable_activity()->set_cpu_rate(rate);
+  auto& busy = *s.nodes[node].mutable_load()->mutable_activity();
+  busy.set_cpu_busy(std::min(busy.cpus(), busy.cpu_busy() + rate));
+  return s.units[id] = unit;
+}
+
+wire::PlanReply planned(const State& s, const std::string& event, const std::string& policy = "min-min-m") {
+  wire::PlanRequest request;
+  request.set_event(event);
+  request.set_policy(policy);
+  auto reply = plan(s, kNow, request);
+  EXPECT_TRUE(reply) << reply.error().error.text;
+  return reply ? *reply : wire::PlanReply{};
+}
+
+TEST(SchedView, two_busy_units_on_one_processor_are_parted_when_a_node_joins) {
+  State s;
+  add_node(s, "a");
+  add_unit(s, "u1", "a", 0.5), add_unit(s, "u2", "a", 0.5);
+  EXPECT_EQ(planned(s, "load").moves_size(), 0);
+  add_node(s, "b");
+  const auto plan = planned(s, "join:b");
+  ASSERT_EQ(plan.moves_size(), 1);
+  EXPECT_EQ(plan.moves(0).to(), "b");
+  EXPECT_NE(plan.moves(0).reason().find("instead of"), std::string::npos);
+  EXPECT_LT(plan.makespan_after_s(), plan.makespan_before_s());
+}
+
+TEST(SchedView, what_others_use_of_a_node_is_not_there_for_units) {
+  State s;
+  add_node(s, "a", 2), add_node(s, "b", 2);
+  s.nodes["b"].mutable_load()->mutable_activity()->set_cpu_busy(2);  // somebody else's work
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a");
+  EXPECT_EQ(planned(s, "load").moves_size(), 0);
+  const auto view = sched_view(s, kNow, {});
+  EXPECT_DOUBLE_EQ(view.now.nodes[0].cpus, 2);
+  EXPECT_DOUBLE_EQ(view.now.nodes[1].cpus, 0.2);
+}
+
+TEST(SchedView, progress_is_what_is_known_best) {
+  State s;
+  add_node(s, "a", 2, 2);
+  auto& unit = add_unit(s, "u1", "a");
+  EXPECT_EQ(planned(s, "load").units(0).source(), "unknown");
+  s.meta["sched.work.blastn"] = "6.907755 3";  // e^6.907755 = 1000
+  auto row = planned(s, "load").units(0);
+  EXPECT_EQ(row.source(), "learned");
+  EXPECT_NEAR(row.total(), 1000, 0.1);
+  EXPECT_DOUBLE_EQ(row.finished(), 200) << "100 CPU seconds at speed 2";
+  auto& activity = *unit.mutable_load()->mutable_activity();
+  activity.set_done(1), activity.set_total(4), activity.set_source("reads");
+  row = planned(s, "load").units(0);
+  EXPECT_EQ(row.source(), "reads");
+  EXPECT_DOUBLE_EQ(row.total(), 800);
+  EXPECT_NEAR(row.etc(0), 300, 1e-9) << "600 left at speed 2";
+}
+
+TEST(SchedView, pins_avoided_nodes_and_architectures_hold) {
+  State s;
+  add_node(s, "a"), add_node(s, "b"), add_node(s, "c");
+  s.nodes["c"].set_arch("aarch64");
+  add_unit(s, "u1", "a").mutable_spec()->set_pinned(true);
+  add_unit(s, "u2", "a").mutable_spec()->add_avoid("b");
+  const auto plan = planned(s, "drain:a");
+  EXPECT_EQ(plan.moves_size(), 0);
+  ASSERT_EQ(plan.stuck_size(), 1);
+  EXPECT_EQ(plan.stuck(0), "u2");
+  s.units["u2"].mutable_spec()->set_grain(wire::PORTABLE);
+  s.units["u2"].mutable_spec()->add_architectures("aarch64");
+  s.units["u2"].mutable_spec()->add_architectures("x86_64");
+  ASSERT_EQ(planned(s, "drain:a").moves_size(), 1);
+  EXPECT_EQ(planned(s, "drain:a").moves(0).to(), "c");
+}
+
+TEST(SchedView, a_unit_that_was_just_moved_stays) {
+  State s;
+  add_node(s, "a"), add_node(s, "b");
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a");
+  for (const char* id : {"u1", "u2"}) {
+    wire::Migration m;
+    m.set_id(std::string("m") + id), m.set_unit(id), m.set_state(wire::COMMITTED), m.set_time_ms(kNow.wall_ms - 1000);
+    s.migrations[m.id()] = m;
+  }
+  EXPECT_EQ(planned(s, "load").moves_size(), 0);
+  s.migrations["mu1"].set_time_ms(kNow.wall_ms - 60'000);
+  EXPECT_EQ(planned(s, "load").moves_size(), 1);
+}
+
+TEST(SchedView, links_and_costs_come_from_reports) {
+  State s;
+  add_node(s, "a"), add_node(s, "b");
+  add_unit(s, "u1", "a");
+  const auto before = sched_view(s, kNow, {});
+  wire::Migration m;
+  m.set_id("m"), m.set_unit("u0"), m.set_from("a"), m.set_to("b"), m.set_state(wire::COMMITTED);
+  auto& r = *m.mutable_report();
+  r.set_bytes_sent(100'000'000), r.set_memory_bytes(100'000'000), r.set_total_ms(4000);
+  auto* phase = r.add_phases();
+  phase->set_name("precopy"), phase->set_ms(2000);
+  s.migrations["m"] = m;
+  const auto view = sched_view(s, kNow, {});
+  EXPECT_DOUBLE_EQ(view.now.links.speed(0, 1), 50e6);
+  EXPECT_GT(view.now.cost.factor, 1) << "it took longer than 0.5 s and 2 s";
+  EXPECT_DOUBLE_EQ(before.now.cost.factor, 1);
+}
+
+TEST(Events, are_words_and_nodes_that_exist) {
+  State s;
+  add_node(s, "a");
+  EXPECT_EQ(parse_event(s, "")->kind, sched::EventKind::kLoad);
+  EXPECT_EQ(parse_event(s, "spot:a")->node, "a");
+  for (const char* bad : {"join", "join:", "join:b", "explode:a", "load:a:b"}) EXPECT_FALSE(parse_event(s, bad)) << bad;
+}
+
+TEST(Policy, is_off_until_chosen_and_is_kept) {
+  const auto folder = TemporaryFolder::make("godwit-policy");
+  ASSERT_TRUE(folder);
+  const std::string path = folder->path() / "controller.db";
+  {
+    auto store = Store::open(path);
+    ASSERT_TRUE(store);
+    auto state = store->load();
+    ASSERT_TRUE(state);
+    EXPECT_FALSE(automation(*state).on);
+    wire::PolicyRequest request;
+    request.set_name("tabu-l");
+    request.add_settings("max_moves=3");
+    const auto change = set_policy(*state, request);
+    ASSERT_TRUE(change);
+    EXPECT_EQ(change->reply.name(), "tabu-l");
+    ASSERT_TRUE(store->write(change->changes));
+    state->apply(change->changes);
+    EXPECT_TRUE(automation(*state).on);
+  }
+  auto store = Store::open(path);
+  ASSERT_TRUE(store);
+  auto state = store->load();
+  ASSERT_TRUE(state);
+  auto a = automation(*state);
+  EXPECT_TRUE(a.on);
+  EXPECT_EQ(sched::full_name(a.choice), "tabu-l");
+  EXPECT_EQ(a.choice.settings.max_moves, 3);
+  for (const auto& [name, setting] :
+       std::vector<std::pair<std::string, std::string>>{{"fast", ""}, {"", "max_moves=-1"}}) {
+    wire::PolicyRequest bad;
+    bad.set_name(name);
+    if (!setting.empty()) bad.add_settings(setting);
+    EXPECT_FALSE(set_policy(*state, bad));
+  }
+  wire::PolicyRequest off;
+  off.set_name("off");
+  state->apply(set_policy(*state, off)->changes);
+  EXPECT_FALSE(automation(*state).on);
+  state->meta["sched.policy"] = R"({"on":true,"name":"of a newer Godwit","settings":{"max_moves":"many"}})";
+  EXPECT_FALSE(automation(*state).on);
+}
+
+TEST(Learning, keeps_what_a_program_needed) {
+  State s;
+  add_node(s, "a", 1, 2);
+  auto& unit = add_unit(s, "u1", "a");
+  unit.mutable_spec()->add_argv("-db"), unit.mutable_spec()->add_argv("nt"),
+      unit.mutable_spec()->add_argv("--threads=4");
+  EXPECT_EQ(program_key(unit.spec()), "blastn -db --threads");
+  unit.mutable_load()->set_cpu_seconds(50);
+  s.apply(learn(s, unit));
+  EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "4.605170 1");  // log 100
+  unit.mutable_load()->set_cpu_seconds(200);
+  s.apply(learn(s, unit));
+  EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "5.298317 2");  // log 200
+  unit.mutable_exit()->set_status(1);
+  EXPECT_TRUE(learn(s, unit).empty()) << "one that failed says nothing";
+}
+
+TEST(Work, goes_on_counting_when_a_unit_moves) {
+  State s;
+  add_node(s, "a", 1, 2), add_node(s, "b");
+  auto& unit = add_unit(s, "u1", "a");
+  unit.set_epoch(1), unit.mutable_load()->set_epoch(1);
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 200);
+  Changes moved;
+  keep_work(s, unit, moved);
+  s.apply(moved);
+  unit.set_epoch(2), unit.set_node("b");
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 200) << "nothing was heard of the new node yet";
+  unit.mutable_load()->set_epoch(2), unit.mutable_load()->set_cpu_seconds(5);
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 205);
+  Changes removed;
+  removed.removed_units.push_back("u1");
+  s.apply(removed);
+  EXPECT_TRUE(s.meta.empty());
+}
+
+TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {
+  State s;
+  Watch watch;
+  Now now = kNow;
+  const auto next = [&] {
+    now.monotonic_ms += 1000;
+    for (auto& [name, at] : s.seen)
+      if (name != "silent") at = now.monotonic_ms;
+    return next_event(s, now, watch);
+  };
+  add_node(s, "a");
+  EXPECT_FALSE(next()) << "the first look only remembers";
+  EXPECT_FALSE(next());
+  add_node(s, "b");
+  auto event = next();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->kind, sched::EventKind::kJoin);
+  EXPECT_EQ(event->node, "b");
+  EXPECT_FALSE(next());
+  s.nodes["b"].set_state(wire::CORDONED);
+  EXPECT_FALSE(next()) << "who drains it moves its units";
+  s.nodes["b"].set_state(wire::READY);
+  EXPECT_EQ(next()->kind, sched::EventKind::kJoin);
+  s.nodes["a"].mutable_load()->mutable_activity()->set_memory_pressure(30);
+  EXPECT_EQ(next()->kind, sched::EventKind::kPressure);
+  s.nodes["a"].mutable_load()->mutable_activity()->set_memory_pressure(15);
+  EXPECT_FALSE(next()) << "told once";
+  s.nodes["a"].mutable_load()->mutable_activity()->set_memory_pressure(5);
+  EXPECT_FALSE(next());
+  s.nodes["a"].mutable_load()->set_memory_free_bytes(1);
+  EXPECT_EQ(next()->kind, sched::EventKind::kPressure);
+  now.monotonic_ms += kLookMs;
+  EXPECT_EQ(next()->kind, sched::EventKind::kLoad);
+  s.seen["b"] = 0;
+  now.monotonic_ms += 1;
+  EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kVanish);
+}
+
+}  // namespace
+}  // namespace godwit::controller

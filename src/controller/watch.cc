@@ -1,0 +1,39 @@
+#include "controller/watch.h"
+
+namespace godwit::controller {
+namespace {
+
+// PSI "some avg10" in percent, and the part of memory that is free. Let go of at half of the one and twice the other.
+constexpr double kPressure = 20, kFree = 0.05;
+
+bool short_of_memory(const wire::NodeLoad& load, bool was) {
+  const double factor = was ? 2 : 1;
+  const double free = static_cast<double>(load.memory_free_bytes()), all = static_cast<double>(load.memory_bytes());
+  return load.activity().memory_pressure() > kPressure / factor || (all > 0 && free < kFree * factor * all);
+}
+
+}  // namespace
+
+std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& watch) {
+  std::optional<SchedEvent> pressure, gone, come;
+  for (const auto& [name, info] : state.nodes) {
+    Watch::Node& seen = watch.nodes[name];
+    const auto is = node_state(state, now, info);
+    const auto was = std::exchange(seen.state, is);
+    if (is == wire::READY && was != wire::READY) come = SchedEvent{sched::EventKind::kJoin, name};
+    if (is == wire::GONE && was != wire::GONE && was != wire::NODE_UNKNOWN)
+      gone = SchedEvent{sched::EventKind::kVanish, name};
+    const bool was_short = std::exchange(seen.short_of_memory, short_of_memory(info.load(), seen.short_of_memory));
+    if (seen.short_of_memory && !was_short && is != wire::GONE)
+      pressure = SchedEvent{sched::EventKind::kPressure, name};
+  }
+  std::erase_if(watch.nodes, [&](const auto& row) { return !state.nodes.contains(row.first); });
+  const bool first = !std::exchange(watch.began, true);
+  std::optional<SchedEvent> event = pressure ? pressure : gone ? gone : come;
+  if (first) event.reset();
+  if (!event && !first && now.monotonic_ms - watch.looked_ms >= kLookMs) event = SchedEvent{};
+  if (event || first) watch.looked_ms = now.monotonic_ms;
+  return event;
+}
+
+}  // namespace godwit::controller

@@ -1,0 +1,27 @@
+// Watch: what happened to the grid that a decision is due for. Pure: from what was seen before and what is now.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "controller/sched_view.h"
+
+namespace godwit::controller {
+
+struct Watch {
+  struct Node {
+    wire::NodeState state = wire::NODE_UNKNOWN;
+    bool short_of_memory = false;
+  };
+  std::map<std::string, Node> nodes;
+  int64_t looked_ms = 0;  ///< when a decision was last due for whatever reason
+  bool began = false;     ///< the first look only remembers
+};
+
+/// The most pressing of what happened since the last look: pressure, then a node gone, then one come, then the load every
+/// kLookMs. A node that is drained is none: who drains it moves its units (service_moves.cc). `watch` is what to remember.
+inline constexpr int64_t kLookMs = 30'000;
+std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& watch);
+
+}  // namespace godwit::controller
