@@ -64,7 +64,7 @@ int run_limits(Context& context, const Parsed& parsed) {
 
 const Command kLimits = {
     .name = "limits",
-    .group = "Moving and going back",
+    .group = "moving",
     .summary = "what cannot be moved, why, and what lifts it",
     .options = {{"--check", "", "FILE", "say whether the document there is up to date", Words::kFile}},
     .details =
