@@ -16,6 +16,7 @@ constexpr Group kGroups[] = {{"grid", "A grid on this machine"},
                              {"moving", "Moving and going back"},
                              {"portable programs", "Programs for every architecture"},
                              {"nodes", "Nodes"},
+                             {"delegation", "Who may do what"},
                              {"daemons", "Daemons"},
                              {"program", "This program"}};
 

@@ -22,5 +22,7 @@
 #include "delegation/envelope.h"
 #include "delegation/grants.h"
 #include "delegation/keys.h"
+#include "delegation/passage.h"
+#include "delegation/policy.h"
 #include "delegation/refusal.h"
 #include "delegation/trace.h"
