@@ -72,7 +72,7 @@ extern const Command kRun, kPs, kShow, kLogs, kAttach, kWait, kSignal, kKill;
 extern const Command kMove, kCheckpoint, kHistory, kForget, kRestore, kImageShow, kCheck, kLimits;
 extern const Command kNodes, kDrain, kUncordon, kTokenCreate;
 extern const Command kCc, kCxx, kExplain;
-extern const Command kKeyNew, kKeyShow, kDelegationNew, kDelegationShow, kDelegationVerify;
+extern const Command kKeyNew, kKeyShow, kDocNew, kDocShow, kDocVerify, kDocTrace, kDocRevoke;
 extern const Command kController, kNode, kNodeJoin;
 extern const Command kHelp, kVersion, kCompletion, kMan, kGrid, kArm, kComplete;
 

@@ -10,7 +10,8 @@ const std::vector<const Command*>& commands() {
       &kMove,       &kCheckpoint, &kHistory,    &kForget,      &kRestore, &kImageShow, &kCheck,  &kLimits,  // moving
       &kCc,         &kCxx,        &kExplain,  // portable programs
       &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
-      &kKeyNew,     &kKeyShow,    &kDelegationNew, &kDelegationShow, &kDelegationVerify,  // delegation
+      &kKeyNew,     &kKeyShow,    &kDocNew,     &kDocShow,  // keys and documents
+      &kDocVerify,  &kDocTrace,   &kDocRevoke,  // and what becomes of them
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
       &kGrid,       &kArm,        &kComplete,  // hidden

@@ -21,6 +21,7 @@ void State::apply(const Changes& changes) {
   for (const auto& id : changes.removed_units) {
     units.erase(id);
     given.erase(id);
+    delegations.erase(id);
   }
   for (const auto& n : changes.nodes) nodes[n.name()] = n;
   for (const auto& m : changes.migrations) {
@@ -37,6 +38,8 @@ void State::apply(const Changes& changes) {
   for (const auto& key : changes.removed_checkpoints) checkpoints.erase(key);
   for (const auto& t : changes.tokens) tokens[t.token] = t;
   for (const auto& t : changes.removed_tokens) tokens.erase(t);
+  for (const auto& d : changes.delegations) delegations[d.unit] = d;
+  revoked.insert(changes.revocations.begin(), changes.revocations.end());
 }
 
 bool is_gone(const State& state, const Now& now, const std::string& node) {

@@ -127,7 +127,7 @@ int run_verify(Context& context, const Parsed& parsed) {
 
 }  // namespace
 
-const Command kDelegationNew = {
+const Command kDocNew = {
     .name = "delegation new",
     .group = "delegation",
     .summary = "sign what one instance of a program may do, and where it may go",
@@ -150,19 +150,19 @@ const Command kDelegationNew = {
     .json = true,
     .run = run_new};
 
-const Command kDelegationShow = {.name = "delegation show",
-                                 .group = "delegation",
-                                 .summary = "what a document allows",
-                                 .arguments = {{"FILE", "a document", Words::kFile}},
-                                 .details =
-                                     "Prints what the document allows, after its form and its signature were checked. "
-                                     "Whether its user is to be trusted, and "
-                                     "whether it is valid now, says godwit delegation verify.",
-                                 .examples = "  godwit delegation show sim.delegation",
-                                 .json = true,
-                                 .run = run_show};
+const Command kDocShow = {.name = "delegation show",
+                          .group = "delegation",
+                          .summary = "what a document allows",
+                          .arguments = {{"FILE", "a document", Words::kFile}},
+                          .details =
+                              "Prints what the document allows, after its form and its signature were checked. "
+                              "Whether its user is to be trusted, and "
+                              "whether it is valid now, says godwit delegation verify.",
+                          .examples = "  godwit delegation show sim.delegation",
+                          .json = true,
+                          .run = run_show};
 
-const Command kDelegationVerify = {
+const Command kDocVerify = {
     .name = "delegation verify",
     .group = "delegation",
     .summary = "whether a document is good: form, signature, user, validity",
