@@ -73,6 +73,7 @@ extern const Command kMove, kCheckpoint, kHistory, kForget, kRestore, kImageShow
 extern const Command kNodes, kDrain, kUncordon, kTokenCreate;
 extern const Command kPolicy, kPolicySet, kPlan, kTop, kSim;
 extern const Command kCc, kCxx, kExplain;
+extern const Command kKeyNew, kKeyShow, kDocNew, kDocShow, kDocVerify, kDocTrace, kDocRevoke;
 extern const Command kController, kNode, kNodeJoin;
 extern const Command kHelp, kVersion, kCompletion, kMan, kGrid, kArm, kComplete;
 

@@ -11,6 +11,8 @@ const std::vector<const Command*>& commands() {
       &kCc,         &kCxx,        &kExplain,  // portable programs
       &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
       &kPolicy,     &kPolicySet,  &kPlan,       &kTop,         &kSim,  // rescheduling
+      &kKeyNew,     &kKeyShow,    &kDocNew,     &kDocShow,  // keys and documents
+      &kDocVerify,  &kDocTrace,   &kDocRevoke,  // and what becomes of them
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
       &kGrid,       &kArm,        &kComplete,  // hidden

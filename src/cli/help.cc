@@ -17,6 +17,7 @@ constexpr Group kGroups[] = {{"grid", "A grid on this machine"},
                              {"portable programs", "Programs for every architecture"},
                              {"nodes", "Nodes"},
                              {"rescheduling", "What should run where"},
+                             {"delegation", "Who may do what"},
                              {"daemons", "Daemons"},
                              {"program", "This program"}};
 

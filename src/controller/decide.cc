@@ -1,5 +1,7 @@
 #include "controller/decide.h"
 
+#include "controller/delegated.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -150,6 +152,10 @@ Outcome<RunPlan> plan_run(const State& state, const Now& now, const wire::UnitSp
   plan.unit.set_grain(spec.grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD);
   plan.unit.set_created_ms(now.wall_ms);
   plan.changes.units.push_back(plan.unit);
+  if (!spec.delegation().empty()) {
+    TRY(auto row, begin(state, now, new_id, spec.delegation(), where));
+    plan.changes.delegations.push_back(std::move(row));
+  }
   return plan;
 }
 
@@ -188,6 +194,8 @@ Outcome<MovePlan> plan_move(const State& state, const Now& now, const wire::Unit
       engine_for(state, unit, destination, wire::GRAIN_UNSPECIFIED) != wire::POD)
     block(blockers, "engine", "node " + to,
           "the pod engine moves between machines of one architecture that aren't emulated", "leave --engine out");
+  for (auto& b : controller::blockers(state, now, unit.id(), delegation::kMigrate, to))
+    blockers.push_back(std::move(b));
   if (!blockers.empty())
     return std::unexpected(
         rpc::Failure{Error{Code::kRefused, 0, fmt::format("{} can't be moved to {}", name, to)}, blockers});
@@ -207,7 +215,17 @@ Outcome<MovePlan> plan_move(const State& state, const Now& now, const wire::Unit
   return plan;
 }
 
-CommitVerdict commit(const State& state, const wire::CommitRequest& request) {
+namespace {
+
+std::string words(const rpc::Failure& why) {
+  std::string out = why.error.text;
+  for (const auto& b : why.blockers) out += fmt::format("; {}: {}", b.code, b.reason);
+  return out;
+}
+
+}  // namespace
+
+CommitVerdict commit(const State& state, const wire::CommitRequest& request, const Now& now) {
   CommitVerdict verdict;
   const auto refuse = [&](std::string reason) {
     verdict.reply.set_granted(false);
@@ -237,6 +255,12 @@ CommitVerdict commit(const State& state, const wire::CommitRequest& request) {
     verdict.reply.set_epoch(u->second.epoch());
     return refuse(fmt::format("the unit is in epoch {} and {}, not running in epoch {}", u->second.epoch(),
                               u->second.state() == wire::EXITED ? "has ended" : "lives", request.epoch()));
+  }
+  // The commit is also where the handover becomes history: both or neither.
+  if (state.delegations.contains(request.unit())) {
+    auto row = append(state, now, request.unit(), request.entry());
+    if (!row) return refuse(words(row.error()));
+    verdict.changes.delegations.push_back(*std::move(row));
   }
   wire::Unit unit = u->second;
   unit.set_epoch(request.epoch() + 1);

@@ -1,5 +1,7 @@
 #include "controller/ledger.h"
 
+#include "controller/delegated.h"
+
 #include "base/clock.h"
 
 namespace godwit::controller {
@@ -22,8 +24,9 @@ Now Ledger::now() {
           duration_cast<milliseconds>(monotonic_now()).count()};
 }
 
-Result<void> Ledger::write(const Changes& changes) {
+Result<void> Ledger::write(Changes& changes) {
   if (changes.empty()) return {};
+  keep_up(state_, changes);
   TRY_DO(store_.write(changes));
   state_.apply(changes);
   changed_.notify_all();
@@ -86,6 +89,16 @@ bool Ledger::wait(const std::function<bool(const State&, const Now&)>& done, std
 void Ledger::wake() const {
   const std::lock_guard lock(mutex_);  // a waiter that has just looked is in its wait now
   changed_.notify_all();
+}
+
+void Ledger::set_log_key(const delegation::PublicKey& key) {
+  const std::lock_guard lock(mutex_);
+  state_.log_key = key;
+}
+
+Result<std::vector<std::string>> Ledger::handovers(const std::string& unit) {
+  const std::lock_guard lock(mutex_);
+  return store_.handovers(unit);
 }
 
 Result<void> Ledger::close_properly() {

@@ -54,10 +54,14 @@ class Ledger {
 
   Result<void> close_properly();
 
+  /// What this controller signs heads with; before anything else is asked.
+  void set_log_key(const delegation::PublicKey& key);
+  Result<std::vector<std::string>> handovers(const std::string& unit);
+
  private:
   explicit Ledger(Store store, State state) : store_(std::move(store)), state_(std::move(state)) {}
   static Now now();
-  Result<void> write(const Changes& changes);
+  Result<void> write(Changes& changes);
 
   template <typename T>
   Outcome<T> settle(Outcome<T> verdict) {

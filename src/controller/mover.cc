@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "base/pki.h"
+#include "controller/delegated.h"
 #include "controller/token.h"
 
 namespace godwit::controller {
@@ -249,6 +250,7 @@ Outcome<wire::Report> Mover::attempt(Move& move) {
       const auto it = s.units.find(m.unit());
       return it == s.units.end() ? wire::UnitSpec{} : it->second.spec();
     });
+    TRY(*request.mutable_passage(), passage_of(m));
     grpc::ClientContext context;
     limit(context, kPrepareLimit);
     if (const auto status = destination->Prepare(&context, request, &prepared); !status.ok()) {
@@ -258,6 +260,12 @@ Outcome<wire::Report> Mover::attempt(Move& move) {
     }
   }
   return migrate(move, prepared);
+}
+
+Outcome<std::string> Mover::passage_of(const wire::Migration& migration) {
+  auto text = ledger_.read([&](const State& s, const Now& now) { return passage(s, now, migration, log_); });
+  if (!text) return std::unexpected(rpc::Failure{text.error(), {}});
+  return *std::move(text);
 }
 
 Outcome<wire::Report> Mover::migrate(Move& move, const wire::PrepareReply& prepared) {
@@ -271,6 +279,9 @@ Outcome<wire::Report> Mover::migrate(Move& move, const wire::PrepareReply& prepa
   request.set_endpoint(prepared.endpoint());
   request.set_token(prepared.token());
   *request.mutable_options() = m.options();
+  if (state_of(m.id()) == wire::PLANNED) {
+    TRY(*request.mutable_passage(), passage_of(m));
+  }
   grpc::ClientContext context;
   {
     const std::lock_guard lock(move.mutex_);

@@ -56,7 +56,8 @@ class Move {
 
 class Mover {
  public:
-  Mover(Ledger& ledger, Peers& peers) : ledger_(ledger), peers_(peers) {}
+  /// `log`: with which the heads of trace lists are signed.
+  Mover(Ledger& ledger, Peers& peers, const delegation::PrivateKey& log) : ledger_(ledger), peers_(peers), log_(log) {}
   ~Mover() { stop(); }
   Mover(const Mover&) = delete;
   Mover& operator=(const Mover&) = delete;
@@ -74,6 +75,7 @@ class Mover {
   void drive(Move& move);
   Outcome<wire::Report> run(Move& move);
   Outcome<wire::Report> attempt(Move& move);
+  Outcome<std::string> passage_of(const wire::Migration& migration);
   Outcome<wire::Report> migrate(Move& move, const wire::PrepareReply& prepared);
   Outcome<wire::Report> settle(Move& move, const rpc::Failure& why);
   void release(const wire::Migration& migration);
@@ -88,6 +90,7 @@ class Mover {
   };
   Ledger& ledger_;
   Peers& peers_;
+  const delegation::PrivateKey& log_;
   std::mutex mutex_;
   std::atomic<bool> stopping_ = false;
   std::map<std::string, Runner> runners_;  ///< by migration

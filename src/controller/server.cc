@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "controller/controller.h"
+#include "controller/delegated.h"
 #include "controller/recovery.h"
 #include "controller/rescheduler.h"
 #include "controller/service_sched.h"
@@ -50,9 +51,11 @@ Result<void> serve(const Options& options) {
   TRY(const Credentials who, credentials(options));
   TRY_DO(sys::make_dirs(options.state_dir, 0700));
   TRY(auto ledger, Ledger::open(options.state_dir + "/controller.db"));
+  TRY(const auto log, log_key(options.state_dir));
+  ledger->set_log_key(log.public_key());
   Peers peers(*ledger, who.self);
-  Mover mover(*ledger, peers);
-  const Parts parts{*ledger, peers, mover, !options.insecure, who.authority};
+  Mover mover(*ledger, peers, log);
+  const Parts parts{*ledger, peers, mover, !options.insecure, who.authority, log};
   Recovery recovery(*ledger, peers);
   recovery.start();
   mover.resume_all();

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/base.h"
+#include "controller/delegated.h"
 #include "controller/services.h"
 #include "controller/token.h"
 
@@ -75,6 +76,13 @@ grpc::Status UserService::Checkpoint(Context* context, const wire::CheckpointReq
   if (unit->state() != wire::RUNNING)
     return rpc::to_status(Error{
         Code::kRefused, 0, fmt::format("{} isn't running; see: godwit show {}", unit->spec().name(), request->unit())});
+  if (auto why = parts_.ledger.read(
+          [&](const State& s, const Now& now) { return blockers(s, now, unit->id(), delegation::kCheckpoint, ""); });
+      !why.empty())
+    return rpc::to_status(
+        Error{Code::kRefused, 0,
+              fmt::format("{}'s state can't be kept: its delegation forbids it", unit->spec().name())},
+        why);
   auto node = parts_.peers.live_node(unit->node());
   if (!node) return rpc::to_status(node.error());
 

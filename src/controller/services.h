@@ -22,6 +22,7 @@ struct Parts {
   Mover& mover;
   bool secure = true;
   pki::Identity authority;  ///< empty: no node can join through us
+  const delegation::PrivateKey& log;
 };
 
 class UserService final : public wire::Controller::Service {
@@ -41,6 +42,8 @@ class UserService final : public wire::Controller::Service {
   grpc::Status Check(Context*, const wire::CheckRequest*, wire::CheckReply*) override;
   grpc::Status Uncordon(Context*, const wire::NodeRequest*, wire::Empty*) override;
   grpc::Status CreateToken(Context*, const wire::TokenRequest*, wire::TokenReply*) override;
+  grpc::Status Trace(Context*, const wire::UnitRequest*, wire::TraceReply*) override;
+  grpc::Status Revoke(Context*, const wire::RevokeRequest*, wire::Empty*) override;
   grpc::Status Arm(Context*, const wire::ArmRequest*, wire::Empty*) override;
 
   grpc::Status Move(Context*, const wire::MoveRequest*, Writer<wire::MoveEvent>*) override;

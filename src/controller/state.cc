@@ -22,6 +22,7 @@ void State::apply(const Changes& changes) {
     units.erase(id);
     given.erase(id);
     meta.erase("sched.before." + id);
+    delegations.erase(id);
   }
   for (const auto& n : changes.nodes) nodes[n.name()] = n;
   for (const auto& m : changes.migrations) {
@@ -39,6 +40,8 @@ void State::apply(const Changes& changes) {
   for (const auto& t : changes.tokens) tokens[t.token] = t;
   for (const auto& t : changes.removed_tokens) tokens.erase(t);
   for (const auto& [key, value] : changes.meta) meta[key] = value;
+  for (const auto& d : changes.delegations) delegations[d.unit] = d;
+  revoked.insert(changes.revocations.begin(), changes.revocations.end());
 }
 
 bool is_gone(const State& state, const Now& now, const std::string& node) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "delegation/delegation.h"
 #include "godwit/control.pb.h"
 #include "rpc/rpc.h"
 
@@ -46,6 +47,13 @@ struct JoinToken {
   int64_t expires_ms = 0;
 };
 
+/// The delegation of a unit that has one (delegated.h).
+struct Delegated {
+  std::string unit;
+  delegation::LogState log;
+  std::string last;  ///< the last entry's envelope; empty: no handover yet
+};
+
 /// What must still hold in the file when Changes are written: the compare of compare-and-set.
 struct UnitGuard {
   std::string unit;
@@ -66,6 +74,8 @@ struct Changes {
   std::vector<JoinToken> tokens;
   std::vector<std::string> removed_tokens;
   std::vector<std::pair<std::string, std::string>> meta;  ///< names begin with "sched."
+  std::vector<Delegated> delegations;
+  std::vector<std::string> revocations;  ///< ids
   std::string heard;  ///< the node whose registration this is; not for the file
   std::optional<UnitGuard> unit_guard;
   std::optional<MigrationGuard> migration_guard;
@@ -73,7 +83,8 @@ struct Changes {
   bool durable = true;
   [[nodiscard]] bool empty() const {
     return units.empty() && removed_units.empty() && nodes.empty() && migrations.empty() && checkpoints.empty() &&
-           removed_checkpoints.empty() && tokens.empty() && removed_tokens.empty() && meta.empty();
+           removed_checkpoints.empty() && tokens.empty() && removed_tokens.empty() && meta.empty() &&
+           delegations.empty() && revocations.empty();
   }
 };
 
@@ -86,6 +97,9 @@ struct State {
   std::map<std::string, std::string>
       meta;  ///< what rescheduling keeps: its policy, work of programs and units (sched_view.h)
   std::string secret;  ///< key of the epoch tokens
+  std::map<std::string, Delegated> delegations;  ///< by unit
+  std::set<std::string> revoked;                 ///< revocation ids
+  std::optional<delegation::PublicKey> log_key;  ///< of this controller as a log; not in the file
 
   std::map<std::string, std::string> open_moves;  ///< unit → its planned migration; follows from `migrations`
   std::map<std::string, int64_t> seen;  ///< node → monotonic ms of its last sign of life; not in the file

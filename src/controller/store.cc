@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/pki.h"
+#include "controller/delegated.h"
 #include "controller/sql.h"
 #include "controller/token.h"
 
@@ -14,7 +15,7 @@ namespace {
 using sql::execute;
 using sql::Statement;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 // The WAL is folded into the file after so many durable writes, never inside a commit (it would wait for the disk).
 constexpr int kFoldEvery = 256;
 
@@ -28,6 +29,16 @@ CREATE TABLE migrations(id TEXT PRIMARY KEY, unit TEXT NOT NULL, epoch INTEGER N
 CREATE TABLE checkpoints(unit TEXT NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
                          PRIMARY KEY(unit, number)) WITHOUT ROWID;
 CREATE TABLE tokens(digest TEXT PRIMARY KEY, node TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+)";
+
+// Since version 2. Rows of `handovers` are never changed or removed: the log.
+constexpr const char* kDelegations = R"(
+CREATE TABLE delegations(unit TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE handovers(unit TEXT NOT NULL, sequence INTEGER NOT NULL, entry TEXT NOT NULL,
+                       PRIMARY KEY(unit, sequence)) WITHOUT ROWID;
+CREATE TRIGGER handovers_change BEFORE UPDATE ON handovers BEGIN SELECT RAISE(ABORT, 'the log is appended to only'); END;
+CREATE TRIGGER handovers_delete BEFORE DELETE ON handovers BEGIN SELECT RAISE(ABORT, 'the log is appended to only'); END;
+CREATE TABLE revocations(id TEXT PRIMARY KEY) WITHOUT ROWID;
 )";
 
 std::string boot_id() { return io::read_file("/proc/sys/kernel/random/boot_id", 256).value_or(""); }
@@ -79,8 +90,9 @@ Result<void> Store::set_up() {
   if (version == 0) {
     TRY_DO(execute(db_.get(), kSchema));
     TRY_DO(set_meta("secret", pki::random_hex(32)));
-    TRY_DO(execute(db_.get(), fmt::format("PRAGMA user_version={}", kVersion).c_str()));
   }
+  if (version < 2) TRY_DO(execute(db_.get(), kDelegations));
+  if (version != kVersion) TRY_DO(execute(db_.get(), fmt::format("PRAGMA user_version={}", kVersion).c_str()));
   return execute(db_.get(), "COMMIT");
 }
 
@@ -138,6 +150,19 @@ Result<State> Store::load() {
     TRY(const bool more, kept.step());
     if (!more) break;
     all.meta.emplace_back(kept.text(0), kept.text(1));
+  }
+  Statement delegations(db_.get(), "SELECT unit, body FROM delegations");
+  for (;;) {
+    TRY(const bool more, delegations.step());
+    if (!more) break;
+    TRY(auto row, delegated_of(delegations.text(0), delegations.bytes(1)));
+    all.delegations.push_back(std::move(row));
+  }
+  Statement revocations(db_.get(), "SELECT id FROM revocations");
+  for (;;) {
+    TRY(const bool more, revocations.step());
+    if (!more) break;
+    all.revocations.push_back(revocations.text(0));
   }
   state.apply(all);
   state.given.clear();  // all of it before any node is heard
@@ -214,6 +239,8 @@ Result<void> Store::write_rows(const Changes& changes) {
     TRY_DO(drop.bind(id).run());
     Statement forget(db_.get(), "DELETE FROM meta WHERE key=?");
     TRY_DO(forget.bind("sched.before." + id).run());
+    Statement document(db_.get(), "DELETE FROM delegations WHERE unit=?");
+    TRY_DO(document.bind(id).run());
   }
   for (const auto& n : changes.nodes) {
     wire::NodeInfo kept = n;
@@ -247,7 +274,34 @@ Result<void> Store::write_rows(const Changes& changes) {
     Statement drop(db_.get(), "DELETE FROM tokens WHERE digest=?");
     TRY_DO(drop.bind(t).run());
   }
+  return write_delegations(changes);
+}
+
+Result<void> Store::write_delegations(const Changes& changes) {
+  for (const auto& d : changes.delegations) {
+    Statement put(db_.get(), "INSERT OR REPLACE INTO delegations VALUES(?,?)");
+    TRY_DO(put.bind(d.unit).bind_blob(to_bytes(d)).run());
+    if (d.last.empty()) continue;
+    // There already when only holder and epoch changed.
+    Statement append(db_.get(), "INSERT INTO handovers VALUES(?,?,?) ON CONFLICT DO NOTHING");
+    TRY_DO(append.bind(d.unit).bind(static_cast<int64_t>(d.log.head.sequence)).bind(d.last).run());
+  }
+  for (const auto& id : changes.revocations) {
+    Statement put(db_.get(), "INSERT OR IGNORE INTO revocations VALUES(?)");
+    TRY_DO(put.bind(id).run());
+  }
   return {};
+}
+
+Result<std::vector<std::string>> Store::handovers(const std::string& unit) {
+  std::vector<std::string> out;
+  Statement get(db_.get(), "SELECT entry FROM handovers WHERE unit=? ORDER BY sequence");
+  get.bind(unit);
+  for (;;) {
+    TRY(const bool more, get.step());
+    if (!more) return out;
+    out.push_back(get.text(0));
+  }
 }
 
 }  // namespace godwit::controller

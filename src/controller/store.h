@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "controller/state.h"
@@ -29,6 +30,8 @@ class Store {
   Result<State> load();
   /// One transaction. Code::kRefused, and nothing written, when a guard doesn't hold.
   Result<void> write(const Changes& changes);
+  /// The unit's trace list, oldest first.
+  Result<std::vector<std::string>> handovers(const std::string& unit);
   /// Notes that what the file says holds for this start of the machine: call it when `uncertain` has become empty.
   Result<void> note_boot();
   /// Notes that nothing is uncertain: call it when the controller ends properly.
@@ -41,6 +44,7 @@ class Store {
   explicit Store(std::unique_ptr<sqlite3, Closer> db) : db_(std::move(db)) {}
   Result<void> set_up();
   Result<void> write_rows(const Changes& changes);
+  Result<void> write_delegations(const Changes& changes);
   Result<std::string> meta(const std::string& key);
   Result<void> set_meta(const std::string& key, const std::string& value);
 

@@ -15,10 +15,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "base/pki.h"
+#include "delegation/delegation.h"
 #include "keeper/body.h"
 #include "keeper/feeder.h"
 #include "keeper/outbox.h"
@@ -32,6 +34,8 @@ namespace godwit::keeper {
 struct NodeIdentity {
   pki::Identity node;
   std::string authority;
+  /// With which this node signs handovers; none on a node that was never registered.
+  std::optional<delegation::PrivateKey> trace = {};
 };
 
 class Keeper {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/base.h"
+#include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "keeper/unit_files.h"
 
@@ -65,10 +66,12 @@ class HoldsInput : public engine::SourceEngine {
 /// The question is put once: the outbox says it to every daemon that comes, until it is answered.
 class Questioner : public migration::Delegate {
  public:
-  Questioner(Outbox& outbox, Packet question, std::function<void(const migration::Progress&)> on_progress,
+  Questioner(Outbox& outbox, Packet question, Handover& handover,
+             std::function<void(const migration::Progress&)> on_progress,
              std::function<void(const migration::Answer&)> on_granted, std::function<void()> on_arriving)
       : outbox_(outbox),
         question_(std::move(question)),
+        handover_(handover),
         on_progress_(std::move(on_progress)),
         on_granted_(std::move(on_granted)),
         on_arriving_(std::move(on_arriving)) {}
@@ -79,12 +82,18 @@ class Questioner : public migration::Delegate {
     if (!asked_) outbox_.post(question_);
     asked_ = true;
   }
+  Result<std::string> hand_over(std::string_view digest) override { return handover_.hand_over(digest); }
+  Result<void> take_over(std::string_view digest, const std::string& statement) override {
+    TRY(*question_.mutable_commit_question()->mutable_entry(), handover_.take_over(digest, statement));
+    return {};
+  }
   void granted(const migration::Answer& answer) override { on_granted_(answer); }
   void arriving() override { on_arriving_(); }
 
  private:
   Outbox& outbox_;
   Packet question_;
+  Handover& handover_;
   std::function<void(const migration::Progress&)> on_progress_;
   std::function<void(const migration::Answer&)> on_granted_;
   std::function<void()> on_arriving_;
@@ -136,12 +145,16 @@ void Keeper::move_out(const k::MigrateOut& request) {
   plan.token = request.token();
   Packet question;
   question.mutable_resolve_question()->set_migration(request.migration());
-  Questioner delegate(outbox_, std::move(question), [this](const auto& p) { progress(p); }, [](const auto&) {}, [] {});
+  auto handover = Handover::open(request.passage(), identity_.trace, request.token(), request.epoch());
+  Handover none;
+  Questioner delegate(
+      outbox_, std::move(question), handover ? *handover : none, [this](const auto& p) { progress(p); },
+      [](const auto&) {}, [] {});
   UnitFilesSource files(*body_, spec_, stores_);
   auto tls = pki::tls_context(pki::Side::kClient, identity_.node, identity_.authority);
   auto source = body_->source({request.options().grain(), request.options().tcp() == wire::TCP_CLOSE}, spec_);
-  if (!tls || !source) {
-    outcome.error = tls ? source.error() : tls.error();
+  if (!tls || !source || !handover) {
+    outcome.error = !tls ? tls.error() : !source ? source.error() : handover.error();
   } else {
     HoldsInput engine(std::move(*source), feeder_);
     auto outgoing =
@@ -202,8 +215,14 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
   question.mutable_commit_question()->set_migration(request.migration());
   question.mutable_commit_question()->set_unit(request.unit());
   question.mutable_commit_question()->set_epoch(request.epoch());
+  auto handover = Handover::open(request.passage(), identity_.trace, request.token(), request.epoch());
+  if (!handover || !handover->admit()) {
+    set_phase(k::EMPTY);
+    if (!handover) return reply_failure(id, handover.error());
+    return reply_failure(id, handover->refusal(), handover->blockers());
+  }
   Questioner delegate(
-      outbox_, std::move(question), [this](const auto& p) { progress(p); },
+      outbox_, std::move(question), *handover, [this](const auto& p) { progress(p); },
       [this](const migration::Answer& answer) {
         const std::scoped_lock lock(mutex_);
         epoch_ = answer.epoch;

@@ -155,6 +155,8 @@ Result<void> Incoming::Impl::on_complete(const stream::Complete& complete) {
   state_bytes_ = complete.state();
   files_bytes_ = complete.files();
   phases_.add("digest", lap_.lap_ms());
+  TRY_DO(delegate_.take_over(complete.digest(), complete.entry()));
+  if (!complete.entry().empty()) phases_.add("delegation at destination", lap_.lap_ms());
   return {};
 }
 

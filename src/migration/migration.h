@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -103,6 +104,16 @@ class Delegate {
   virtual void ask(const Error* why) = 0;
   /// Destination, after the commit and before anything runs: this epoch is ours. The unit stands still meanwhile.
   virtual void granted(const Answer&) {}
+  /// Source, in the freeze: its signature that the state of this digest (32 bytes) is handed over; empty: none is wanted.
+  virtual Result<std::string> hand_over(std::string_view digest) {
+    (void)digest;
+    return std::string();
+  }
+  /// Destination, before a byte of that state is read: what the source signed. An error refuses the state.
+  virtual Result<void> take_over(std::string_view digest, const std::string& statement) {
+    (void)digest, (void)statement;
+    return {};
+  }
   /// Destination of a lazy move: the unit runs, its memory is still arriving.
   virtual void arriving() {}
 };

@@ -196,15 +196,19 @@ Result<void> Outgoing::Impl::capture() {
 }
 
 Result<void> Outgoing::Impl::send_complete() {
-  // From here on the destination may have it, whatever send() returns.
-  completed_at_ = monotonic_now();
-  why_ = SE::kLinkLost;
   Control m;
   auto& complete = *m.mutable_complete();
   const Digest256 root = sender_->root();
+  const std::string digest = string_of(state_digest(root, state_bytes_, files_bytes_, later_bytes_));
+  lap_.lap_ms();
+  TRY(*complete.mutable_entry(), delegate_.hand_over(digest));
+  if (!complete.entry().empty()) phases_.add("delegation", lap_.lap_ms());
+  // From here on the destination may have it, whatever send() returns.
+  completed_at_ = monotonic_now();
+  why_ = SE::kLinkLost;
   complete.set_mark(mark_);
   complete.set_page_root(string_of(root));
-  complete.set_digest(string_of(state_digest(root, state_bytes_, files_bytes_, later_bytes_)));
+  complete.set_digest(digest);
   complete.set_state(std::move(state_bytes_));
   complete.set_files(std::move(files_bytes_));
   complete.set_later(std::move(later_bytes_));

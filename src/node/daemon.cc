@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "node/keeper_process.h"
 #include "node/load.h"
+#include "node/papers.h"
 
 namespace godwit::node {
 namespace {
@@ -58,6 +59,7 @@ wire::NodeInfo Daemon::info() const {
   info.set_control(options_.advertise + port(options_.listen));
   info.set_data(options_.advertise + port(options_.data_listen));
   info.set_pid(options_.outer_pid != 0 ? options_.outer_pid : ::getpid());
+  if (const auto key = trace_key(options_.state_dir)) info.set_trace_key(key->public_key().base64());
   info.set_units(static_cast<uint32_t>(loads().size()));
   return info;
 }

@@ -54,6 +54,7 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
   request.set_unit(question.unit());
   request.set_epoch(question.epoch());
   request.set_node(options_.name);
+  request.set_entry(question.entry());
   const auto reply = cluster_.commit(request, [&] { return !unit->gone() && !unit->news().keeper_lost; });
   if (!reply) return;
   log::info("commit unit={} migration={} granted={} epoch={}", question.unit(), question.migration(), reply->granted(),

@@ -9,6 +9,7 @@
 #include "node/daemon.h"
 #include "node/keeper_process.h"
 #include "node/load.h"
+#include "node/papers.h"
 
 namespace godwit::node {
 namespace {
@@ -56,6 +57,7 @@ Outcome<wire::UnitLoad> Daemon::await_start(const UnitPtr& unit, milliseconds li
 }
 
 Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
+  TRY_DO(check_papers(request.spec(), options_.root));
   UnitPtr unit;
   {
     const auto held = gate(request.unit());
@@ -143,6 +145,7 @@ Outcome<wire::PrepareReply> Daemon::prepare(const wire::PrepareRequest& request)
   receive->set_source(request.source());
   receive->set_token(record.receive_token);
   *receive->mutable_options() = request.options();
+  receive->set_passage(request.passage());
   if (auto accepted = keeper->request(std::move(packet)); !accepted) {
     remove(unit);
     return std::unexpected(accepted.error());
@@ -181,6 +184,7 @@ Outcome<Daemon::UnitPtr> Daemon::migrate(const wire::MigrateRequest& request) {
   out->set_endpoint(request.endpoint());
   out->set_token(request.token());
   *out->mutable_options() = request.options();
+  out->set_passage(request.passage());
   TRY_DO(keeper->request(std::move(packet)));
   if (auto passed = fault::pass("source.keeper"); !passed) {
     Packet cancel;

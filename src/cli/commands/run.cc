@@ -5,12 +5,14 @@
 #include <climits>
 #include <cstdlib>
 
+#include "base/base.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/context.h"
 #include "cli/present.h"
 #include "cli/program_kind.h"
 #include "cli/session.h"
+#include "cli/user_key.h"
 
 extern char** environ;  // NOLINT
 
@@ -50,6 +52,23 @@ Result<std::string> progress_place(const Parsed& parsed, const std::string& cwd)
   return kind + ":" + (path.front() == '/' ? path : cwd + "/" + path);
 }
 
+/// The document that was given, or one that the user's own key signs now. A user who has made no key, and a program that isn't on
+/// this host, have none.
+Result<void> add_delegation(wire::UnitSpec& spec, const std::string& file) {
+  if (!file.empty()) {
+    TRY(std::string text, io::read_file(file, delegation::kMaxEnvelope + 1));
+    if (text.ends_with('\n')) text.pop_back();
+    spec.set_delegation(text);
+    return {};
+  }
+  const auto key = delegation::PrivateKey::load(user_key_path(""));
+  if (!key && key.error().errnum == ENOENT) return {};
+  if (!key) return std::unexpected(key.error());
+  const auto made = new_delegation(*key, {spec.argv().begin(), spec.argv().end()}, spec.cwd(), "");
+  if (made) spec.set_delegation(made->encode());
+  return {};
+}
+
 Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   wire::UnitSpec spec;
   spec.set_name(parsed.get("--name"));
@@ -83,6 +102,7 @@ Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   spec.set_tty(parsed.has("--tty"));
   spec.set_interactive(parsed.has("--interactive") || parsed.has("--tty"));
   add_program_kind(spec);
+  TRY_DO(add_delegation(spec, parsed.get("--delegation")));
   return spec;
 }
 
@@ -132,6 +152,8 @@ const Command kRun = {
                 {"--pin", "", "", "rescheduling leaves it where it is"},
                 {"--avoid", "", "NODE", "rescheduling doesn't move it there", Words::kNode, true},
                 {"--env", "-e", "NAME=VALUE", "one more environment variable", Words::kNone, true},
+                {"--delegation", "", "FILE", "what it may do and where it may go: a document of godwit delegation new",
+                 Words::kFile},
                 {"--tcp", "", "POLICY", "at a move, established TCP connections are refused or closed", Words::kTcp},
                 {"--interactive", "-i", "", "join this standard input and output to it, and wait for its end"},
                 {"--tty", "-t", "", "give it a terminal (with -i: -it)"}},
@@ -143,6 +165,11 @@ const Command kRun = {
         "A program named by --with is carried with its libraries. Name those that the unit will start later if it is "
         "to "
         "move to another distribution.\n\n"
+        "With --delegation the unit may do, and go, only what the document allows. Without, a user who has a key "
+        "(godwit key "
+        "new) signs one that allows everything for a year, so that its moves are on record all the same: godwit "
+        "delegation "
+        "trace.\n\n"
         "With -i or -it the command stays joined to the unit wherever it moves, and ends with status 0 when the "
         "program ended with 0, else 1. The keys ctrl-p ctrl-q leave a terminal without ending the program.",
     .examples =

@@ -1,0 +1,65 @@
+// Keys of users: made here, shown in their public half only.
+#include <fmt/format.h>
+
+#include "base/base.h"
+#include "cli/command.h"
+#include "cli/context.h"
+#include "cli/present.h"
+#include "cli/user_key.h"
+
+namespace godwit::cli {
+namespace {
+
+void print(Context& context, const delegation::PublicKey& key, const std::string& path) {
+  if (context.json)
+    context.print(object_json({{"id", key.id()}, {"key", key.base64()}, {"file", path}}));
+  else
+    context.print(fmt::format("{}\n  id   {}\n  file {}\n", key.base64(), key.id(), path));
+}
+
+int run_new(Context& context, const Parsed& parsed) {
+  const std::string path = user_key_path(parsed.get("--out"));
+  if (const size_t slash = path.rfind('/'); slash != std::string::npos && slash > 0)
+    if (auto made = sys::make_dirs(path.substr(0, slash), 0700); !made) return context.report(made.error());
+  OR_REPORT(const auto key, delegation::PrivateKey::generate());
+  if (auto saved = key.save(path); !saved) return context.report(saved.error());
+  print(context, key.public_key(), path);
+  return kDone;
+}
+
+int run_show(Context& context, const Parsed& parsed) {
+  const std::string path = user_key_path(parsed.argument(0));
+  OR_REPORT(const auto key, public_key_at(path));
+  print(context, key, path);
+  return kDone;
+}
+
+}  // namespace
+
+const Command kKeyNew = {
+    .name = "key new",
+    .group = "delegation",
+    .summary = "make the key with which you sign what your units may do",
+    .options = {{"--out", "-o", "FILE", "where to; GODWIT_KEY, or ~/.config/godwit/user.key when left out",
+                 Words::kFile}},
+    .details =
+        "Makes an Ed25519 key: FILE, which only you may read, and FILE.pub, which you may give to anybody. A key that "
+        "is "
+        "there is never overwritten. The private key never leaves this host; a file that others may read is refused "
+        "wherever it is used.",
+    .examples = "  godwit key new",
+    .json = true,
+    .run = run_new};
+
+const Command kKeyShow = {
+    .name = "key show",
+    .group = "delegation",
+    .summary = "the public half of a key, and its id",
+    .arguments = {{"FILE", "a key or a .pub file; your own key when left out", Words::kFile, true}},
+    .details =
+        "Prints the public key as base64, its id (SHA-256 of the key) and its file. The private half is never shown.",
+    .examples = "  godwit key show\n  godwit key show ada.key.pub",
+    .json = true,
+    .run = run_show};
+
+}  // namespace godwit::cli

@@ -1,0 +1,200 @@
+#include "controller/delegated.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "godwit/control.pb.h"
+
+namespace godwit::controller {
+
+namespace dl = delegation;
+
+namespace {
+
+uint64_t seconds(const Now& now) { return static_cast<uint64_t>(now.wall_ms / 1000); }
+
+const Delegated* row_of(const State& state, const std::string& unit) {
+  const auto it = state.delegations.find(unit);
+  return it == state.delegations.end() ? nullptr : &it->second;
+}
+
+/// As its node told last.
+dl::Facts facts_of(const State& state, const std::string& unit) {
+  dl::Facts out;
+  const auto it = state.units.find(unit);
+  if (it == state.units.end() || !it->second.has_load()) return out;
+  const wire::UnitLoad& load = it->second.load();
+  out["memory_bytes"] = load.memory_bytes();
+  out["processes"] = load.processes();
+  out["cpu_seconds"] = static_cast<uint64_t>(std::max(0.0, load.cpu_seconds()));
+  return out;
+}
+
+std::vector<std::string> caveats_of(const dl::Authority& authority) {
+  std::vector<std::string> out;
+  for (const auto& c : authority.caveats) out.push_back(c.envelope.encode());
+  return out;
+}
+
+}  // namespace
+
+std::string full_name(const std::string& node) { return dl::full_name(kSite, node); }
+
+rpc::Failure failure_of(const dl::Refusal& why, const std::string& object) {
+  const dl::Row& row = dl::row_of(why.why);
+  engine::Blocker blocker{std::string(row.code), object, std::string(row.what), std::string(row.lift)};
+  if (!why.detail.empty()) blocker.reason += " (" + why.detail + ")";
+  return rpc::Failure{Error{Code::kRefused, 0, "the delegation forbids it"}, {blocker}};
+}
+
+dl::Trust trust_of(const State& state, const dl::PublicKey& user) {
+  dl::Trust out;
+  out.site = kSite;
+  out.users.emplace(user.id(), user);
+  for (const auto& [name, node] : state.nodes)
+    if (const auto key = dl::public_key_of(node.trace_key())) out.nodes.emplace(full_name(name), *key);
+  if (state.log_key) out.logs.emplace(kSite, *state.log_key);
+  out.revoked = state.revoked;
+  return out;
+}
+
+Outcome<Delegated> begin(const State& state, const Now& now, const std::string& unit, const std::string& document,
+                         const std::string& node) {
+  const auto refused = [&](const dl::Refusal& why) { return std::unexpected(failure_of(why, "the document")); };
+  auto read = dl::read_document(document);
+  if (!read) return refused(read.error());
+  for (const auto& [other, row] : state.delegations)
+    if (row.log.authority.document.document.instance == read->document.instance)
+      return refused({dl::Why::kReplayed, "unit " + other + " is this instance already; sign another document"});
+  const dl::Trust trust = trust_of(state, read->document.issuer);
+  auto authority = dl::chain(*std::move(read), {});
+  if (!authority) return refused(authority.error());
+  auto log = dl::open_log(*std::move(authority), std::string(kSite), full_name(node), 1, seconds(now), trust);
+  if (!log) return refused(log.error());
+  return Delegated{unit, *std::move(log), {}};
+}
+
+std::set<std::string> forbidden_nodes(const State& state, const std::string& document) {
+  std::set<std::string> out;
+  const auto read = dl::read_document(document);
+  if (!read) return out;  // begin() says why
+  for (const auto& [name, node] : state.nodes)
+    if (!read->document.grants.check_place(kSite, name)) out.insert(name);
+  return out;
+}
+
+std::vector<engine::Blocker> blockers(const State& state, const Now& now, const std::string& unit,
+                                      std::string_view operation, const std::string& to) {
+  std::vector<engine::Blocker> out;
+  const Delegated* row = row_of(state, unit);
+  if (row == nullptr) return out;
+  const auto note = [&](const dl::Checked<void>& checked, const std::string& object) {
+    if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
+  };
+  const dl::Grants& grants = row->log.authority.grants();
+  const dl::Document& document = row->log.authority.document.document;
+  note(trust_of(state, document.issuer).check_revoked(document), "unit " + unit);
+  if (!grants.allows(operation)) note(dl::refuse(dl::Why::kForbiddenOperation, std::string(operation)), "unit " + unit);
+  note(grants.check_time(seconds(now)), "unit " + unit);
+  if (to.empty()) return out;
+  note(grants.check_place(kSite, to), "node " + to);
+  if (const uint64_t next = row->log.head.sequence + 1; next > grants.handovers)
+    note(dl::refuse(dl::Why::kOverLimit, fmt::format("{}, at most {}", next, grants.handovers)), "unit " + unit);
+  for (const auto& node : {row->log.head.holder, full_name(to)})
+    if (!trust_of(state, document.issuer).node(node)) note(dl::refuse(dl::Why::kUnknownNode, node), "node " + node);
+  return out;
+}
+
+Outcome<Delegated> append(const State& state, const Now& now, const std::string& unit, const std::string& entry) {
+  const Delegated* row = row_of(state, unit);
+  if (row == nullptr) return failure(Code::kNotFound, "the unit has no document");
+  const auto refused = [&](const dl::Refusal& why) { return std::unexpected(failure_of(why, "unit " + unit)); };
+  const auto read = dl::read_entry(entry, 2);
+  if (!read) return refused(read.error());
+  const dl::Trust trust = trust_of(state, row->log.authority.document.document.issuer);
+  auto log = dl::append(row->log, {}, *read, trust, seconds(now));
+  if (!log) return refused(log.error());
+  return Delegated{unit, *std::move(log), entry};
+}
+
+void keep_up(const State& state, Changes& changes) {
+  for (const auto& unit : changes.units) {
+    const Delegated* row = row_of(state, unit.id());
+    if (row == nullptr || unit.epoch() <= row->log.head.epoch) continue;
+    if (std::ranges::find(changes.delegations, unit.id(), &Delegated::unit) != changes.delegations.end()) continue;
+    Delegated moved = *row;
+    moved.log.head.epoch = unit.epoch();
+    moved.log.head.holder = full_name(unit.node());
+    changes.delegations.push_back(std::move(moved));
+  }
+}
+
+Result<std::string> passage(const State& state, const Now& now, const wire::Migration& migration,
+                            const dl::PrivateKey& log) {
+  const Delegated* row = row_of(state, migration.unit());
+  if (row == nullptr) return std::string();
+  dl::Head head = row->log.head;
+  head.time = seconds(now);
+  TRY(const auto signed_head, dl::to_result(head.sign(log)));
+  const dl::Authority& authority = row->log.authority;
+  const dl::Offer offer{authority.document.envelope.encode(), caveats_of(authority), signed_head.encode(), row->last};
+  return dl::encode(dl::Passage{offer, trust_of(state, authority.document.document.issuer), full_name(migration.from()),
+                                full_name(migration.to()), facts_of(state, migration.unit())});
+}
+
+Result<dl::PrivateKey> log_key(const std::string& state_dir) {
+  const std::string path = state_dir + "/log.key";
+  auto key = dl::PrivateKey::load(path);
+  if (key || key.error().errnum != ENOENT) return key;
+  TRY(auto made, dl::PrivateKey::generate());
+  TRY_DO(made.save(path));
+  return made;
+}
+
+std::string unit_with_revocation(const State& state, const std::string& id) {
+  for (const auto& [unit, row] : state.delegations)
+    if (row.log.authority.document.document.revocation == id) return unit;
+  return {};
+}
+
+std::string to_bytes(const Delegated& row) {
+  wire::DelegationRow out;
+  const dl::Authority& authority = row.log.authority;
+  out.set_document(authority.document.envelope.encode());
+  for (const auto& c : caveats_of(authority)) out.add_caveats(c);
+  const dl::Head& h = row.log.head;
+  out.set_authority(h.authority.hex());
+  out.set_sequence(h.sequence);
+  out.set_entry(h.entry.hex());
+  out.set_epoch(h.epoch);
+  out.set_holder(h.holder);
+  out.set_time(h.time);
+  out.set_last_time(row.log.last_time);
+  out.set_last(row.last);
+  return out.SerializeAsString();
+}
+
+Result<Delegated> delegated_of(const std::string& unit, const std::string& bytes) {
+  wire::DelegationRow in;
+  if (!in.ParseFromString(bytes)) return fail(Code::kCorrupt, "store: the delegation of unit " + unit);
+  Delegated out;
+  out.unit = unit;
+  TRY(auto document, dl::to_result(dl::read_document(in.document())));
+  TRY(out.log.authority, dl::to_result(dl::chain(std::move(document), {in.caveats().begin(), in.caveats().end()})));
+  TRY(const auto authority, dl::digest_of_hex(in.authority()));
+  TRY(const auto entry, dl::digest_of_hex(in.entry()));
+  out.log.head = dl::Head{out.log.authority.document.digest,
+                          authority,
+                          in.sequence(),
+                          entry,
+                          in.epoch(),
+                          in.holder(),
+                          in.time(),
+                          std::string(kSite)};
+  out.log.last_time = in.last_time();
+  out.last = in.last();
+  return out;
+}
+
+}  // namespace godwit::controller

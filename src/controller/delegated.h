@@ -1,0 +1,54 @@
+// Units that run under a delegation: what the controller keeps of each, and its part as their log (delegation/trace.cc).
+//
+// A unit's row is made with the unit and changed with each of its new epochs, in the same transaction: by the entry of a
+// handover (append()), or, when the store itself gives a unit to a node (a restore, a commit that a power cut took from the
+// file), by keep_up(). All pure, like decide.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "controller/state.h"
+#include "delegation/delegation.h"
+
+namespace godwit::controller {
+
+/// The site whose nodes this controller has. One until sites have names of their own.
+inline constexpr std::string_view kSite = "grid";
+std::string full_name(const std::string& node);
+
+/// "expired: …" with the row's code as a blocker's.
+rpc::Failure failure_of(const delegation::Refusal& why, const std::string& object);
+
+/// Whom this site believes: its nodes by the keys that they registered with, its own log, the users of these documents.
+delegation::Trust trust_of(const State& state, const delegation::PublicKey& user);
+
+/// The document of a unit that is to start at `node`. The caller is a user of this grid, so the key is a user's.
+Outcome<Delegated> begin(const State& state, const Now& now, const std::string& unit, const std::string& document,
+                         const std::string& node);
+/// Nodes where the document doesn't let a unit start.
+std::set<std::string> forbidden_nodes(const State& state, const std::string& document);
+
+/// Everything that the unit's document has against this operation; `to` is the destination, or empty.
+std::vector<engine::Blocker> blockers(const State& state, const Now& now, const std::string& unit,
+                                      std::string_view operation, const std::string& to);
+
+/// The row behind the entry that came with a commit.
+Outcome<Delegated> append(const State& state, const Now& now, const std::string& unit, const std::string& entry);
+/// Rows of units that `changes` gives to a node without an entry.
+void keep_up(const State& state, Changes& changes);
+
+/// What both nodes of a move need; empty for a unit without a document. `log` signs the head.
+Result<std::string> passage(const State& state, const Now& now, const wire::Migration& migration,
+                            const delegation::PrivateKey& log);
+/// The log's key: STATE/log.key, made when it isn't there.
+Result<delegation::PrivateKey> log_key(const std::string& state_dir);
+
+/// The unit whose document has this revocation id; empty: none.
+std::string unit_with_revocation(const State& state, const std::string& id);
+
+// As it lies in the store.
+std::string to_bytes(const Delegated& row);
+Result<Delegated> delegated_of(const std::string& unit, const std::string& bytes);
+
+}  // namespace godwit::controller

@@ -1,0 +1,19 @@
+// A node's part in delegations: its key for trace entries, and what it looks at before a unit starts.
+#pragma once
+
+#include <string>
+
+#include "delegation/delegation.h"
+#include "godwit/common.pb.h"
+#include "rpc/rpc.h"
+
+namespace godwit::node {
+
+/// STATE/trace.key, made when it isn't there. Its public half is registered with the controller.
+Result<delegation::PrivateKey> trace_key(const std::string& state_dir);
+
+/// The document of what is to start here: its signature, and whether it was signed for this program and these arguments. No
+/// document is no objection. `root`: the node's own, when it isn't the machine's; then the program can't be looked at.
+std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const std::string& root);
+
+}  // namespace godwit::node
