@@ -120,8 +120,9 @@ inline Hits end_or_difference(Block a, Block b) {
   constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
   return either(equal(a, 0), {(((difference & kLow) + kLow) | difference) & ~kLow});
 #elif defined(__x86_64__)
-  // A byte that differs counts as a zero.
-  return one_bit_each(reinterpret_cast<Block>((a & reinterpret_cast<Block>(a == b)) == Block{}));
+  // All ones where they are equal: the smaller of that and of a byte is zero at a difference and at the end.
+  return one_bit_each(
+      reinterpret_cast<Block>(__builtin_elementwise_min(a, reinterpret_cast<Block>(a == b)) == Block{}));
 #else
   using Halves = uint64_t __attribute__((vector_size(16)));
   const auto halves = reinterpret_cast<Halves>((a != b) | (a == Block{}));

@@ -17,9 +17,10 @@ static void add(const char* text) {
 }
 
 static void all_ways(double x) {
-  static const char* const formats[] = {"%f",    "%.0f", "%.1f",  "%.2f",   "%.3f", "%.10f",  "%.40f", "%e",   "%.0e",   "%.3e",
-                                        "%.15e", "%g",   "%.17g", "%.3g",   "%#g",  "%+.1f",  "% e",   "%010.2f", "%-14.3fx", "%G",
-                                        "%.1e",  "%.9f", "%.18f", "%#.0f", "%.25e", "%E", "%F"};
+  static const char* const formats[] = {"%f",   "%.0f",  "%.1f",  "%.2f",    "%.3f",     "%.10f", "%.40f",
+                                        "%e",   "%.0e",  "%.3e",  "%.15e",   "%g",       "%.17g", "%.3g",
+                                        "%#g",  "%+.1f", "% e",   "%010.2f", "%-14.3fx", "%G",    "%.1e",
+                                        "%.9f", "%.18f", "%#.0f", "%.25e",   "%E",       "%F"};
   char text[512];
   for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
     snprintf(text, sizeof text, formats[i], x);
@@ -31,9 +32,40 @@ static void all_ways(double x) {
 }
 
 int main(void) {
-  static const double some[] = {0,      1,      0.5,    1.5,     2.5,     0.125,   0.375,        1e9,         999999999.5, 9.5,        0.05,
-                                1e-5,   123456, 9.9995, DBL_MAX, DBL_MIN, DBL_EPSILON, 4.9406564584124654e-324, 1e100, 1e-100, 5e-324, 1.0 / 3,
-                                100000, 0.0001, 0.00001234, 1e15, 1e16, 1e17, 1e22, 1e23, 4503599627370496.5, 9007199254740993.0, INFINITY, NAN};
+  static const double some[] = {0,
+                                1,
+                                0.5,
+                                1.5,
+                                2.5,
+                                0.125,
+                                0.375,
+                                1e9,
+                                999999999.5,
+                                9.5,
+                                0.05,
+                                1e-5,
+                                123456,
+                                9.9995,
+                                DBL_MAX,
+                                DBL_MIN,
+                                DBL_EPSILON,
+                                4.9406564584124654e-324,
+                                1e100,
+                                1e-100,
+                                5e-324,
+                                1.0 / 3,
+                                100000,
+                                0.0001,
+                                0.00001234,
+                                1e15,
+                                1e16,
+                                1e17,
+                                1e22,
+                                1e23,
+                                4503599627370496.5,
+                                9007199254740993.0,
+                                INFINITY,
+                                NAN};
   for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
     all_ways(fabs(some[i]));
     printf("%.3f %g %.17g %e %a\n", some[i], some[i], some[i], some[i], isfinite(some[i]) ? 1.0 : some[i]);
