@@ -141,7 +141,7 @@ std::string overview() {
   for (const Group& g : kGroups) {
     out += fmt::format("\n{}\n", g.title);
     for (const Command* c : commands())
-      if (c->group == g.name) out += fmt::format("  {:<14}{}\n", c->name, c->summary);
+      if (c->group == g.name) out += fmt::format("  {:<18}{}\n", c->name, c->summary);
   }
   return out + "\nMore: godwit help COMMAND\n";
 }

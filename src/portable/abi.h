@@ -92,7 +92,13 @@ extern GODWIT_THREAD uint32_t __godwit_state; /* above */
 extern GODWIT_THREAD char* __godwit_sp; /* first free byte of this thread's stack in the arena */
 extern GODWIT_THREAD char*
     __godwit_tp; /* the thread pointer of neutral code: its variables lie at __godwit_tp + offset */
-extern uint32_t __godwit_request; /* not 0: somebody wants threads to stop; read relaxed at each adaptation point */
+extern uint32_t
+    __godwit_request; /* not 0: somebody wants threads to stop, or one is being restored; read relaxed at each
+                                     adaptation point and at the entry of a function that may be on a stack at one */
+
+/* Its bits: the lowest, and the number of threads with kRestoring in the others. */
+#define GODWIT_REQUEST_ASKED UINT32_C(1)
+#define GODWIT_REQUEST_RESTORING UINT32_C(2)
 
 /* An adaptation point whose request flag was set, or that a thread arrives at while it is restored. A call site. */
 void __godwit_poll(void);

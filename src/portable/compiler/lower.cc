@@ -16,6 +16,7 @@
 #include <llvm/IR/Module.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/CommandLine.h>
 #include <llvm/Support/FileSystem.h>
 #include <llvm/Support/SourceMgr.h>
 #include <llvm/Support/TargetSelect.h>
@@ -42,6 +43,10 @@ Result<std::unique_ptr<llvm::TargetMachine>> machine_for(const Target& target, u
     llvm::InitializeAllTargetMCs();
     llvm::InitializeAllAsmParsers();
     llvm::InitializeAllAsmPrinters();
+    // A loop that a restored frame enters in its middle is none to LLVM's usual placement of blocks, which then puts what is
+    // never run into it and its hot blocks elsewhere. This one goes by frequencies.
+    const char* options[] = {"godwit-link", "-enable-ext-tsp-block-placement"};
+    llvm::cl::ParseCommandLineOptions(2, options);
   });
   std::string trouble;
   const auto* which = llvm::TargetRegistry::lookupTarget(std::string(target.triple), trouble);

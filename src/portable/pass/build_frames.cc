@@ -11,7 +11,8 @@
 // thread stops becomes
 //
 //     entry:      addresses of its variables in the arena            (arena_frame.cc)
-//                 state == kRestoring ? → restore : → body
+//                 request != 0 ? → asked : → body
+//     asked:      state == kRestoring ? → restore : → body           (or → the point that the body begins with)
 //     body:       …
 //     call k:     r = callee(arguments)                              (alone in its block: call_sites.cc)
 //                 state == kRunning ? → after k : → save k           (one load, one branch that is never taken)
@@ -25,6 +26,9 @@
 // One save block and one restore block serve all sites: a value has the same place in the frame at each (frame_slots.cc). The
 // back end makes a phi of many ways and its operands one register or stack slot, so `save k` is mostly two instructions: the
 // number, a jump.
+//
+// While a thread is restored, the request word isn't 0 (the runtime counts such threads in it): so one look serves restoring and a point
+// at the begin of a recursive function, and it is at a plain word, shorter than a thread's own on every processor.
 //
 // The innermost call is __godwit_poll or a system call: the runtime sets kSaving there and returns, and when it is called
 // again from `restore k` it sets kRunning. So a frame is restored in full before the next inner one is entered.
@@ -74,11 +78,10 @@ class FrameBuilder {
     rematerialise(function_, sites_);
     find_live(function_, sites_);
     layout_ = lay_out_frame(sites_, function_.getParent()->getDataLayout(), arena_.dynamic);
-    BasicBlock* body = entry->getSingleSuccessor();
     make_save();
-    make_restore(entry, body);
+    make_restore(entry);
     for (unsigned k = 0; k < sites_.size(); ++k) add_site(sites_[k], k);
-    repair(body);
+    repair(entry);
   }
 
  private:
@@ -113,17 +116,42 @@ class FrameBuilder {
       builder.CreateRet(llvm::PoisonValue::get(type));
   }
 
+  /// The branch of a point that the function begins with: its look is the one that there would be anyway.
+  llvm::BranchInst* first_point(BasicBlock* body) {
+    auto* branch = llvm::dyn_cast<llvm::BranchInst>(body->getTerminator());
+    auto* look = branch && branch->isConditional() ? llvm::dyn_cast<llvm::ICmpInst>(branch->getCondition()) : nullptr;
+    auto* request = look ? llvm::dyn_cast<llvm::LoadInst>(look->getOperand(0)) : nullptr;
+    const bool alone = request && request->getPointerOperand() == abi_.request() && &body->front() == request &&
+                       request->getNextNode() == look && look->getNextNode() == branch;
+    return alone && look->getPredicate() == llvm::ICmpInst::ICMP_NE ? branch : nullptr;
+  }
+
+  /// At the begin: goes on with the body, or to what reads a frame.
+  void look_at_begin(BasicBlock* entry) {
+    auto* asked = BasicBlock::Create(function_.getContext(), "asked", &function_);
+    BasicBlock* otherwise = entry->getSingleSuccessor();
+    if (auto* branch = first_point(otherwise)) {
+      otherwise = branch->getSuccessor(0);
+      branch->setSuccessor(0, asked);
+    } else {
+      entry->getTerminator()->eraseFromParent();
+      IRBuilder<> builder(entry);
+      auto* any = builder.CreateICmpNE(abi_.load_request(builder), builder.getInt32(0));
+      builder.CreateCondBr(any, asked, otherwise, unlikely(function_.getContext()));
+    }
+    IRBuilder<> builder(asked);
+    auto* restoring = builder.CreateICmpEQ(abi_.load_state(builder), builder.getInt32(kRestoring));
+    builder.CreateCondBr(restoring, restore_, otherwise);
+  }
+
   /// The one block that reads a frame, and goes on at its site.
-  void make_restore(BasicBlock* entry, BasicBlock* body) {
+  void make_restore(BasicBlock* entry) {
     auto& context = function_.getContext();
-    auto* restore = BasicBlock::Create(context, "restore", &function_);
+    restore_ = BasicBlock::Create(context, "restore", &function_);
     auto* never = BasicBlock::Create(context, "restore.never", &function_);
     IRBuilder<>(never).CreateUnreachable();
-    entry->getTerminator()->eraseFromParent();
-    IRBuilder<> builder(entry);
-    auto* restoring = builder.CreateICmpEQ(abi_.load_state(builder), builder.getInt32(kRestoring));
-    builder.CreateCondBr(restoring, restore, body, unlikely(context));
-    builder.SetInsertPoint(restore);
+    look_at_begin(entry);
+    IRBuilder<> builder(restore_);
     Value* frame = builder.CreateCall(abi_.pop(), {}, "frame");
     for (const FrameSlot& slot : layout_.slots)
       restored_.push_back(builder.CreateAlignedLoad(slot.type, at(builder, frame, slot.offset), align_at(slot.offset)));
@@ -185,7 +213,7 @@ class FrameBuilder {
   static llvm::Align align_at(uint64_t offset) { return llvm::commonAlignment(llvm::Align(kFrameAlign), offset); }
 
   /// Values that no longer dominate all their uses: those that cross a call site or that one takes as operands.
-  void repair(BasicBlock* body) {
+  void repair(BasicBlock* entry) {
     llvm::SSAUpdaterBulk updater;
     llvm::DominatorTree dominators(function_);
     bool any = false;
@@ -197,13 +225,15 @@ class FrameBuilder {
       if (uses.empty()) return;
       const unsigned variable = updater.AddVariable(value.getName(), value.getType());
       updater.AddAvailableValue(variable, defined_in, &value);
+      // An argument is what it was only where the function has begun.
+      if (defined_in == entry) updater.AddAvailableValue(variable, restore_, llvm::PoisonValue::get(value.getType()));
       if (restored)
         for (const auto& [block, loaded] : *restored) updater.AddAvailableValue(variable, block, loaded);
       for (auto* use : uses) updater.AddUse(variable, use);
       any = true;
     };
     for (auto& argument : function_.args())
-      if (definitions_.contains(&argument)) add(argument, body);
+      if (definitions_.contains(&argument)) add(argument, entry);
     for (auto& block : function_)
       if (!block.isEntryBlock())
         for (auto& i : block)
@@ -227,6 +257,7 @@ class FrameBuilder {
   std::vector<CallSite> sites_;
   FrameLayout layout_;
   BasicBlock* save_ = nullptr;
+  BasicBlock* restore_ = nullptr;
   llvm::PHINode* number_ = nullptr;
   std::vector<llvm::PHINode*> saved_;  ///< by slot
   std::vector<Value*> restored_;  ///< by slot

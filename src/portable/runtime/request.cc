@@ -260,6 +260,7 @@ void forget_requests() {
   helper_tid = 0;
   points_left = 0;
   stopping = 0;
+  write_shared(__godwit_request, 0);  // of threads that are restored, none is here
   refresh_request();
 }
 

@@ -273,6 +273,8 @@ void ask_to_stop();
 bool wait_for_rest(int64_t limit_ns, Line& why);
 /// Everybody goes on.
 void release_threads();
+/// This thread will be re-entered from the top; the request word says so.
+void begin_restoring();
 /// A thread whose frames are all pushed comes here, and leaves to be re-entered.
 void rest();
 /// Somebody ended or came to rest: whoever waits looks again.

@@ -68,18 +68,25 @@ OwnFrame pop_own_frame(uint64_t kind) {
   if (frame.kind != kind) fatal("the frames of thread ", current().number, " don't lead to where it was");
   if (frame.handling) return frame;
   __godwit_state = GODWIT_RUNNING;
+  __atomic_fetch_sub(&__godwit_request, GODWIT_REQUEST_RESTORING, __ATOMIC_SEQ_CST);
   release_frames();
   return frame;
 }
 
-void refresh_request() {
-  write_shared(__godwit_request, 0);  // first: what a handler notes after this isn't overwritten
-  bool due = read_shared(stopping) || counting();
-  for_each_thread([&](const Thread& thread, const Native&) { due = due || thread.signals; });
-  if (due) write_shared(__godwit_request, 1);
+void begin_restoring() {
+  __atomic_fetch_add(&__godwit_request, GODWIT_REQUEST_RESTORING, __ATOMIC_SEQ_CST);
+  __godwit_state = GODWIT_RESTORING;
 }
 
-void request_for_signal() { write_shared(__godwit_request, 1); }
+void refresh_request() {
+  // First: what a handler notes after this isn't overwritten.
+  __atomic_fetch_and(&__godwit_request, ~GODWIT_REQUEST_ASKED, __ATOMIC_SEQ_CST);
+  bool due = read_shared(stopping) || counting();
+  for_each_thread([&](const Thread& thread, const Native&) { due = due || thread.signals; });
+  if (due) request_for_signal();
+}
+
+void request_for_signal() { __atomic_fetch_or(&__godwit_request, GODWIT_REQUEST_ASKED, __ATOMIC_SEQ_CST); }
 
 void ask_to_stop() {
   write_shared(stopping, 1);
@@ -148,7 +155,7 @@ void rest() {
   swap_signal_mask(thread.signal_mask);
   __godwit_sp = as_pointer<char*>(thread.stack);
   __godwit_tp = as_pointer<char*>(thread.tp);
-  __godwit_state = GODWIT_RESTORING;
+  begin_restoring();
 }
 
 }  // namespace godwit::portable

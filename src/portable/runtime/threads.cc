@@ -60,7 +60,7 @@ void enter(void* argument) {
   __godwit_sp = as_pointer<char*>(thread.stack);
   __godwit_tp = as_pointer<char*>(thread.tp);
   if (thread.shadow) {
-    __godwit_state = GODWIT_RESTORING;
+    begin_restoring();
     raise_held_signals(thread.pending, false);
   }
   swap_signal_mask(thread.signal_mask);

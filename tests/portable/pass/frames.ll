@@ -11,8 +11,8 @@ define i32 @stops(i32 noundef %x) {
 
 ; %kept is live after the call, %given only before it.
 ; CHECK-LABEL: define i32 @across(
-; CHECK: load i32, ptr @__godwit_state
-; CHECK: br i1 %{{.*}}, label %restore, label
+; CHECK: load atomic i32, ptr @__godwit_request monotonic
+; CHECK: br i1 %{{.*}}, label %asked, label
 ; CHECK: phi i32 [ undef, %restore.0 ], [ %given,
 ; CHECK: phi i32 [ [[KEPT:%.*]], %restore.0 ], [ %kept,
 ; CHECK: call i32 @stops(
