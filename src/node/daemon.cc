@@ -134,9 +134,10 @@ void Daemon::add_activity(wire::NodeLoad& load, google::protobuf::RepeatedPtrFie
   for (auto& row : units) {
     const auto unit = known(row.unit());
     if (!unit || row.state() != wire::RUNNING) continue;
-    here.insert(row.unit());
-    *row.mutable_activity() =
-        collector_.unit(row.unit(), row.init_pid(), row.cpu_seconds(), unit->record().progress, now);
+    // A unit that is restored where it was begins anew: what its last incarnation had reached isn't its own.
+    const std::string id = row.unit() + "@" + std::to_string(row.epoch());
+    here.insert(id);
+    *row.mutable_activity() = collector_.unit(id, row.init_pid(), row.cpu_seconds(), unit->record().progress, now);
   }
   collector_.keep_only(here);
 }
