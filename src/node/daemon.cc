@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "node/keeper_process.h"
 #include "node/load.h"
+#include "node/notice.h"
 
 namespace godwit::node {
 namespace {
@@ -142,6 +143,15 @@ void Daemon::add_activity(wire::NodeLoad& load, google::protobuf::RepeatedPtrFie
   collector_.keep_only(here);
 }
 
+void Daemon::add_notice(wire::NodeLoad& load) {
+  const auto notice =
+      look_for_notice(options_.notice_file, std::chrono::duration<double>(clock_now(CLOCK_REALTIME)).count());
+  if (!notice) return;
+  if (std::exchange(notice_, notice->id()) != notice->id())
+    log::warn("{} says that this machine goes in {:.0f} s", options_.notice_file, notice->seconds());
+  *load.mutable_notice() = *notice;
+}
+
 void Daemon::keep_registered(const std::function<void()>& registered) {
   settle_commits();
   bool known_there = false, ever = false, told = false;
@@ -170,6 +180,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       wire::HeartbeatRequest request;
       request.set_node(options_.name);
       *request.mutable_load() = measure_load(options_.state_dir);
+      add_notice(*request.mutable_load());
       add_receiving(*request.mutable_receiving());
       for (const auto& load : loads()) *request.add_units() = load;
       add_activity(*request.mutable_load(), *request.mutable_units());
