@@ -39,15 +39,15 @@ void Rescheduler::loop() {
 void Rescheduler::look() {
   const auto [on, event] = ledger_.read(
       [&](const State& s, const Now& now) { return std::pair(automation(s).on, next_event(s, now, watch_)); });
-  if (!on) {
-    wanted_.clear();
-    return;
-  }
+  if (!on) std::erase_if(wanted_, [](const Wanted& w) { return !w.forced; });
+  if (!event) return;
+  const bool leaves = event->kind == sched::EventKind::kLeave || event->kind == sched::EventKind::kSpot;
+  if (!on && !leaves) return;
   // Moves under way change what a plan would be made of; that of the load can wait for them.
-  if (event && (event->kind != sched::EventKind::kLoad || running_.empty())) decide(*event);
+  if (event->kind != sched::EventKind::kLoad || running_.empty()) decide(*event, on);
 }
 
-void Rescheduler::decide(const SchedEvent& event) {
+void Rescheduler::decide(const SchedEvent& event, bool on) {
   struct Decided {
     Automation automation;
     SchedView view;
@@ -67,6 +67,7 @@ void Rescheduler::decide(const SchedEvent& event) {
   wanted_.clear();
   for (const auto& m : plan.moves) {
     const bool forced = m.why != sched::Why::kGain;
+    if (!on && !forced) continue;
     wanted_.push_back({d.view.units[static_cast<size_t>(m.unit)], d.view.nodes[static_cast<size_t>(m.to)], forced,
                        std::string(sched::event_word(event.kind))});
   }

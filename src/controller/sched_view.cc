@@ -6,7 +6,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "controller/decide.h"
+#include "controller/leave.h"
 
 namespace godwit::controller {
 namespace {
@@ -161,6 +161,7 @@ sched::Node node_of(const State& state, const Now& now, const wire::NodeInfo& in
     case wire::CORDONED: node.state = sched::NodeState::kKeeps; break;
     default: node.state = sched::NodeState::kGone;
   }
+  if (leaves(info) && node.state != sched::NodeState::kGone) node.state = sched::NodeState::kLeaving;
   if (event.node == info.name()) {
     if (event.kind == EventKind::kJoin) node.state = sched::NodeState::kTakes;
     if (event.kind == EventKind::kVanish) node.state = sched::NodeState::kGone;

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "base/temporary_folder.h"
-#include "controller/decide.h"
+#include "controller/leave.h"
 #include "controller/store.h"
 #include "controller/watch.h"
 
@@ -336,6 +336,71 @@ TEST(SchedView, a_dirty_rate_is_that_of_its_last_move_or_of_its_programs) {
   EXPECT_DOUBLE_EQ(units[0].dirty_rate, 100);
   EXPECT_DOUBLE_EQ(units[1].dirty_rate, 100) << "it is of the same program";
   EXPECT_DOUBLE_EQ(units[2].dirty_rate, 0);
+}
+
+wire::LeaveRequest leave_request(const std::string& node, double seconds) {
+  wire::LeaveRequest request;
+  request.set_node(node), request.set_seconds(seconds);
+  return request;
+}
+
+TEST(Leave, takes_a_nodes_units_away_until_none_is_left) {
+  State s;
+  add_node(s, "a"), add_node(s, "b"), add_node(s, "c");
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a"), add_unit(s, "fixed", "a").mutable_spec()->set_pinned(true);
+  Watch watch;
+  EXPECT_FALSE(next_event(s, kNow, watch));
+  EXPECT_FALSE(plan_leave(s, kNow, leave_request("z", 1)));
+  EXPECT_FALSE(plan_leave(s, kNow, leave_request("a", -1)));
+  const auto plan = plan_leave(s, kNow, leave_request("a", 60));
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->units.size(), 3u);
+  s.apply(plan->changes);
+  EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 60'000);
+  EXPECT_EQ(node_state(s, kNow, s.nodes["a"]), wire::CORDONED);
+  EXPECT_EQ(planned(s, "load").moves_size(), 2) << "whatever the event, they must go";
+  for (const auto& m : planned(s, "load").moves()) EXPECT_EQ(m.why(), "forced");
+
+  Now now = kNow;
+  EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kLeave);
+  now.monotonic_ms += 1000;
+  EXPECT_FALSE(next_event(s, now, watch));
+  now.monotonic_ms += kEmptyMs;
+  EXPECT_EQ(next_event(s, now, watch)->node, "a") << "some may have been refused";
+  Watch anew;
+  EXPECT_TRUE(next_event(s, now, anew)) << "of a controller that was started meanwhile";
+  s.units["u1"].set_node("b"), s.units["u2"].set_node("c");
+  now.monotonic_ms += kEmptyMs;
+  for (auto& [name, at] : s.seen) at = now.monotonic_ms;
+  EXPECT_FALSE(has_to_lose(s, "a")) << "the pinned one stays";
+  EXPECT_FALSE(next_event(s, now, watch));
+  wire::RegisterRequest again;
+  *again.mutable_node() = s.nodes["a"];
+  again.mutable_node()->clear_leaves_ms();
+  EXPECT_NE(registered(s, now, again).changes.nodes[0].leaves_ms(), 0)
+      << "a daemon that is started anew changes nothing";
+  stay(s.nodes["a"]);
+  EXPECT_EQ(node_state(s, now, s.nodes["a"]), wire::READY);
+}
+
+TEST(Leave, a_notice_is_heeded_once) {
+  State s;
+  add_node(s, "a"), add_node(s, "b");
+  add_unit(s, "u1", "a");
+  wire::NodeLoad load;
+  EXPECT_TRUE(heed_notice(s, kNow, "a", load).empty());
+  load.mutable_notice()->set_id(7), load.mutable_notice()->set_seconds(120);
+  s.apply(heed_notice(s, kNow, "a", load));
+  EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 120'000);
+  Watch watch;
+  EXPECT_EQ(next_event(s, kNow, watch)->kind, sched::EventKind::kSpot);
+  EXPECT_TRUE(heed_notice(s, kNow, "a", load).empty());
+  stay(s.nodes["a"]);
+  EXPECT_TRUE(heed_notice(s, kNow, "a", load).empty()) << "a user has said that it stays";
+  s.apply(plan_leave(s, kNow, leave_request("a", 10))->changes);
+  load.mutable_notice()->set_id(8);
+  s.apply(heed_notice(s, kNow, "a", load));
+  EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 10'000) << "what is sooner holds";
 }
 
 TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {

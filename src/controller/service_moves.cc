@@ -1,6 +1,8 @@
 // Move and drain. The moves themselves belong to the Mover; these calls only watch.
 #include <fmt/format.h>
 
+#include "base/base.h"
+#include "controller/leave.h"
 #include "controller/services.h"
 
 namespace godwit::controller {
@@ -100,6 +102,17 @@ grpc::Status UserService::Drain(Context* context, const wire::DrainRequest* requ
   wire::DrainEvent last;
   last.set_finished(true);
   (void)writer->Write(last);
+  return grpc::Status::OK;
+}
+
+// The moves are the rescheduler's: the caller needn't stay.
+grpc::Status UserService::Leave(Context* context, const wire::LeaveRequest* request, wire::LeaveReply* reply) {
+  if (auto no = authorize(*context); !no.ok()) return no;
+  auto plan = parts_.ledger.decide([&](const State& s, const Now& now) { return plan_leave(s, now, *request); });
+  if (!plan) return rpc::to_status(plan.error());
+  log::info("node {} leaves in {:.0f} s units={}", request->node(), request->seconds(), plan->units.size());
+  *reply->mutable_node() = plan->node;
+  for (const auto& unit : plan->units) *reply->add_units() = unit;
   return grpc::Status::OK;
 }
 

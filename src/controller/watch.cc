@@ -1,5 +1,7 @@
 #include "controller/watch.h"
 
+#include "controller/leave.h"
+
 namespace godwit::controller {
 namespace {
 
@@ -15,11 +17,18 @@ bool short_of_memory(const wire::NodeLoad& load, bool was) {
 }  // namespace
 
 std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& watch) {
-  std::optional<SchedEvent> pressure, gone, come;
+  std::optional<SchedEvent> leave, pressure, gone, come;
   for (const auto& [name, info] : state.nodes) {
     Watch::Node& seen = watch.nodes[name];
     const auto is = node_state(state, now, info);
     const auto was = std::exchange(seen.state, is);
+    // Also the first look tells of these: a controller that was started anew must go on.
+    const bool news = std::exchange(seen.leaves_ms, info.leaves_ms()) != info.leaves_ms();
+    if (leaves(info) && is != wire::GONE && !leave && has_to_lose(state, name) &&
+        (news || now.monotonic_ms - seen.emptied_ms >= kEmptyMs)) {
+      seen.emptied_ms = now.monotonic_ms;
+      leave = SchedEvent{info.spot() ? sched::EventKind::kSpot : sched::EventKind::kLeave, name};
+    }
     if (is == wire::READY && was != wire::READY) come = SchedEvent{sched::EventKind::kJoin, name};
     if (is == wire::GONE && was != wire::GONE && was != wire::NODE_UNKNOWN)
       gone = SchedEvent{sched::EventKind::kVanish, name};
@@ -31,6 +40,7 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
   const bool first = !std::exchange(watch.began, true);
   std::optional<SchedEvent> event = pressure ? pressure : gone ? gone : come;
   if (first) event.reset();
+  if (leave) event = leave;
   if (!event && !first && now.monotonic_ms - watch.looked_ms >= kLookMs) event = SchedEvent{};
   if (event || first) watch.looked_ms = now.monotonic_ms;
   return event;
