@@ -11,6 +11,7 @@
 //                 it was sent in (why not measured: docs/design/sched.md)
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,10 @@ struct PolicyChange {
 };
 /// Empty request: nothing changes.
 Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& request);
+
+/// Where the policy puts each unit of a node that is drained, by id. A unit that it leaves out (pinned, or no room by its
+/// reckoning) isn't there.
+std::map<std::string, std::string> plan_emptying(const State& state, const Now& now, const std::string& node);
 
 /// A decision that isn't carried out.
 Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request);

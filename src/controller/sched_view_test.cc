@@ -403,6 +403,15 @@ TEST(Leave, a_notice_is_heeded_once) {
   EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 10'000) << "what is sooner holds";
 }
 
+TEST(Drain, places_by_the_policy) {
+  State s;
+  add_node(s, "a"), add_node(s, "slow", 1, 0.1), add_node(s, "fast", 2, 4);
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a");
+  add_unit(s, "fixed", "a").mutable_spec()->set_pinned(true);
+  const auto to = plan_emptying(s, kNow, "a");
+  EXPECT_EQ(to, (std::map<std::string, std::string>{{"u1", "fast"}, {"u2", "fast"}}));
+}
+
 TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {
   State s;
   Watch watch;
