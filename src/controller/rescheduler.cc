@@ -12,6 +12,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLook{500};
 constexpr size_t kAtOnce = 4;
 constexpr int64_t kRefusedMs = 300'000;
+// One that must go has no time to wait, and what refused it may be over: it was being started, or moved already.
+constexpr int64_t kRefusedForcedMs = 10'000;
 
 }  // namespace
 
@@ -89,8 +91,8 @@ void Rescheduler::carry_out() {
       continue;
     }
     log::info("not rescheduled unit={} to={}: {}", next.unit, next.to, move.error().error.message());
-    refused_[{next.unit, next.to}] =
-        ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) + kRefusedMs;
+    refused_[{next.unit, next.to}] = ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) +
+                                     (next.forced ? kRefusedForcedMs : kRefusedMs);
   }
 }
 
@@ -103,8 +105,9 @@ void Rescheduler::reap() {
                 r.wanted.why, (*result)->downtime_ms(), (*result)->total_ms());
     } else {
       log::info("not rescheduled unit={} to={}: {}", r.wanted.unit, r.wanted.to, result->error().error.message());
-      refused_[{r.wanted.unit, r.wanted.to}] =
-          ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) + kRefusedMs;
+      refused_[{r.wanted.unit, r.wanted.to}] = ledger_.read([](const State&, const Now& now) {
+        return now.monotonic_ms;
+      }) + (r.wanted.forced ? kRefusedForcedMs : kRefusedMs);
     }
     return true;
   });

@@ -8,6 +8,9 @@ namespace {
 // PSI "some avg10" in percent, and the part of memory that is free. Let go of at half of the one and twice the other.
 constexpr double kPressure = 20, kFree = 0.05;
 
+// A node that is still there so long after it should have gone isn't in such a hurry.
+constexpr int64_t kOverdueMs = 600'000;
+
 bool short_of_memory(const wire::NodeLoad& load, bool was) {
   const double factor = was ? 2 : 1;
   const double free = static_cast<double>(load.memory_free_bytes()), all = static_cast<double>(load.memory_bytes());
@@ -24,8 +27,9 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
     const auto was = std::exchange(seen.state, is);
     // Also the first look tells of these: a controller that was started anew must go on.
     const bool news = std::exchange(seen.leaves_ms, info.leaves_ms()) != info.leaves_ms();
+    const bool overdue = now.wall_ms > info.leaves_ms() + kOverdueMs;
     if (leaves(info) && is != wire::GONE && !leave && has_to_lose(state, name) &&
-        (news || now.monotonic_ms - seen.emptied_ms >= kEmptyMs)) {
+        (news || now.monotonic_ms - seen.emptied_ms >= (overdue ? kLookMs : kEmptyMs))) {
       seen.emptied_ms = now.monotonic_ms;
       leave = SchedEvent{info.spot() ? sched::EventKind::kSpot : sched::EventKind::kLeave, name};
     }
