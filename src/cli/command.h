@@ -70,7 +70,7 @@ struct Command {
 extern const Command kUp, kDown;
 extern const Command kRun, kPs, kShow, kLogs, kAttach, kWait, kSignal, kKill;
 extern const Command kMove, kCheckpoint, kHistory, kForget, kRestore, kImageShow, kCheck, kLimits;
-extern const Command kNodes, kDrain, kUncordon, kTokenCreate;
+extern const Command kNodes, kDrain, kNodeLeave, kUncordon, kTokenCreate;
 extern const Command kPolicy, kPolicySet, kPlan, kTop, kSim;
 extern const Command kCc, kCxx, kExplain;
 extern const Command kKeyNew, kKeyShow, kDocNew, kDocShow, kDocVerify, kDocTrace, kDocRevoke;

@@ -6,13 +6,13 @@ namespace godwit::cli {
 const std::vector<const Command*>& commands() {
   static const std::vector<const Command*> kTable = {
       &kUp,         &kDown,                                                                        // a grid here
-      &kRun,        &kPs,         &kShow,       &kLogs,        &kAttach,  &kWait,      &kSignal, &kKill,  // units
-      &kMove,       &kCheckpoint, &kHistory,    &kForget,      &kRestore, &kImageShow, &kCheck,  &kLimits,  // moving
+      &kRun,        &kPs,         &kShow,       &kLogs,     &kAttach,      &kWait,      &kSignal, &kKill,  // units
+      &kMove,       &kCheckpoint, &kHistory,    &kForget,   &kRestore,     &kImageShow, &kCheck,  &kLimits,  // moving
       &kCc,         &kCxx,        &kExplain,  // portable programs
-      &kNodes,      &kDrain,      &kUncordon,   &kTokenCreate,  // nodes
-      &kPolicy,     &kPolicySet,  &kPlan,       &kTop,         &kSim,  // rescheduling
       &kKeyNew,     &kKeyShow,    &kDocNew,     &kDocShow,  // keys and documents
       &kDocVerify,  &kDocTrace,   &kDocRevoke,  // and what becomes of them
+      &kNodes,      &kDrain,      &kNodeLeave,  &kUncordon, &kTokenCreate,  // nodes
+      &kPolicy,     &kPolicySet,  &kPlan,       &kTop,      &kSim,  // rescheduling
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
       &kGrid,       &kArm,        &kComplete,  // hidden

@@ -11,21 +11,19 @@
 namespace godwit::cli {
 namespace {
 
-constexpr const char* kBash = R"sh(# bash completion for godwit: eval "$(godwit completion bash)" _godwit() {
+// Shell scripts aren't C++, although clang-format takes them for that.
+// clang-format off
+constexpr const char* kBash = R"sh(# bash completion for godwit: eval "$(godwit completion bash)"
+_godwit() {
   local IFS=$'\n' line
   COMPREPLY=()
-  for line in $("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null);
-  do case $line in:file) compopt -o filenames;
-  COMPREPLY = ($(compgen - f-- "${COMP_WORDS[COMP_CWORD]}"));
-  return;
-  ;
-      :dir) compopt -o filenames;
-      COMPREPLY = ($(compgen - d-- "${COMP_WORDS[COMP_CWORD]}"));
-      return;
-      ;
-      *) COMPREPLY+=("${line%%$'\t'*}") ;
-      ;
-      esac done
+  for line in $("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null); do
+    case $line in
+      :file) compopt -o filenames; COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")); return ;;
+      :dir) compopt -o filenames; COMPREPLY=($(compgen -d -- "${COMP_WORDS[COMP_CWORD]}")); return ;;
+      *) COMPREPLY+=("${line%%$'\t'*}") ;;
+    esac
+  done
 }
 complete -F _godwit godwit
 )sh";
@@ -34,23 +32,20 @@ constexpr const char* kZsh = R"sh(#compdef godwit
 # zsh completion for godwit: eval "$(godwit completion zsh)"
 _godwit() {
   local -a lines found
-  lines=("${(@f)$("${
-    words[1]}" __complete -- "${
-    (@) words[2, CURRENT]}" 2>/dev/null)}")
+  lines=("${(@f)$("${words[1]}" __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
   local line
-  for line in $lines;
-  do case $line in:file) _files;
-  return;
-  ;
-      :dir) _files -/;
-      return;
-      ;
-      *) found+=("${line/$'\t'/:}") ;
-      ;
-      esac done _describe godwit found
+  for line in $lines; do
+    case $line in
+      :file) _files; return ;;
+      :dir) _files -/; return ;;
+      *) found+=("${line/$'\t'/:}") ;;
+    esac
+  done
+  _describe godwit found
 }
 compdef _godwit godwit
 )sh";
+// clang-format on
 
 constexpr const char* kFish = R"sh(# fish completion for godwit: godwit completion fish | source
 function __godwit_complete

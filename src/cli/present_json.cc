@@ -76,7 +76,9 @@ std::string node_state_word(wire::NodeState state) {
 Json json_of(const wire::NodeInfo& node) {
   Json out;
   out["name"] = node.name();
-  out["state"] = node_state_word(node.state());
+  const bool leaves = node.leaves_ms() != 0 && node.state() == wire::CORDONED;
+  out["state"] = leaves ? "leaving" : node_state_word(node.state());
+  out["leaves_ms"] = node.leaves_ms() == 0 ? Json() : Json(node.leaves_ms());
   out["units"] = node.units();
   out["address"] = node.control();
   out["data_address"] = node.data();

@@ -14,7 +14,9 @@ using Json = nlohmann::ordered_json;
 
 std::string dump(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
-const char* node_word(wire::NodeState state) {
+const char* node_word(const wire::NodeInfo& node) {
+  const wire::NodeState state = node.state();
+  if (node.leaves_ms() != 0 && state == wire::CORDONED) return "leaving";
   return state == wire::READY ? "ready" : state == wire::CORDONED ? "drained" : "gone";
 }
 
@@ -40,7 +42,7 @@ std::string load_table(const google::protobuf::RepeatedPtrField<wire::NodeInfo>&
   for (const auto& n : nodes) {
     const auto& a = n.load().activity();
     rows.push_back(
-        {n.name(), node_word(n.state()), std::to_string(n.units()), fmt::format("{:.2f}", a.speed()),
+        {n.name(), node_word(n), std::to_string(n.units()), fmt::format("{:.2f}", a.speed()),
          fmt::format("{:.3g}", a.cpus()), fmt::format("{:.2f}", a.cpu_busy()), percent(a.cpu_pressure() / 100),
          percent(a.memory_pressure() / 100), percent(a.io_pressure() / 100),
          fmt::format("{} of {}", size_text(n.load().memory_free_bytes()), size_text(n.load().memory_bytes())),
@@ -54,7 +56,7 @@ std::string load_json(const google::protobuf::RepeatedPtrField<wire::NodeInfo>& 
   for (const auto& n : nodes) {
     const auto& a = n.load().activity();
     all.push_back({{"name", n.name()},
-                   {"state", node_word(n.state())},
+                   {"state", node_word(n)},
                    {"units", n.units()},
                    {"load1", n.load().load1()},
                    {"speed", a.speed()},

@@ -68,6 +68,11 @@ std::string age_text(int64_t since_ms) {
   return fmt::format("{} d", s / 86400);
 }
 
+std::string leaving_text(int64_t leaves_ms) {
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(clock_now(CLOCK_REALTIME)).count();
+  return leaves_ms <= now ? "leaving now" : fmt::format("leaving in {} s", (leaves_ms - now) / 1000);
+}
+
 std::string exit_text(const wire::ExitStatus& exit) {
   if (exit.signal() == 0) return fmt::format("exit {}", exit.status());
   if (!exit.reason().empty()) return fmt::format("ended: {}", exit.reason().substr(0, exit.reason().find('\n')));
@@ -111,7 +116,8 @@ std::string nodes_table(const google::protobuf::RepeatedPtrField<wire::NodeInfo>
   std::vector<std::vector<std::string>> rows = {
       {"NODE", "STATE", "UNITS", "LOAD", "CPUS", "MEMORY FREE", "ARCH", "KERNEL", "SYSTEM", "ADDRESS"}};
   for (const auto& n : nodes) {
-    const char* state = n.state() == wire::READY ? "ready" : n.state() == wire::CORDONED ? "drained" : "gone";
+    std::string state = n.state() == wire::READY ? "ready" : n.state() == wire::CORDONED ? "drained" : "gone";
+    if (n.leaves_ms() != 0 && n.state() == wire::CORDONED) state = leaving_text(n.leaves_ms());
     rows.push_back(
         {n.name(), state, std::to_string(n.units()), fmt::format("{:.2f}", n.load().load1()),
          std::to_string(n.load().cpus()),

@@ -361,6 +361,7 @@ Outcome<RestorePlan> plan_restore(const State& state, const Now& now, const wire
   TRY(const std::string where, chosen_node(state, now, wish.node, fits));
   plan.unit.set_node(where);
   plan.changes.units.push_back(plan.unit);
+  plan.old_work = restore_work(state, of.id(), number, plan.unit.id(), plan.changes);
   return plan;
 }
 

@@ -107,6 +107,7 @@ struct RestorePlan {
   Changes changes;
   wire::Unit unit;  ///< as it will be: STARTING with its new epoch
   wire::Unit old;  ///< what to put back when the restore is refused by the node; no id for a branch
+  std::string old_work;  ///< with it: put_back_work() of sched_view.h
 };
 struct RestoreWish {
   std::string node;  ///< empty: placed

@@ -63,6 +63,11 @@ RegisterVerdict registered(const State& state, const Now& now, const wire::Regis
   const bool cordoned = known != state.nodes.end() && known->second.state() == wire::CORDONED;
   info.set_state(cordoned ? wire::CORDONED : wire::READY);
   info.set_seen_ms(now.wall_ms);
+  if (known != state.nodes.end()) {
+    info.set_leaves_ms(known->second.leaves_ms());
+    info.set_spot(known->second.spot());
+    info.set_notice(known->second.notice());
+  }
   verdict.changes.nodes.push_back(info);
   verdict.changes.heard = info.name();
 

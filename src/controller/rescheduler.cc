@@ -12,6 +12,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLook{500};
 constexpr size_t kAtOnce = 4;
 constexpr int64_t kRefusedMs = 300'000;
+// One that must go has no time to wait, and what refused it may be over: it was being started, or moved already.
+constexpr int64_t kRefusedForcedMs = 10'000;
 
 }  // namespace
 
@@ -39,15 +41,15 @@ void Rescheduler::loop() {
 void Rescheduler::look() {
   const auto [on, event] = ledger_.read(
       [&](const State& s, const Now& now) { return std::pair(automation(s).on, next_event(s, now, watch_)); });
-  if (!on) {
-    wanted_.clear();
-    return;
-  }
+  if (!on) std::erase_if(wanted_, [](const Wanted& w) { return !w.forced; });
+  if (!event) return;
+  const bool leaves = event->kind == sched::EventKind::kLeave || event->kind == sched::EventKind::kSpot;
+  if (!on && !leaves) return;
   // Moves under way change what a plan would be made of; that of the load can wait for them.
-  if (event && (event->kind != sched::EventKind::kLoad || running_.empty())) decide(*event);
+  if (event->kind != sched::EventKind::kLoad || running_.empty()) decide(*event, on);
 }
 
-void Rescheduler::decide(const SchedEvent& event) {
+void Rescheduler::decide(const SchedEvent& event, bool on) {
   struct Decided {
     Automation automation;
     SchedView view;
@@ -67,6 +69,7 @@ void Rescheduler::decide(const SchedEvent& event) {
   wanted_.clear();
   for (const auto& m : plan.moves) {
     const bool forced = m.why != sched::Why::kGain;
+    if (!on && !forced) continue;
     wanted_.push_back({d.view.units[static_cast<size_t>(m.unit)], d.view.nodes[static_cast<size_t>(m.to)], forced,
                        std::string(sched::event_word(event.kind))});
   }
@@ -88,8 +91,8 @@ void Rescheduler::carry_out() {
       continue;
     }
     log::info("not rescheduled unit={} to={}: {}", next.unit, next.to, move.error().error.message());
-    refused_[{next.unit, next.to}] =
-        ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) + kRefusedMs;
+    refused_[{next.unit, next.to}] = ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) +
+                                     (next.forced ? kRefusedForcedMs : kRefusedMs);
   }
 }
 
@@ -102,8 +105,9 @@ void Rescheduler::reap() {
                 r.wanted.why, (*result)->downtime_ms(), (*result)->total_ms());
     } else {
       log::info("not rescheduled unit={} to={}: {}", r.wanted.unit, r.wanted.to, result->error().error.message());
-      refused_[{r.wanted.unit, r.wanted.to}] =
-          ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) + kRefusedMs;
+      refused_[{r.wanted.unit, r.wanted.to}] = ledger_.read([](const State&, const Now& now) {
+        return now.monotonic_ms;
+      }) + (r.wanted.forced ? kRefusedForcedMs : kRefusedMs);
     }
     return true;
   });

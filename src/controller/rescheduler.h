@@ -2,6 +2,8 @@
 // policy decide (sched_view.h), and carries the plan out through the Mover, a few moves at a time: those that must go first, and
 // alone on the links. A plan that is overtaken by another decision is dropped where it stands; every move of it was good in itself.
 //
+// Units of a node that will go (leave.h) are taken away also when the policy is off: only those then, and by what would be the policy.
+//
 // What a node refused is not asked of it again for a while. A unit that a user has just moved stays (the cooldown).
 #pragma once
 
@@ -41,7 +43,7 @@ class Rescheduler {
   };
   void loop();
   void look();
-  void decide(const SchedEvent& event);
+  void decide(const SchedEvent& event, bool on);
   void carry_out();
   void reap();
   void learn_ended();

@@ -137,6 +137,16 @@ wire::PlanReply plan_reply(const State& state, const SchedView& view, const sche
   return reply;
 }
 
+std::map<std::string, std::string> plan_emptying(const State& state, const Now& now, const std::string& node) {
+  const SchedView view = sched_view(state, now, {sched::EventKind::kDrain, node});
+  const sched::Plan plan = sched::decide(automation(state).choice, sched::make_problem(view.now));
+  std::map<std::string, std::string> out;
+  for (const auto& m : plan.moves)
+    if (m.why == sched::Why::kForced)
+      out[view.units[static_cast<size_t>(m.unit)]] = view.nodes[static_cast<size_t>(m.to)];
+  return out;
+}
+
 Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request) {
   TRY(const SchedEvent event, parse_event(state, request.event()));
   const Automation a = automation(state);

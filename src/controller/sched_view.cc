@@ -6,7 +6,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "controller/decide.h"
+#include "controller/leave.h"
 
 namespace godwit::controller {
 namespace {
@@ -16,8 +16,10 @@ using sched::kNowhere;
 
 constexpr const char* kWork = "sched.work.";
 constexpr const char* kBefore = "sched.before.";
+constexpr const char* kAt = "sched.at.";
 constexpr double kCrowded = 0.9;  // of its CPUs in use
 constexpr double kLeastWidth = 0.05;
+constexpr double kSettled = 1;  // CPU seconds in its place after which a rate of 0 means that it does nothing
 
 double or_one(double value) { return value > 0 ? value : 1; }
 
@@ -27,21 +29,39 @@ double phase_ms(const wire::Report& report, std::string_view name) {
   return 0;
 }
 
-/// Of the last move of this unit that says something about it.
-double dirty_rate(const State& state, const std::string& unit) {
-  double rate = 0;
-  int64_t latest = -1;
-  for (const auto& [id, m] : state.migrations) {
-    if (m.unit() != unit || m.state() != wire::COMMITTED || m.time_ms() <= latest) continue;
-    const wire::Report& r = m.report();
-    const double ms = phase_ms(r, "precopy");
-    const double again = static_cast<double>(r.bytes_raw()) - static_cast<double>(r.memory_bytes() + r.files_bytes());
-    if (r.rounds() < 2 || ms < 1 || again <= 0) continue;
-    latest = m.time_ms();
-    rate = again / (ms / 1000);
+/// As past moves showed them; of a unit that wasn't moved yet, what another one of the same program did. One pass over the moves,
+/// as there are many more of them than units.
+class DirtyRates {
+ public:
+  explicit DirtyRates(const State& state) {
+    for (const auto& [id, m] : state.migrations) {
+      if (m.state() != wire::COMMITTED) continue;
+      const wire::Report& r = m.report();
+      const double ms = phase_ms(r, "precopy");
+      const double again = static_cast<double>(r.bytes_raw()) - static_cast<double>(r.memory_bytes() + r.files_bytes());
+      if (r.rounds() < 2 || ms < 1 || again <= 0) continue;  // it says nothing about that
+      const Seen seen{m.time_ms(), again / (ms / 1000)};
+      keep(of_unit_[m.unit()], seen);
+      if (const auto unit = state.units.find(m.unit()); unit != state.units.end())
+        keep(of_program_[program_key(unit->second.spec())], seen);
+    }
   }
-  return rate;
-}
+  [[nodiscard]] double of(const wire::Unit& unit) const {
+    if (const auto it = of_unit_.find(unit.id()); it != of_unit_.end()) return it->second.rate;
+    const auto it = of_program_.find(program_key(unit.spec()));
+    return it == of_program_.end() ? 0 : it->second.rate;
+  }
+
+ private:
+  struct Seen {
+    int64_t time_ms = -1;
+    double rate = 0;
+  };
+  static void keep(Seen& latest, const Seen& seen) {
+    if (seen.time_ms > latest.time_ms) latest = seen;
+  }
+  std::map<std::string, Seen> of_unit_, of_program_;
+};
 
 std::map<std::string, int64_t> last_moves(const State& state) {
   std::map<std::string, int64_t> out;
@@ -59,21 +79,56 @@ std::optional<double> learned_work(const State& state, const std::string& key) {
   return std::exp(log_mean);
 }
 
+/// "WORK SOURCE DONE TOTAL RATE"; the source is "-" where it isn't known.
+struct Kept {
+  double work = 0;
+  std::string source;
+  double done = 0, total = 0;
+  double rate = 0;  ///< CPUs that it used
+};
+Kept parse_kept(const State& state, const std::string& key) {
+  Kept out;
+  const auto it = state.meta.find(key);
+  if (it == state.meta.end()) return out;
+  std::istringstream in(it->second);
+  if (!(in >> out.work) || !std::isfinite(out.work) || out.work < 0) return {};
+  if (!(in >> out.source >> out.done >> out.total >> out.rate)) out = {out.work};
+  return out;
+}
+
+/// What the node says of this incarnation of the unit; until it has been heard of, what was kept.
+Kept known(const State& state, const wire::Unit& unit) {
+  Kept out = parse_kept(state, kBefore + unit.id());
+  const auto& load = unit.load();
+  if (load.epoch() != unit.epoch()) return out;
+  const auto node = state.nodes.find(unit.node());
+  out.work += load.cpu_seconds() * (node == state.nodes.end() ? 1 : or_one(node->second.load().activity().speed()));
+  const auto& activity = load.activity();
+  if (activity.total() > 0) out.source = activity.source(), out.done = activity.done(), out.total = activity.total();
+  // The first look at a process gives no rate.
+  if (activity.cpu_rate() > 0 || load.cpu_seconds() > kSettled) out.rate = activity.cpu_rate();
+  return out;
+}
+
+std::string record(const Kept& kept) {
+  return fmt::format("{:.3f} {} {:.17g} {:.17g} {:.4f}", kept.work, kept.source.empty() ? "-" : kept.source, kept.done,
+                     kept.total, kept.rate);
+}
+
 sched::Progress progress(const State& state, const wire::Unit& unit) {
-  const auto& activity = unit.load().activity();
+  const Kept is = known(state, unit);
   sched::ProgressFacts facts;
-  facts.cpu_seconds = work_done(state, unit);
-  if (activity.total() > 0) {
-    if (activity.source() == "said")
-      facts.said_done = activity.done(), facts.said_total = activity.total();
-    else
-      facts.read_bytes = activity.done(), facts.input_bytes = activity.total();
-  }
+  facts.cpu_seconds = is.work;
+  if (is.total > 0 && is.source == "said")
+    facts.said_done = is.done, facts.said_total = is.total;
+  else if (is.total > 0)
+    facts.read_bytes = is.done, facts.input_bytes = is.total;
   facts.learned_work = learned_work(state, program_key(unit.spec()));
   return sched::progress_of(facts);
 }
 
-void add_links(const State& state, const std::map<std::string, int>& index, sched::Situation& now) {
+void add_links(const State& state, const std::map<std::string, int>& index, const DirtyRates& dirty,
+               sched::Situation& now) {
   std::vector<sched::MoveRecord> records;
   std::vector<const wire::Migration*> moves;
   for (const auto& [id, m] : state.migrations)
@@ -88,8 +143,10 @@ void add_links(const State& state, const std::map<std::string, int>& index, sche
   for (const auto* m : moves) {
     const auto from = index.find(m->from()), to = index.find(m->to());
     if (from == index.end() || to == index.end()) continue;
-    const auto predicted = sched::predict(now.cost, static_cast<double>(m->report().memory_bytes()),
-                                          dirty_rate(state, m->unit()), now.links.speed(from->second, to->second));
+    const auto unit = state.units.find(m->unit());
+    const double rate = unit == state.units.end() ? 0 : dirty.of(unit->second);
+    const auto predicted = sched::predict(now.cost, static_cast<double>(m->report().memory_bytes()), rate,
+                                          now.links.speed(from->second, to->second));
     records.push_back({m->report().total_ms() / 1000, predicted.total_s});
   }
   now.cost = sched::learned(now.cost, records);
@@ -104,6 +161,7 @@ sched::Node node_of(const State& state, const Now& now, const wire::NodeInfo& in
     case wire::CORDONED: node.state = sched::NodeState::kKeeps; break;
     default: node.state = sched::NodeState::kGone;
   }
+  if (leaves(info) && node.state != sched::NodeState::kGone) node.state = sched::NodeState::kLeaving;
   if (event.node == info.name()) {
     if (event.kind == EventKind::kJoin) node.state = sched::NodeState::kTakes;
     if (event.kind == EventKind::kVanish) node.state = sched::NodeState::kGone;
@@ -161,7 +219,8 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
   }
   view.now.event.kind = event.kind;
   if (const auto it = index.find(event.node); it != index.end()) view.now.event.node = it->second;
-  add_links(state, index, view.now);
+  const DirtyRates dirty(state);
+  add_links(state, index, dirty, view.now);
 
   const auto moved = last_moves(state);
   for (const auto& [id, unit] : state.units) {
@@ -176,10 +235,10 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
     row.total = done.total, row.finished = done.finished;
     const auto& node = view.now.nodes[static_cast<size_t>(home)];
     const bool crowded = info.load().activity().cpu_busy() > kCrowded * or_one(info.load().activity().cpus());
-    const double rate = unit.load().activity().cpu_rate();
+    const double rate = known(state, unit).rate;
     row.width = std::max(kLeastWidth, crowded && rate > kLeastWidth ? std::max(rate, std::min(1.0, node.cpus)) : rate);
     row.memory = static_cast<double>(unit.load().memory_bytes());
-    row.dirty_rate = dirty_rate(state, id);
+    row.dirty_rate = dirty.of(unit);
     if (const auto it = moved.find(id); it != moved.end())
       row.moved_ago = static_cast<double>(now.wall_ms - it->second) / 1000;
     row.pinned = unit.spec().pinned() || open != nullptr || unit.load().arriving() || unit.load().frozen();
@@ -194,22 +253,29 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
   return view;
 }
 
-double work_done(const State& state, const wire::Unit& unit) {
-  double before = 0;
-  if (const auto it = state.meta.find(kBefore + unit.id()); it != state.meta.end()) {
-    std::istringstream in(it->second);
-    if (!(in >> before) || !(before >= 0)) before = 0;
-  }
-  // Until the new node has been heard of, what is known of its processes is what the old one said.
-  if (unit.load().epoch() != unit.epoch()) return before;
-  const auto node = state.nodes.find(unit.node());
-  const double speed = node == state.nodes.end() ? 1 : or_one(node->second.load().activity().speed());
-  return before + unit.load().cpu_seconds() * speed;
-}
+double work_done(const State& state, const wire::Unit& unit) { return known(state, unit).work; }
 
 void keep_work(const State& state, const wire::Unit& unit, Changes& changes) {
-  if (const double work = work_done(state, unit); work > 0)
-    changes.meta.emplace_back(kBefore + unit.id(), fmt::format("{:.3f}", work));
+  changes.meta.emplace_back(kBefore + unit.id(), record(known(state, unit)));
+}
+
+std::string work_at_key(const std::string& unit, uint32_t number) { return fmt::format("{}{}@{}", kAt, unit, number); }
+
+void keep_work_at(const State& state, const wire::Unit& unit, uint32_t number, Changes& changes) {
+  changes.meta.emplace_back(work_at_key(unit.id(), number), record(known(state, unit)));
+}
+
+std::string restore_work(const State& state, const std::string& of, uint32_t number, const std::string& unit,
+                         Changes& changes) {
+  const auto then = state.meta.find(work_at_key(of, number));
+  const auto is = state.meta.find(kBefore + unit);
+  // Of an image that came as a file nothing is known but that its processes' times begin anew.
+  put_back_work(unit, then == state.meta.end() ? "" : then->second, changes);
+  return is == state.meta.end() ? "" : is->second;
+}
+
+void put_back_work(const std::string& unit, const std::string& kept, Changes& changes) {
+  changes.meta.emplace_back(kBefore + unit, kept.empty() ? "0" : kept);
 }
 
 Changes learn(const State& state, const wire::Unit& unit) {

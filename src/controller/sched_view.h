@@ -7,9 +7,11 @@
 //   CPUs it uses  its rate; on a crowded node at least one, as it would use more if it could
 //   a node's CPUs those that it may use, less what others than our units use there
 //   links, cost   from reports of past moves
-//   dirty rate    of a unit's last move: what was sent again, over the time that it was sent in
+//   dirty rate    of the last move of the unit, else of any unit of the same program: what was sent again, over the time that
+//                 it was sent in (why not measured: docs/design/sched.md)
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -52,15 +54,27 @@ struct PolicyChange {
 /// Empty request: nothing changes.
 Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& request);
 
+/// Where the policy puts each unit of a node that is drained, by id. A unit that it leaves out (pinned, or no room by its
+/// reckoning) isn't there.
+std::map<std::string, std::string> plan_emptying(const State& state, const Now& now, const std::string& node);
+
 /// A decision that isn't carried out.
 Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request);
 wire::PlanReply plan_reply(const State& state, const SchedView& view, const sched::Choice& choice,
                            const sched::Problem& problem, const sched::Plan& plan);
 
-/// What a unit has done so far, in seconds of a CPU of speed 1. Its processes' times begin anew at 0 with every move, so what
-/// they were before is kept in the store (`sched.before.*`), in the transaction of the commit.
+/// What a unit has done so far, in seconds of a CPU of speed 1. Its processes' times begin anew at 0 with every move and every
+/// restore, and what the new node sees of its progress begins with nothing. So what was known before is kept in the store: of a
+/// move (`sched.before.*`) in the transaction of the commit, of a checkpoint (`sched.at.*`) with the checkpoint.
 double work_done(const State& state, const wire::Unit& unit);
 void keep_work(const State& state, const wire::Unit& unit, Changes& changes);
+void keep_work_at(const State& state, const wire::Unit& unit, uint32_t number, Changes& changes);
+/// A unit goes on from where that checkpoint was. What was kept before, for a restore that fails: put_back_work().
+std::string restore_work(const State& state, const std::string& of, uint32_t number, const std::string& unit,
+                         Changes& changes);
+void put_back_work(const std::string& unit, const std::string& kept, Changes& changes);
+/// Name in `meta` of what is kept with a checkpoint, which goes with it.
+std::string work_at_key(const std::string& unit, uint32_t number);
 
 /// How much work a unit that has just ended well did, for the history; nothing when that isn't known.
 Changes learn(const State& state, const wire::Unit& unit);

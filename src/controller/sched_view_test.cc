@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/temporary_folder.h"
+#include "controller/leave.h"
 #include "controller/store.h"
 #include "controller/watch.h"
 
@@ -229,6 +230,186 @@ TEST(Work, goes_on_counting_when_a_unit_moves) {
   removed.removed_units.push_back("u1");
   s.apply(removed);
   EXPECT_TRUE(s.meta.empty());
+}
+
+TEST(Work, and_what_was_said_go_on_from_the_checkpoint_that_is_restored) {
+  State s;
+  add_node(s, "a", 1, 2), add_node(s, "b");
+  auto& unit = add_unit(s, "u1", "a");
+  auto& activity = *unit.mutable_load()->mutable_activity();
+  activity.set_source("said"), activity.set_done(40), activity.set_total(100);
+  wire::Checkpoint checkpoint;
+  checkpoint.set_unit("u1"), checkpoint.set_number(1);
+  Changes kept;
+  keep_work_at(s, unit, 1, kept);
+  kept.checkpoints.push_back(checkpoint);
+  s.apply(kept);
+  // It goes on, and ends by an accident.
+  unit.mutable_load()->set_cpu_seconds(180), activity.set_done(90);
+  unit.set_state(wire::EXITED);
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 360);
+
+  const auto plan = plan_restore(s, kNow, unit, 1, {"b", false, ""}, "u9");
+  ASSERT_TRUE(plan) << plan.error().error.text;
+  s.apply(plan->changes);
+  s.units["u1"].set_state(wire::RUNNING);
+  EXPECT_DOUBLE_EQ(work_done(s, s.units["u1"]), 200) << "what was done after the checkpoint is lost";
+  auto row = planned(s, "load").units(0);
+  EXPECT_EQ(row.source(), "said");
+  EXPECT_DOUBLE_EQ(row.finished() / row.total(), 0.4) << "the new node hasn't told yet";
+  auto& load = *s.units["u1"].mutable_load();
+  load.set_epoch(2), load.set_cpu_seconds(10);
+  load.mutable_activity()->set_done(50);
+  EXPECT_DOUBLE_EQ(work_done(s, s.units["u1"]), 210) << "at speed 1";
+  row = planned(s, "load").units(0);
+  EXPECT_DOUBLE_EQ(row.total(), 420);
+
+  // A branch begins there too, and of an image that came as a file nothing is known.
+  const auto branch = plan_restore(s, kNow, s.units["u1"], 1, {"b", true, ""}, "u2");
+  ASSERT_TRUE(branch);
+  s.apply(branch->changes);
+  EXPECT_DOUBLE_EQ(work_done(s, s.units["u2"]), 200);
+  const auto other = plan_restore(s, kNow, s.units["u1"], 7, {"b", true, ""}, "u3");
+  ASSERT_TRUE(other);
+  s.apply(other->changes);
+  EXPECT_DOUBLE_EQ(work_done(s, s.units["u3"]), 0);
+
+  Changes forgotten;
+  forgotten.removed_checkpoints.emplace_back("u1", 1);
+  s.apply(forgotten);
+  EXPECT_FALSE(s.meta.contains(work_at_key("u1", 1)));
+}
+
+TEST(Work, is_what_it_was_when_a_restore_is_refused) {
+  State s;
+  add_node(s, "a");
+  auto& unit = add_unit(s, "u1", "a");
+  Changes changes;
+  keep_work(s, unit, changes);  // it was moved here with 100 behind it
+  s.apply(changes);
+  unit.set_state(wire::EXITED);
+  EXPECT_DOUBLE_EQ(work_done(s, unit), 200);
+  const auto plan = plan_restore(s, kNow, unit, 1, {"a", false, ""}, "u9");
+  ASSERT_TRUE(plan);
+  s.apply(plan->changes);
+  Changes back;
+  back.units.push_back(plan->old);
+  put_back_work("u1", plan->old_work, back);
+  s.apply(back);
+  EXPECT_DOUBLE_EQ(work_done(s, s.units["u1"]), 200);
+}
+
+TEST(SchedView, a_unit_that_has_just_moved_is_as_far_and_as_busy_as_it_was) {
+  State s;
+  add_node(s, "a", 2), add_node(s, "b", 2);
+  auto& unit = add_unit(s, "u1", "a", 1.5);
+  auto& activity = *unit.mutable_load()->mutable_activity();
+  activity.set_source("reads"), activity.set_done(25), activity.set_total(100);
+  Changes moved;
+  keep_work(s, unit, moved);
+  s.apply(moved);
+  unit.set_epoch(2), unit.set_node("b");
+  activity.Clear();
+  EXPECT_DOUBLE_EQ(sched_view(s, kNow, {}).now.units[0].width, 1.5) << "nothing was heard of the new node yet";
+  unit.mutable_load()->set_epoch(2), unit.mutable_load()->set_cpu_seconds(0.1);
+  EXPECT_DOUBLE_EQ(sched_view(s, kNow, {}).now.units[0].width, 1.5) << "the first look gives no rate";
+  EXPECT_EQ(planned(s, "load").units(0).source(), "reads") << "and its input may not be open any more";
+  unit.mutable_load()->set_cpu_seconds(5);
+  EXPECT_DOUBLE_EQ(sched_view(s, kNow, {}).now.units[0].width, 0.05) << "it does nothing";
+}
+
+TEST(SchedView, a_dirty_rate_is_that_of_its_last_move_or_of_its_programs) {
+  State s;
+  add_node(s, "a"), add_node(s, "b");
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a"), add_unit(s, "u3", "a").mutable_spec()->set_argv(0, "/bin/other");
+  const auto moved = [&](const std::string& id, int64_t time_ms, uint64_t raw) {
+    wire::Migration m;
+    m.set_id(id), m.set_unit("u1"), m.set_state(wire::COMMITTED), m.set_time_ms(time_ms);
+    auto& r = *m.mutable_report();
+    r.set_memory_bytes(100), r.set_bytes_raw(raw), r.set_rounds(3);
+    auto* phase = r.add_phases();
+    phase->set_name("precopy"), phase->set_ms(2000);
+    s.migrations[id] = m;
+  };
+  moved("m1", 100, 500), moved("m2", 200, 300), moved("m3", 300, 100);  // the last one says nothing
+  const auto units = sched_view(s, kNow, {}).now.units;
+  EXPECT_DOUBLE_EQ(units[0].dirty_rate, 100);
+  EXPECT_DOUBLE_EQ(units[1].dirty_rate, 100) << "it is of the same program";
+  EXPECT_DOUBLE_EQ(units[2].dirty_rate, 0);
+}
+
+wire::LeaveRequest leave_request(const std::string& node, double seconds) {
+  wire::LeaveRequest request;
+  request.set_node(node), request.set_seconds(seconds);
+  return request;
+}
+
+TEST(Leave, takes_a_nodes_units_away_until_none_is_left) {
+  State s;
+  add_node(s, "a"), add_node(s, "b"), add_node(s, "c");
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a"), add_unit(s, "fixed", "a").mutable_spec()->set_pinned(true);
+  Watch watch;
+  EXPECT_FALSE(next_event(s, kNow, watch));
+  EXPECT_FALSE(plan_leave(s, kNow, leave_request("z", 1)));
+  EXPECT_FALSE(plan_leave(s, kNow, leave_request("a", -1)));
+  const auto plan = plan_leave(s, kNow, leave_request("a", 60));
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->units.size(), 3u);
+  s.apply(plan->changes);
+  EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 60'000);
+  EXPECT_EQ(node_state(s, kNow, s.nodes["a"]), wire::CORDONED);
+  EXPECT_EQ(planned(s, "load").moves_size(), 2) << "whatever the event, they must go";
+  for (const auto& m : planned(s, "load").moves()) EXPECT_EQ(m.why(), "forced");
+
+  Now now = kNow;
+  EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kLeave);
+  now.monotonic_ms += 1000;
+  EXPECT_FALSE(next_event(s, now, watch));
+  now.monotonic_ms += kEmptyMs;
+  EXPECT_EQ(next_event(s, now, watch)->node, "a") << "some may have been refused";
+  Watch anew;
+  EXPECT_TRUE(next_event(s, now, anew)) << "of a controller that was started meanwhile";
+  s.units["u1"].set_node("b"), s.units["u2"].set_node("c");
+  now.monotonic_ms += kEmptyMs;
+  for (auto& [name, at] : s.seen) at = now.monotonic_ms;
+  EXPECT_FALSE(has_to_lose(s, "a")) << "the pinned one stays";
+  EXPECT_FALSE(next_event(s, now, watch));
+  wire::RegisterRequest again;
+  *again.mutable_node() = s.nodes["a"];
+  again.mutable_node()->clear_leaves_ms();
+  EXPECT_NE(registered(s, now, again).changes.nodes[0].leaves_ms(), 0)
+      << "a daemon that is started anew changes nothing";
+  stay(s.nodes["a"]);
+  EXPECT_EQ(node_state(s, now, s.nodes["a"]), wire::READY);
+}
+
+TEST(Leave, a_notice_is_heeded_once) {
+  State s;
+  add_node(s, "a"), add_node(s, "b");
+  add_unit(s, "u1", "a");
+  wire::NodeLoad load;
+  EXPECT_TRUE(heed_notice(s, kNow, "a", load).empty());
+  load.mutable_notice()->set_id(7), load.mutable_notice()->set_seconds(120);
+  s.apply(heed_notice(s, kNow, "a", load));
+  EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 120'000);
+  Watch watch;
+  EXPECT_EQ(next_event(s, kNow, watch)->kind, sched::EventKind::kSpot);
+  EXPECT_TRUE(heed_notice(s, kNow, "a", load).empty());
+  stay(s.nodes["a"]);
+  EXPECT_TRUE(heed_notice(s, kNow, "a", load).empty()) << "a user has said that it stays";
+  s.apply(plan_leave(s, kNow, leave_request("a", 10))->changes);
+  load.mutable_notice()->set_id(8);
+  s.apply(heed_notice(s, kNow, "a", load));
+  EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 10'000) << "what is sooner holds";
+}
+
+TEST(Drain, places_by_the_policy) {
+  State s;
+  add_node(s, "a"), add_node(s, "slow", 1, 0.1), add_node(s, "fast", 2, 4);
+  add_unit(s, "u1", "a"), add_unit(s, "u2", "a");
+  add_unit(s, "fixed", "a").mutable_spec()->set_pinned(true);
+  const auto to = plan_emptying(s, kNow, "a");
+  EXPECT_EQ(to, (std::map<std::string, std::string>{{"u1", "fast"}, {"u2", "fast"}}));
 }
 
 TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {

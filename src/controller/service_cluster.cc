@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/base.h"
+#include "controller/leave.h"
 #include "controller/services.h"
 
 namespace godwit::controller {
@@ -41,6 +42,13 @@ grpc::Status ClusterService::Heartbeat(Context* context, const wire::HeartbeatRe
   parts_.ledger.heard(*request);
   const auto found = [&](const State& s, const Now&) { return found_again(s, request->node(), request->units()); };
   if (!parts_.ledger.read(found).units.empty()) (void)parts_.ledger.decide(found);
+  const auto heed = [&](const State& s, const Now& now) {
+    return heed_notice(s, now, request->node(), request->load());
+  };
+  if (request->load().has_notice() && !parts_.ledger.read(heed).nodes.empty()) {
+    if (const auto heeded = parts_.ledger.decide(heed); heeded)
+      log::warn("node {} says that it goes in {:.0f} s", request->node(), request->load().notice().seconds());
+  }
   for (const auto& r : request->receiving()) {
     const bool over = parts_.ledger.read([&](const State& s, const Now&) {
       const auto it = s.migrations.find(r.migration());

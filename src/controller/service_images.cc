@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "controller/delegated.h"
+#include "controller/sched_view.h"
 #include "controller/services.h"
 #include "controller/token.h"
 
@@ -95,6 +96,12 @@ grpc::Status UserService::Checkpoint(Context* context, const wire::CheckpointReq
   ask.set_unit(unit->id());
   ask.set_number(parts_.ledger.read([&](const State& s, const Now&) { return next_number(s, unit->id()); }));
   ask.set_tcp(request->tcp());
+  // How far it is before: what an image surely holds, and not what is done while it is written.
+  Changes work;
+  parts_.ledger.read([&](const State& s, const Now&) {
+    if (const auto it = s.units.find(unit->id()); it != s.units.end()) keep_work_at(s, it->second, ask.number(), work);
+    return 0;
+  });
   std::optional<wire::Checkpoint> done;
   {
     // Not bound to the caller's call: a checkpoint that has begun is kept, whoever still listens.
@@ -116,7 +123,7 @@ grpc::Status UserService::Checkpoint(Context* context, const wire::CheckpointReq
   const auto keep = [&] {
     return parts_.ledger.decide([&](const State&, const Now& now) {
       if (done->time_ms() == 0) done->set_time_ms(now.wall_ms);
-      Changes changes;
+      Changes changes = work;
       changes.checkpoints.push_back(*done);
       return changes;
     });
@@ -203,6 +210,7 @@ Outcome<wire::Unit> UserService::restore(const RestorePlan& plan, const std::str
       return changes;
     } else {
       now_is = plan.old;
+      put_back_work(unit.id(), plan.old_work, changes);
     }
     changes.units.push_back(now_is);
     return changes;

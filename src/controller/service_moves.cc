@@ -1,6 +1,9 @@
 // Move and drain. The moves themselves belong to the Mover; these calls only watch.
 #include <fmt/format.h>
 
+#include "base/base.h"
+#include "controller/leave.h"
+#include "controller/sched_view.h"
 #include "controller/services.h"
 
 namespace godwit::controller {
@@ -46,12 +49,15 @@ grpc::Status UserService::Move(Context* context, const wire::MoveRequest* reques
 
 namespace {
 
-/// Moves one unit to the least loaded of the others. What fails is said in the events; the next unit goes on.
+/// Moves one unit to where the plan wants it; when it wants nothing, or that node takes nothing any more, to the least loaded of the
+/// others. What fails is said in the events; the next unit goes on.
 Outcome<wire::Report> drain_one(Parts& parts, const std::string& unit, const wire::DrainRequest& request,
-                                wire::DrainEvent& event, grpc::ServerWriter<wire::DrainEvent>* writer,
-                                const std::function<bool()>& cancelled) {
+                                const std::string& wanted, wire::DrainEvent& event,
+                                grpc::ServerWriter<wire::DrainEvent>* writer, const std::function<bool()>& cancelled) {
   TRY(const std::string to, parts.ledger.read([&](const State& s, const Now& now) -> Outcome<std::string> {
     TRY(const wire::Unit found, find_unit(s, unit));
+    const auto node = s.nodes.find(wanted);
+    if (node != s.nodes.end() && node_state(s, now, node->second) == wire::READY) return wanted;
     return place(s, now, {request.node()}, fits_of(s, found));
   }));
   event.set_to(to);
@@ -78,6 +84,10 @@ grpc::Status UserService::Drain(Context* context, const wire::DrainRequest* requ
   auto plan = parts_.ledger.decide([&](const State& s, const Now& now) { return plan_drain(s, now, request->node()); });
   if (!plan) return rpc::to_status(plan.error());
   const auto cancelled = [&] { return context->IsCancelled(); };
+  // One plan for all of them: what it knows of a unit that has just been moved is little (sched_view.h). On a copy, as a policy may
+  // take a second.
+  const auto [state, now] = parts_.ledger.read([](const State& s, const Now& n) { return std::pair(s, n); });
+  const auto wanted = plan_emptying(state, now, request->node());
   for (const auto& unit : plan->units) {
     if (cancelled()) break;
     // A unit that is on its way somewhere already: let that end first, then see where it is.
@@ -90,7 +100,8 @@ grpc::Status UserService::Drain(Context* context, const wire::DrainRequest* requ
     if (!still_here) continue;
     wire::DrainEvent event;
     event.set_unit(unit);
-    auto moved = drain_one(parts_, unit, *request, event, writer, cancelled);
+    const auto to = wanted.find(unit);
+    auto moved = drain_one(parts_, unit, *request, to == wanted.end() ? "" : to->second, event, writer, cancelled);
     if (moved)
       *event.mutable_moved() = *moved;
     else
@@ -100,6 +111,17 @@ grpc::Status UserService::Drain(Context* context, const wire::DrainRequest* requ
   wire::DrainEvent last;
   last.set_finished(true);
   (void)writer->Write(last);
+  return grpc::Status::OK;
+}
+
+// The moves are the rescheduler's: the caller needn't stay.
+grpc::Status UserService::Leave(Context* context, const wire::LeaveRequest* request, wire::LeaveReply* reply) {
+  if (auto no = authorize(*context); !no.ok()) return no;
+  auto plan = parts_.ledger.decide([&](const State& s, const Now& now) { return plan_leave(s, now, *request); });
+  if (!plan) return rpc::to_status(plan.error());
+  log::info("node {} leaves in {:.0f} s units={}", request->node(), request->seconds(), plan->units.size());
+  *reply->mutable_node() = plan->node;
+  for (const auto& unit : plan->units) *reply->add_units() = unit;
   return grpc::Status::OK;
 }
 

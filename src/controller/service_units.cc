@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "base/base.h"
+#include "controller/leave.h"
 #include "controller/services.h"
 #include "controller/token.h"
 
@@ -245,7 +246,7 @@ grpc::Status UserService::Uncordon(Context* context, const wire::NodeRequest* re
   };
   auto done = parts_.ledger.decide([&](const State& s, const Now&) -> Outcome<Lifted> {
     TRY(wire::NodeInfo node, find_node(s, request->node()));
-    node.set_state(wire::READY);
+    stay(node);
     Lifted out;
     out.changes.nodes.push_back(node);
     return out;

@@ -40,6 +40,7 @@ class UserService final : public wire::Controller::Service {
   grpc::Status Signal(Context*, const wire::SignalRequest*, wire::Empty*) override;
   grpc::Status Kill(Context*, const wire::UnitRequest*, wire::UnitReply*) override;
   grpc::Status Check(Context*, const wire::CheckRequest*, wire::CheckReply*) override;
+  grpc::Status Leave(Context*, const wire::LeaveRequest*, wire::LeaveReply*) override;
   grpc::Status Uncordon(Context*, const wire::NodeRequest*, wire::Empty*) override;
   grpc::Status CreateToken(Context*, const wire::TokenRequest*, wire::TokenReply*) override;
   grpc::Status Trace(Context*, const wire::UnitRequest*, wire::TraceReply*) override;

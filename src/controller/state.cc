@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "controller/sched_view.h"
+
 namespace godwit::controller {
 
 void State::apply(const Changes& changes) {
@@ -36,7 +38,10 @@ void State::apply(const Changes& changes) {
     }
   }
   for (const auto& c : changes.checkpoints) checkpoints[{c.unit(), c.number()}] = c;
-  for (const auto& key : changes.removed_checkpoints) checkpoints.erase(key);
+  for (const auto& key : changes.removed_checkpoints) {
+    checkpoints.erase(key);
+    meta.erase(work_at_key(key.first, key.second));
+  }
   for (const auto& t : changes.tokens) tokens[t.token] = t;
   for (const auto& t : changes.removed_tokens) tokens.erase(t);
   for (const auto& [key, value] : changes.meta) meta[key] = value;

@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/pki.h"
 #include "controller/delegated.h"
+#include "controller/sched_view.h"
 #include "controller/sql.h"
 #include "controller/token.h"
 
@@ -265,6 +266,8 @@ Result<void> Store::write_rows(const Changes& changes) {
   for (const auto& [unit, number] : changes.removed_checkpoints) {
     Statement drop(db_.get(), "DELETE FROM checkpoints WHERE unit=? AND number=?");
     TRY_DO(drop.bind(unit).bind(static_cast<int64_t>(number)).run());
+    Statement forget(db_.get(), "DELETE FROM meta WHERE key=?");
+    TRY_DO(forget.bind(work_at_key(unit, number)).run());
   }
   for (const auto& t : changes.tokens) {
     Statement put(db_.get(), "INSERT OR REPLACE INTO tokens VALUES(?,?,?)");

@@ -1,10 +1,15 @@
 #include "controller/watch.h"
 
+#include "controller/leave.h"
+
 namespace godwit::controller {
 namespace {
 
 // PSI "some avg10" in percent, and the part of memory that is free. Let go of at half of the one and twice the other.
 constexpr double kPressure = 20, kFree = 0.05;
+
+// A node that is still there so long after it should have gone isn't in such a hurry.
+constexpr int64_t kOverdueMs = 600'000;
 
 bool short_of_memory(const wire::NodeLoad& load, bool was) {
   const double factor = was ? 2 : 1;
@@ -15,11 +20,19 @@ bool short_of_memory(const wire::NodeLoad& load, bool was) {
 }  // namespace
 
 std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& watch) {
-  std::optional<SchedEvent> pressure, gone, come;
+  std::optional<SchedEvent> leave, pressure, gone, come;
   for (const auto& [name, info] : state.nodes) {
     Watch::Node& seen = watch.nodes[name];
     const auto is = node_state(state, now, info);
     const auto was = std::exchange(seen.state, is);
+    // Also the first look tells of these: a controller that was started anew must go on.
+    const bool news = std::exchange(seen.leaves_ms, info.leaves_ms()) != info.leaves_ms();
+    const bool overdue = now.wall_ms > info.leaves_ms() + kOverdueMs;
+    if (leaves(info) && is != wire::GONE && !leave && has_to_lose(state, name) &&
+        (news || now.monotonic_ms - seen.emptied_ms >= (overdue ? kLookMs : kEmptyMs))) {
+      seen.emptied_ms = now.monotonic_ms;
+      leave = SchedEvent{info.spot() ? sched::EventKind::kSpot : sched::EventKind::kLeave, name};
+    }
     if (is == wire::READY && was != wire::READY) come = SchedEvent{sched::EventKind::kJoin, name};
     if (is == wire::GONE && was != wire::GONE && was != wire::NODE_UNKNOWN)
       gone = SchedEvent{sched::EventKind::kVanish, name};
@@ -31,6 +44,7 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
   const bool first = !std::exchange(watch.began, true);
   std::optional<SchedEvent> event = pressure ? pressure : gone ? gone : come;
   if (first) event.reset();
+  if (leave) event = leave;
   if (!event && !first && now.monotonic_ms - watch.looked_ms >= kLookMs) event = SchedEvent{};
   if (event || first) watch.looked_ms = now.monotonic_ms;
   return event;

@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "node/keeper_process.h"
 #include "node/load.h"
+#include "node/notice.h"
 #include "node/papers.h"
 
 namespace godwit::node {
@@ -136,11 +137,21 @@ void Daemon::add_activity(wire::NodeLoad& load, google::protobuf::RepeatedPtrFie
   for (auto& row : units) {
     const auto unit = known(row.unit());
     if (!unit || row.state() != wire::RUNNING) continue;
-    here.insert(row.unit());
-    *row.mutable_activity() =
-        collector_.unit(row.unit(), row.init_pid(), row.cpu_seconds(), unit->record().progress, now);
+    // A unit that is restored where it was begins anew: what its last incarnation had reached isn't its own.
+    const std::string id = row.unit() + "@" + std::to_string(row.epoch());
+    here.insert(id);
+    *row.mutable_activity() = collector_.unit(id, row.init_pid(), row.cpu_seconds(), unit->record().progress, now);
   }
   collector_.keep_only(here);
+}
+
+void Daemon::add_notice(wire::NodeLoad& load) {
+  const auto notice =
+      look_for_notice(options_.notice_file, std::chrono::duration<double>(clock_now(CLOCK_REALTIME)).count());
+  if (!notice) return;
+  if (std::exchange(notice_, notice->id()) != notice->id())
+    log::warn("{} says that this machine goes in {:.0f} s", options_.notice_file, notice->seconds());
+  *load.mutable_notice() = *notice;
 }
 
 void Daemon::keep_registered(const std::function<void()>& registered) {
@@ -171,6 +182,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       wire::HeartbeatRequest request;
       request.set_node(options_.name);
       *request.mutable_load() = measure_load(options_.state_dir);
+      add_notice(*request.mutable_load());
       add_receiving(*request.mutable_receiving());
       for (const auto& load : loads()) *request.add_units() = load;
       add_activity(*request.mutable_load(), *request.mutable_units());

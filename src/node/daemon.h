@@ -90,6 +90,7 @@ class Daemon {
   void settle_commits();
   void refresh_units();
   void add_activity(wire::NodeLoad& load, google::protobuf::RepeatedPtrField<wire::UnitLoad>& units);
+  void add_notice(wire::NodeLoad& load);
   void add_receiving(google::protobuf::RepeatedPtrField<wire::ReleaseRequest>& rows) const;
 
   const Options options_;
@@ -97,6 +98,7 @@ class Daemon {
   Cluster cluster_;
   Images images_;
   Collector collector_;  ///< keep_registered()'s
+  int64_t notice_ = 0;  ///< id of the last one that was logged; keep_registered()'s
   mutable std::mutex units_mutex_;
   std::map<std::string, UnitPtr> units_;
   std::map<std::string, std::shared_ptr<std::mutex>> gates_;

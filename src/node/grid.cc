@@ -60,14 +60,15 @@ std::vector<std::string> controller_command(const GridRecord& record, const std:
 
 std::vector<std::string> node_command(const GridRecord& record, const std::string& state_dir, const GridNode& node) {
   const std::string dir = node_dir(state_dir, node.name);
-  std::vector<std::string> out = {record.program, "node",
-                                  "--state",      dir,
-                                  "--name",       node.name,
-                                  "--controller", record.controller_address,
-                                  "--listen",     node.address + ":" + std::to_string(kControlPort),
-                                  "--data",       node.address + ":" + std::to_string(kDataPort),
-                                  "--ready",      ready_path(dir),
-                                  "--outer-pid",  "{pid}"};
+  std::vector<std::string> out = {record.program,  "node",
+                                  "--state",       dir,
+                                  "--name",        node.name,
+                                  "--controller",  record.controller_address,
+                                  "--listen",      node.address + ":" + std::to_string(kControlPort),
+                                  "--data",        node.address + ":" + std::to_string(kDataPort),
+                                  "--ready",       ready_path(dir),
+                                  "--outer-pid",   "{pid}",
+                                  "--notice-file", dir + "/notice"};
   if (!node.root.empty()) out.insert(out.end(), {"--root", node.root});
   if (!node.arch.empty()) out.insert(out.end(), {"--arch", node.arch});
   return out;

@@ -7,7 +7,8 @@
 //
 //     STATE/                 client.json, ca.crt, client.crt, client.key: what the command line needs; grid.json
 //     STATE/controller/      ca.key, controller.crt, controller.key, controller.db, controller.log, control.sock
-//     STATE/nodes/NAME/      ca.crt, node.crt, node.key, node.log, units/, chunks/
+//     STATE/nodes/NAME/      ca.crt, node.crt, node.key, node.log, units/, chunks/; and `notice`, when it
+//                            is written, says that the node goes (notice.h)
 #pragma once
 
 #include <functional>

@@ -110,7 +110,7 @@ std::string host_name() {
 Result<void> save_options(const Options& o) {
   const json j = {{"version", 1},       {"name", o.name},        {"controller", o.controller},
                   {"listen", o.listen}, {"data", o.data_listen}, {"advertise", o.advertise},
-                  {"root", o.root},     {"arch", o.arch}};
+                  {"root", o.root},     {"arch", o.arch},        {"notice_file", o.notice_file}};
   return io::replace_file(o.state_dir + "/node.json", j.dump(2) + "\n");
 }
 
@@ -131,6 +131,7 @@ Result<Options> join(const JoinOptions& wanted) {
   options.advertise = wanted.advertise;
   options.root = wanted.root;
   options.arch = wanted.arch;
+  options.notice_file = wanted.notice_file;
   if (!pki::valid_name(options.name) || pki::reserved_name(options.name)) {
     return fail(Code::kUsage, "\"" + options.name + "\" can't be a node's name; give one with --name");
   }
@@ -177,6 +178,7 @@ Result<Options> load_options(const std::string& state_dir) {
     o.advertise = j.at("advertise").get<std::string>();
     o.root = j.at("root").get<std::string>();
     o.arch = j.value("arch", "");  // since 0.2
+    o.notice_file = j.value("notice_file", "");
     return o;
   } catch (const json::exception& e) {
     return fail(Code::kCorrupt, path + ": " + e.what());

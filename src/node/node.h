@@ -30,6 +30,8 @@ struct Options {
   std::string advertise;  ///< --advertise HOST: where others reach this node; empty: the host of --listen
   std::string root;  ///< --root DIR: the units' root file system; empty: the machine's own
   std::string arch;  ///< --arch: that of its units, when they run under qemu-user; empty: the machine's own
+  std::string
+      notice_file;  ///< --notice-file FILE: when it is there, this machine goes in as many seconds as it says (notice.h)
   std::string ready_file;  ///< --ready FILE: written when it serves and is registered
   int outer_pid = 0;  ///< --outer-pid N: what to report as its pid (a node of an embedded grid doesn't know it)
   bool insecure = false;  ///< --insecure: no TLS; tests on one machine only
@@ -49,6 +51,7 @@ struct JoinOptions {
   std::string advertise;  ///< --advertise
   std::string root;  ///< --root
   std::string arch;  ///< --arch
+  std::string notice_file;  ///< --notice-file
 };
 Result<Options> join(const JoinOptions& options);
 /// The options that join() wrote, for a start after a reboot: `godwit node --state DIR` alone.

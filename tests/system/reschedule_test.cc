@@ -1,6 +1,7 @@
 // Rescheduling on a real grid: what nodes report of themselves and their units, plans, and units that are moved without a command.
 // Each node is a fourth of a processor, so that two busy units on one are worth parting.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -28,7 +29,8 @@ class RescheduleTest : public OnGrid<2> {
   void TearDown() override {
     for (const auto& unit : units_) (void)grid().godwit({"kill", unit});
     (void)grid().godwit({"policy", "set", "off"});
-    (void)grid().godwit({"uncordon", "node-2"});
+    (void)::unlink(notice().c_str());
+    for (const char* node : {"node-1", "node-2"}) (void)grid().godwit({"uncordon", node});
   }
   void run(const std::string& name, std::vector<std::string> options, const std::string& program) {
     std::vector<std::string> words = {"run", "--name", name, "--node", "node-1"};
@@ -41,6 +43,12 @@ class RescheduleTest : public OnGrid<2> {
   static json of(std::vector<std::string> words) {
     words.emplace_back("--json");
     return json::parse(grid().godwit(words).out, nullptr, false);
+  }
+  static std::string notice() { return grid().state() + "/nodes/node-1/notice"; }
+  /// How far rescheduling takes it to be, by its own words.
+  static double said(const std::string& unit) {
+    const auto is = row(of({"plan"})["units"], unit);
+    return is.value("source", "") == "said" ? is["finished"].get<double>() / is["total"].get<double>() : -1;
   }
   static std::string node_of(const std::string& unit) { return of({"show", unit}).value("node", ""); }
   static json row(const json& array, const std::string& name) {
@@ -117,6 +125,64 @@ TEST_F(RescheduleTest, when_a_node_comes_a_unit_moves_there_by_itself_and_a_pinn
   // It stays there: one move, not one each look.
   std::this_thread::sleep_for(seconds(3));
   EXPECT_EQ(of({"show", "free"})["migrations"].size(), 1u);
+}
+
+TEST_F(RescheduleTest, what_a_program_says_of_itself_moves_with_it) {
+  const auto ran = grid().godwit({"run", "--name", "talker", "--node", "node-1", "--progress", "file:/tmp/how-far",
+                                  "--", GODWIT_SAYS, "30", "100", "60"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  units_.push_back("talker");
+  EXPECT_TRUE(eventually([] { return std::abs(said("talker") - 0.3) < 0.01; })) << of({"plan"}).dump(2);
+  ASSERT_EQ(grid().godwit({"move", "talker", "--to", "node-2"}).status, 0);
+  EXPECT_NEAR(said("talker"), 0.3, 0.01) << "at once";
+  std::this_thread::sleep_for(seconds(3));
+  EXPECT_NEAR(said("talker"), 0.3, 0.01) << "and when the new node has looked";
+  ASSERT_EQ(grid().godwit({"signal", "talker", "USR1"}).status, 0);
+  EXPECT_TRUE(eventually([] { return std::abs(said("talker") - 0.6) < 0.01; })) << of({"plan"}).dump(2);
+}
+
+TEST_F(RescheduleTest, work_before_a_checkpoint_counts_after_a_restore) {
+  run("worker", {}, kBusy);
+  const auto finished = [] { return row(of({"plan"})["units"], "worker").value("finished", 0.0); };
+  ASSERT_TRUE(eventually([&] { return finished() > 1; }, seconds(60)));
+  const double before = finished();
+  ASSERT_EQ(grid().godwit({"checkpoint", "worker"}).status, 0);
+  ASSERT_EQ(grid().godwit({"kill", "worker"}).status, 0);
+  const auto restored = grid().godwit({"restore", "worker"});
+  ASSERT_EQ(restored.status, 0) << restored.err;
+  EXPECT_GE(finished(), before - 0.01);
+  std::this_thread::sleep_for(seconds(3));
+  EXPECT_GE(finished(), before - 0.01);
+}
+
+TEST_F(RescheduleTest, a_node_that_leaves_loses_its_units_though_the_policy_is_off) {
+  run("one", {}, kBusy);
+  run("two", {}, kBusy);
+  run("fixed", {"--pin"}, kBusy);
+  EXPECT_EQ(grid().godwit({"node", "leave", "node-1", "--in", "soon"}).status, 2);
+  EXPECT_EQ(grid().godwit({"node", "leave", "node-9", "--in", "1m"}).status, 2);
+  const auto left = grid().godwit({"node", "leave", "node-1", "--in", "1m"});
+  ASSERT_EQ(left.status, 0) << left.err;
+  EXPECT_NE(left.out.find("fixed is pinned"), std::string::npos) << left.out;
+  EXPECT_EQ(row(of({"nodes"}), "node-1").value("state", ""), "leaving");
+  EXPECT_TRUE(eventually([] { return node_of("one") == "node-2" && node_of("two") == "node-2"; }, seconds(60)));
+  EXPECT_EQ(node_of("fixed"), "node-1");
+  EXPECT_EQ(grid().godwit({"run", "--node", "node-1", "--", "/bin/true"}).status, 3) << "it takes nothing";
+  EXPECT_EQ(grid().godwit({"uncordon", "node-1"}).status, 0);
+  EXPECT_EQ(row(of({"nodes"}), "node-1").value("state", ""), "ready");
+}
+
+TEST_F(RescheduleTest, a_machine_says_itself_that_it_goes) {
+  run("one", {}, kBusy);
+  ASSERT_TRUE(io::replace_file(notice(), "2m\n"));
+  EXPECT_TRUE(eventually([] { return node_of("one") == "node-2"; }, seconds(60)));
+  const auto node = row(of({"nodes"}), "node-1");
+  EXPECT_EQ(node.value("state", ""), "leaving");
+  EXPECT_GT(node.value("leaves_ms", int64_t{0}), 0);
+  // The notice is still there, and a user knows better.
+  EXPECT_EQ(grid().godwit({"uncordon", "node-1"}).status, 0);
+  std::this_thread::sleep_for(seconds(3));
+  EXPECT_EQ(row(of({"nodes"}), "node-1").value("state", ""), "ready");
 }
 
 TEST_F(RescheduleTest, a_policy_is_kept_over_a_restart_and_wrong_ones_are_refused) {

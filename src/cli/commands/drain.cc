@@ -53,17 +53,19 @@ int run(Context& context, const Parsed& parsed) {
 
 }  // namespace
 
-const Command kDrain = {.name = "drain",
-                        .group = "nodes",
-                        .summary = "move every unit away from a node",
-                        .arguments = {{"NODE", "its name", Words::kNode}},
-                        .options = move_option_rows({}),
-                        .details =
-                            "The node takes no new units from now on; those it has are moved to the least loaded "
-                            "others, one after the other. One that can't be moved stays, and is named with every "
-                            "reason; the others go on (status 3 or 4 then).",
-                        .examples = "  godwit drain node-2\n  godwit uncordon node-2",
-                        .json = true,
-                        .run = run};
+const Command kDrain = {
+    .name = "drain",
+    .group = "nodes",
+    .summary = "move every unit away from a node",
+    .arguments = {{"NODE", "its name", Words::kNode}},
+    .options = move_option_rows({}),
+    .details =
+        "The node takes no new units from now on; those it has are moved to where the grid's "
+        "policy wants them (min-min-m while that is off), one after the other. What it leaves alone, as "
+        "it is pinned, goes to the least loaded node. One that can't be moved stays, and is named with every "
+        "reason; the others go on (status 3 or 4 then).",
+    .examples = "  godwit drain node-2\n  godwit uncordon node-2",
+    .json = true,
+    .run = run};
 
 }  // namespace godwit::cli

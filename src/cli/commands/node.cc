@@ -24,6 +24,7 @@ int run(Context& context, const Parsed& parsed) {
     options.root = parsed.get("--root");
     options.arch = parsed.get("--arch");
     options.outer_pid = static_cast<int>(pid);
+    options.notice_file = parsed.get("--notice-file");
     options.insecure = parsed.has("--insecure");
   }
   options.ready_file = parsed.get("--ready");
@@ -43,6 +44,8 @@ const Command kNode = {
                 {"--advertise", "", "HOST", "what others call this machine"},
                 {"--root", "", "DIR", "the root file system of its units", Words::kDirectory},
                 {"--arch", "", "ARCH", "its units are portable programs, and run as on this architecture (qemu-user)"},
+                {"--notice-file", "", "FILE", "when it appears, the machine goes in as many seconds as it says",
+                 Words::kFile},
                 {"--ready", "", "FILE", "written when it serves", Words::kFile},
                 {"--log", "", "FILE", "where its log goes; standard error when left out", Words::kFile},
                 {"--outer-pid", "", "PID", "what to report as its process id"},
@@ -50,7 +53,12 @@ const Command kNode = {
                 {"--insecure", "", "", "no certificates: for tests on one machine"}},
     .details =
         "Starts and keeps units, serves moves, reports its load. Killing it harms no unit: started again it finds "
-        "them and takes up what was in progress. A machine becomes a node with godwit node join.",
+        "them and takes up what was in progress.\n\n"
+        "A machine that will be taken away (a spot instance, the end of a job) is told so by the file of "
+        "--notice-file: "
+        "\"120\", \"90s\" or \"2m\" from when it was written. The units are then moved away as by godwit node "
+        "leave.\n\n"
+        "A machine becomes a node with godwit node join.",
     .examples = "  godwit node --state /var/lib/godwit/node",
     .run = run};
 

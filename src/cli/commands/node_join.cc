@@ -20,6 +20,7 @@ int run(Context& context, const Parsed& parsed) {
   options.advertise = parsed.get("--advertise");
   options.root = parsed.get("--root");
   options.arch = parsed.get("--arch");
+  options.notice_file = parsed.get("--notice-file");
   OR_REPORT(const node::Options joined, node::join(options));
   if (parsed.has("--only-join")) return kDone;
   log::set_up({.program = "godwit node"});
@@ -40,6 +41,8 @@ const Command kNodeJoin = {
                 {"--advertise", "", "HOST", "what others call this machine"},
                 {"--root", "", "DIR", "the root file system of its units", Words::kDirectory},
                 {"--arch", "", "ARCH", "its units are portable programs, and run as on this architecture (qemu-user)"},
+                {"--notice-file", "", "FILE", "when it appears, the machine goes in as many seconds as it says",
+                 Words::kFile},
                 {"--only-join", "", "", "get the certificate and stop; start it later with godwit node"}},
     .details =
         "The private key is made here and never leaves this machine. The token names the grid's authority, so that "

@@ -27,7 +27,8 @@ const Command kNodes = {
     .summary = "list the nodes, their load and units",
     .options = {{"--load", "", "", "how busy each is, in place of what it is"}},
     .details =
-        "States: ready; drained (takes no units until godwit uncordon); gone (not heard of for "
+        "States: ready; drained (takes no units until godwit uncordon); leaving (as drained, and its units are being "
+        "moved away); gone (not heard of for "
         "five seconds).\n\n"
         "With --load: the speed of one CPU (1: an ordinary core of 2020), the CPUs that the node may "
         "use, those in use by whatever, and in how many percent of the last ten seconds something "

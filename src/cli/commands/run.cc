@@ -19,17 +19,20 @@ extern char** environ;  // NOLINT
 namespace godwit::cli {
 namespace {
 
+/// "NAME=VALUE", in place of the one that was there.
+void set_variable(wire::UnitSpec& spec, const std::string& variable) {
+  const std::string name = variable.substr(0, variable.find('=') + 1);
+  auto* env = spec.mutable_env();
+  env->erase(std::remove_if(env->begin(), env->end(), [&](const auto& have) { return have.starts_with(name); }),
+             env->end());
+  spec.add_env(variable);
+}
+
 /// The caller's environment without what is meant for this program itself.
 void copy_environment(wire::UnitSpec& spec, const std::vector<std::string>& more) {
   for (char** entry = environ; *entry; ++entry)
     if (!std::string_view(*entry).starts_with("GODWIT_")) spec.add_env(*entry);
-  for (const auto& e : more) {
-    const std::string name = e.substr(0, e.find('=') + 1);
-    auto* env = spec.mutable_env();
-    env->erase(std::remove_if(env->begin(), env->end(), [&](const auto& have) { return have.starts_with(name); }),
-               env->end());
-    spec.add_env(e);
-  }
+  for (const auto& e : more) set_variable(spec, e);
 }
 
 void copy_user(wire::UnitSpec& spec) {
@@ -97,6 +100,8 @@ Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   spec.set_tcp(tcp);
   TRY(const std::string progress, progress_place(parsed, spec.cwd()));
   spec.set_progress(progress);
+  // The program needn't know the path: godwit_progress() of <godwit.h> looks here.
+  if (progress.starts_with("file:")) set_variable(spec, "GODWIT_PROGRESS=" + progress.substr(5));
   spec.set_pinned(parsed.has("--pin"));
   for (const auto& node : parsed.all("--avoid")) spec.add_avoid(node);
   spec.set_tty(parsed.has("--tty"));
@@ -148,7 +153,7 @@ const Command kRun = {
                 {"--cwd", "", "DIR", "the directory it starts in, as an absolute path on the node", Words::kDirectory},
                 {"--progress", "", "WHERE",
                  "where its progress shows: reads:PATH, the part of an input that it has read; or "
-                 "file:PATH, which holds \"DONE TOTAL\""},
+                 "file:PATH, which holds \"DONE TOTAL\" and is named to it by GODWIT_PROGRESS"},
                 {"--pin", "", "", "rescheduling leaves it where it is"},
                 {"--avoid", "", "NODE", "rescheduling doesn't move it there", Words::kNode, true},
                 {"--env", "-e", "NAME=VALUE", "one more environment variable", Words::kNone, true},
@@ -162,6 +167,10 @@ const Command kRun = {
         "program is not changed and needs no preparation. Its standard output and error are kept: godwit logs.\n\n"
         "The unit has a /tmp, /var/tmp and /dev/shm of its own, which move with it, unless its command line, its "
         "directory, --with or TMPDIR names something that the node has there.\n\n"
+        "A program says how far it is with godwit_progress(done, total) of <godwit.h>, which writes the file of "
+        "--progress "
+        "file:PATH; any other way to write it does as well. A PATH in the unit's own /tmp or in --dir moves with "
+        "it.\n\n"
         "A program named by --with is carried with its libraries. Name those that the unit will start later if it is "
         "to "
         "move to another distribution.\n\n"
@@ -175,6 +184,7 @@ const Command kRun = {
     .examples =
         "  godwit run -- blastn -db nt -query q.fa -out report.txt\n"
         "  godwit run --name sim --node node-1 --dir ~/sim -- ./simulate --steps 1000000\n"
+        "  godwit run --progress file:/tmp/progress -- ./simulate --steps 1000000\n"
         "  godwit run -it -- bash",
     .json = true,
     .run = run};
