@@ -24,10 +24,14 @@ class Answered(Failure):
         super().__init__(f"godwit {' '.join(map(str, arguments))}: status {done.returncode}\n{text}")
 
 
+def missing_rights():
+    return "needs root" if os.geteuid() != 0 else None
+
+
 def check_possible(build):
     """Why this machine can't run a benchmark, or None."""
-    if os.geteuid() != 0:
-        return "needs root"
+    if why := missing_rights():
+        return why
     for program in ("godwit", "godwit-keeper", "bench/load", "bench/floor"):
         if not (build / "bin" / program).exists():
             return f"{program} is not built"
