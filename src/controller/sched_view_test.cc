@@ -358,8 +358,9 @@ TEST(Leave, takes_a_nodes_units_away_until_none_is_left) {
   s.apply(plan->changes);
   EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 60'000);
   EXPECT_EQ(node_state(s, kNow, s.nodes["a"]), wire::CORDONED);
-  EXPECT_EQ(planned(s, "load").moves_size(), 2) << "whatever the event, they must go";
-  for (const auto& m : planned(s, "load").moves()) EXPECT_EQ(m.why(), "forced");
+  const auto forced = planned(s, "load");
+  EXPECT_EQ(forced.moves_size(), 2) << "whatever the event, they must go";
+  for (const auto& m : forced.moves()) EXPECT_EQ(m.why(), "forced");
 
   Now now = kNow;
   EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kLeave);

@@ -84,7 +84,8 @@ TEST_F(RescheduleTest, nodes_say_how_busy_they_are_and_how_far_their_units) {
     unit = row(of({"plan"})["units"], "reader");
     return unit.value("node", "") == "node-2" && unit.value("source", "") == "reads";
   })) << unit.dump(2);
-  EXPECT_GE(unit["total"].get<double>(), total);
+  EXPECT_GE(unit["total"].get<double>(), total * 0.99)
+      << "it is an estimate from CPU time and progress, read one after the other";
   const auto top = grid().godwit({"top", "--once"});
   EXPECT_EQ(top.status, 0) << top.err;
   EXPECT_NE(top.out.find("25 %"), std::string::npos) << top.out;
