@@ -1,5 +1,6 @@
 #include "base/base.h"
 #include "base/program_file.h"
+#include "base/text.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -20,6 +21,12 @@ Result<int> quarter(int x) {
   TRY(const int h, half(x));
   TRY_IN("second half", half(h));
   return h / 2;
+}
+
+TEST(Text, is_split_without_empty_parts) {
+  EXPECT_EQ(split_copy(",a,,bc,", ','), (std::vector<std::string>{"a", "bc"}));
+  EXPECT_TRUE(split("", ',').empty());
+  EXPECT_EQ(split("a b", ',').size(), 1u);
 }
 
 TEST(Result, try_gives_the_value_or_returns_the_error_with_context) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,8 @@
 #include <sstream>
 
 #include "base/io.h"
+#include "base/replayed_scripts.h"
+#include "base/temporary_folder.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/help.h"
@@ -23,54 +26,29 @@
 namespace godwit::cli {
 namespace {
 
-std::string run_line(const std::string& line) {
-  std::istringstream in(line);
-  std::vector<std::string> words{std::istream_iterator<std::string>(in), {}};
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  const int status = main(words);
-  const std::string err = testing::internal::GetCapturedStderr();
-  return testing::internal::GetCapturedStdout() + err + fmt::format("[{}]\n", status);
-}
-
-std::string replay(const std::string& text) {
-  std::istringstream in(text);
-  std::string out;
-  bool in_answer = false;
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("$ godwit")) {
-      out += line + "\n" + run_line(line.substr(8)) + "\n";
-      in_answer = true;
-    } else if (in_answer) {
-      // An answer ends with its status line; the blank line after it was written above.
-      if (line.size() == 3 && line.front() == '[') {
-        in_answer = false;
-        if (std::getline(in, line) && !line.empty()) out += line + "\n";
-      }
-    } else {
-      out += line + "\n";
-    }
-  }
-  return out;
-}
-
 TEST(Scripts, the_command_line_answers_as_written) {
   ::setenv("GODWIT_STATE", "/nonexistent/godwit", 1);
-  const std::string dir = GODWIT_SOURCE_DIR "/tests/scripts";
-  int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    if (!entry.path().filename().string().starts_with("cli_")) continue;
-    ++count;
-    const auto text = io::read_file(entry.path());
-    ASSERT_TRUE(text);
-    const std::string now = replay(*text);
-    if (std::getenv("GODWIT_REWRITE")) {
-      ASSERT_TRUE(io::replace_file(entry.path(), now));
-    } else {
-      EXPECT_EQ(now, *text) << entry.path();
-    }
-  }
-  EXPECT_GE(count, 2);
+  test::expect_scripts(GODWIT_SOURCE_DIR "/tests/scripts", "cli_", 2,
+                       [](const auto& text) { return test::replay_commands(text, "godwit", main); });
+}
+
+// Bash itself must take it: a broken script shows nowhere else.
+TEST(Completion, bash_completes_by_the_script_that_is_printed) {
+  testing::internal::CaptureStdout();
+  ASSERT_EQ(main({"completion", "bash"}), 0);
+  const std::string script = testing::internal::GetCapturedStdout();
+  const auto folder = TemporaryFolder::make("completion");
+  ASSERT_TRUE(folder);
+  const std::string file = folder->path().string() + "/script", godwit = folder->path().string() + "/godwit",
+                    found = folder->path().string() + "/found";
+  ASSERT_TRUE(io::replace_file(file, script + "COMP_WORDS=(" + godwit + " mo) COMP_CWORD=1\n_godwit\n" +
+                                         "printf '%s\\n' \"${COMPREPLY[@]}\" > " + found + "\n"));
+  // What stands in for godwit answers only the right question.
+  ASSERT_TRUE(io::replace_file(
+      godwit, "#!/bin/sh\n[ \"$*\" = \"__complete -- mo\" ] && printf 'move\\tto another node\\nmore\\n'\n"));
+  ASSERT_EQ(::chmod(godwit.c_str(), 0700), 0);
+  ASSERT_EQ(std::system(("bash " + file).c_str()), 0);
+  EXPECT_EQ(io::read_file(found).value_or(""), "move\nmore\n");
 }
 
 TEST(Table, every_command_can_be_explained) {

@@ -1,12 +1,11 @@
 #include "controller/decide.h"
 
-#include "controller/delegated.h"
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 
+#include "controller/delegated.h"
 #include "controller/sched_view.h"
 #include "controller/token.h"
 
@@ -225,7 +224,7 @@ std::string words(const rpc::Failure& why) {
 
 }  // namespace
 
-CommitVerdict commit(const State& state, const wire::CommitRequest& request, const Now& now) {
+CommitVerdict commit(const State& state, const Now& now, const wire::CommitRequest& request) {
   CommitVerdict verdict;
   const auto refuse = [&](std::string reason) {
     verdict.reply.set_granted(false);

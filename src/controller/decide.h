@@ -66,7 +66,7 @@ struct CommitVerdict {
   Changes changes;  ///< empty when nothing changes: refused, or granted before
   wire::CommitReply reply;
 };
-CommitVerdict commit(const State& state, const wire::CommitRequest& request, const Now& now = {});
+CommitVerdict commit(const State& state, const Now& now, const wire::CommitRequest& request);
 
 struct ResolveVerdict {
   Changes changes;

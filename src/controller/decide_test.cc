@@ -14,7 +14,7 @@
 #include <functional>
 #include <sstream>
 
-#include "base/io.h"
+#include "base/replayed_scripts.h"
 #include "controller/decide.h"
 #include "controller/token.h"
 
@@ -170,7 +170,7 @@ std::string World::commits(const Words& w) {
     request.set_epoch(m->second.epoch());
   }
   if (!option(w, "epoch").empty()) request.set_epoch(std::stoul(option(w, "epoch")));
-  const auto verdict = commit(state_, request);
+  const auto verdict = commit(state_, now_, request);
   if (!verdict.reply.granted()) return "not granted: " + verdict.reply.reason();
   const bool token =
       epoch_token_holds(state_.secret, request.unit(), verdict.reply.epoch(), request.node(), verdict.reply.token());
@@ -285,22 +285,7 @@ std::string replay(const std::string& text) {
 }
 
 TEST(Scripts, the_controller_decides_as_written) {
-  const std::string dir = GODWIT_SOURCE_DIR "/tests/scripts";
-  int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    const std::string path = entry.path();
-    if (!entry.path().filename().string().starts_with("controller_")) continue;
-    ++count;
-    const auto text = io::read_file(path);
-    ASSERT_TRUE(text);
-    const std::string now = replay(*text);
-    if (std::getenv("GODWIT_REWRITE")) {
-      ASSERT_TRUE(io::replace_file(path, now));
-    } else {
-      EXPECT_EQ(now, *text) << path;
-    }
-  }
-  EXPECT_GE(count, 5);
+  test::expect_scripts(GODWIT_SOURCE_DIR "/tests/scripts", "controller_", 5, replay);
 }
 
 TEST(Tokens, prove_one_epoch_of_one_unit_on_one_node) {

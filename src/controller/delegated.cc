@@ -31,6 +31,17 @@ dl::Facts facts_of(const State& state, const std::string& unit) {
   return out;
 }
 
+const dl::Document& document_of(const Delegated& row) { return row.log.authority.document.document; }
+
+/// The nodes whose signatures a next handover rests on.
+std::vector<std::string> signers(const Delegated& row) {
+  std::vector<std::string> out{row.log.head.holder};
+  for (const auto& c : row.log.authority.caveats) out.push_back(c.caveat.node);
+  if (const auto last = dl::read_entry(row.last, 2); last)
+    out.insert(out.end(), {last->entry.source, last->entry.destination});
+  return out;
+}
+
 std::vector<std::string> caveats_of(const dl::Authority& authority) {
   std::vector<std::string> out;
   for (const auto& c : authority.caveats) out.push_back(c.envelope.encode());
@@ -48,14 +59,17 @@ rpc::Failure failure_of(const dl::Refusal& why, const std::string& object) {
   return rpc::Failure{Error{Code::kRefused, 0, "the delegation forbids it"}, {blocker}};
 }
 
-dl::Trust trust_of(const State& state, const dl::PublicKey& user) {
+dl::Trust trust_of(const State& state, const dl::Document& document, const std::vector<std::string>& nodes) {
   dl::Trust out;
   out.site = kSite;
-  out.users.emplace(user.id(), user);
-  for (const auto& [name, node] : state.nodes)
-    if (const auto key = dl::public_key_of(node.trace_key())) out.nodes.emplace(full_name(name), *key);
+  out.users.emplace(document.issuer.id(), document.issuer);
+  for (const auto& name : nodes) {
+    const auto node = dl::site_of(name) == kSite ? state.nodes.find(std::string(dl::node_of(name))) : state.nodes.end();
+    if (node == state.nodes.end()) continue;
+    if (const auto key = dl::public_key_of(node->second.trace_key())) out.nodes.emplace(name, *key);
+  }
   if (state.log_key) out.logs.emplace(kSite, *state.log_key);
-  out.revoked = state.revoked;
+  if (state.revoked.contains(document.revocation)) out.revoked.insert(document.revocation);
   return out;
 }
 
@@ -65,9 +79,9 @@ Outcome<Delegated> begin(const State& state, const Now& now, const std::string& 
   auto read = dl::read_document(document);
   if (!read) return refused(read.error());
   for (const auto& [other, row] : state.delegations)
-    if (row.log.authority.document.document.instance == read->document.instance)
+    if (document_of(row).instance == read->document.instance)
       return refused({dl::Why::kReplayed, "unit " + other + " is this instance already; sign another document"});
-  const dl::Trust trust = trust_of(state, read->document.issuer);
+  const dl::Trust trust = trust_of(state, read->document, {});
   auto authority = dl::chain(*std::move(read), {});
   if (!authority) return refused(authority.error());
   auto log = dl::open_log(*std::move(authority), std::string(kSite), full_name(node), 1, seconds(now), trust);
@@ -93,16 +107,18 @@ std::vector<engine::Blocker> blockers(const State& state, const Now& now, const 
     if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
   };
   const dl::Grants& grants = row->log.authority.grants();
-  const dl::Document& document = row->log.authority.document.document;
-  note(trust_of(state, document.issuer).check_revoked(document), "unit " + unit);
+  const dl::Document& document = document_of(*row);
+  const std::vector<std::string> ends{row->log.head.holder, full_name(to)};
+  const dl::Trust trust = trust_of(state, document, ends);
+  note(trust.check_revoked(document), "unit " + unit);
   if (!grants.allows(operation)) note(dl::refuse(dl::Why::kForbiddenOperation, std::string(operation)), "unit " + unit);
   note(grants.check_time(seconds(now)), "unit " + unit);
   if (to.empty()) return out;
   note(grants.check_place(kSite, to), "node " + to);
   if (const uint64_t next = row->log.head.sequence + 1; next > grants.handovers)
     note(dl::refuse(dl::Why::kOverLimit, fmt::format("{}, at most {}", next, grants.handovers)), "unit " + unit);
-  for (const auto& node : {row->log.head.holder, full_name(to)})
-    if (!trust_of(state, document.issuer).node(node)) note(dl::refuse(dl::Why::kUnknownNode, node), "node " + node);
+  for (const auto& node : ends)
+    if (!trust.node(node)) note(dl::refuse(dl::Why::kUnknownNode, node), "node " + node);
   return out;
 }
 
@@ -112,8 +128,9 @@ Outcome<Delegated> append(const State& state, const Now& now, const std::string&
   const auto refused = [&](const dl::Refusal& why) { return std::unexpected(failure_of(why, "unit " + unit)); };
   const auto read = dl::read_entry(entry, 2);
   if (!read) return refused(read.error());
-  const dl::Trust trust = trust_of(state, row->log.authority.document.document.issuer);
-  auto log = dl::append(row->log, {}, *read, trust, seconds(now));
+  auto nodes = signers(*row);
+  nodes.insert(nodes.end(), {read->entry.source, read->entry.destination});
+  auto log = dl::append(row->log, {}, *read, trust_of(state, document_of(*row), nodes), seconds(now));
   if (!log) return refused(log.error());
   return Delegated{unit, *std::move(log), entry};
 }
@@ -139,8 +156,11 @@ Result<std::string> passage(const State& state, const Now& now, const wire::Migr
   TRY(const auto signed_head, dl::to_result(head.sign(log)));
   const dl::Authority& authority = row->log.authority;
   const dl::Offer offer{authority.document.envelope.encode(), caveats_of(authority), signed_head.encode(), row->last};
-  return dl::encode(dl::Passage{offer, trust_of(state, authority.document.document.issuer), full_name(migration.from()),
-                                full_name(migration.to()), facts_of(state, migration.unit())});
+  const std::string from = full_name(migration.from()), to = full_name(migration.to());
+  auto nodes = signers(*row);
+  nodes.insert(nodes.end(), {from, to});
+  return dl::encode(
+      dl::Passage{offer, trust_of(state, document_of(*row), nodes), from, to, facts_of(state, migration.unit())});
 }
 
 Result<dl::PrivateKey> log_key(const std::string& state_dir) {
@@ -154,7 +174,7 @@ Result<dl::PrivateKey> log_key(const std::string& state_dir) {
 
 std::string unit_with_revocation(const State& state, const std::string& id) {
   for (const auto& [unit, row] : state.delegations)
-    if (row.log.authority.document.document.revocation == id) return unit;
+    if (document_of(row).revocation == id) return unit;
   return {};
 }
 

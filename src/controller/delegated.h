@@ -20,8 +20,10 @@ std::string full_name(const std::string& node);
 /// "expired: …" with the row's code as a blocker's.
 rpc::Failure failure_of(const delegation::Refusal& why, const std::string& object);
 
-/// Whom this site believes: its nodes by the keys that they registered with, its own log, the users of these documents.
-delegation::Trust trust_of(const State& state, const delegation::PublicKey& user);
+/// Whom this site believes in what concerns this document: its user, the site's own log, and of its nodes those that are named
+/// ("site/node"), by the keys that they registered with. Never all: this is asked at each move, in its freeze, and goes with it.
+delegation::Trust trust_of(const State& state, const delegation::Document& document,
+                           const std::vector<std::string>& nodes);
 
 /// The document of a unit that is to start at `node`. The caller is a user of this grid, so the key is a user's.
 Outcome<Delegated> begin(const State& state, const Now& now, const std::string& unit, const std::string& document,

@@ -70,7 +70,7 @@ class DelegatedTest : public ::testing::Test {
     request.set_epoch(m.epoch());
     request.set_node(m.to());
     request.set_entry(entry);
-    return commit(state_, request, now_);
+    return commit(state_, now_, request);
   }
   static std::string code(const auto& outcome) {
     if (outcome) return "ok";
@@ -83,6 +83,21 @@ class DelegatedTest : public ::testing::Test {
   const std::string unit_ = "0123456789ab";
   int moves_ = 0;
 };
+
+TEST_F(DelegatedTest, what_goes_with_a_move_does_not_grow_with_the_grid) {
+  start();
+  auto move = plan("node-2");
+  ASSERT_TRUE(move);
+  apply(move->changes);
+  const size_t before = passage(state_, now_, move->migration, log_)->size();
+  for (int i = 0; i < 100; i++) {
+    wire::NodeInfo node = state_.nodes["node-1"];
+    node.set_name("other-" + std::to_string(i));
+    state_.nodes[node.name()] = node;
+    state_.revoked.insert(dl::testing::id_of(node.name()));
+  }
+  EXPECT_EQ(passage(state_, now_, move->migration, log_)->size(), before);
+}
 
 TEST_F(DelegatedTest, a_commit_appends_the_handover_and_no_commit_goes_without) {
   start();

@@ -79,6 +79,12 @@ void Rescheduler::decide(const SchedEvent& event, bool on) {
               plan.moves.size(), plan.dropped, plan.stuck.size(), plan.before.makespan, plan.after.makespan);
 }
 
+/// It isn't wanted there again for a while.
+void Rescheduler::bar(const Wanted& refused) {
+  const int64_t now = ledger_.read([](const State&, const Now& n) { return n.monotonic_ms; });
+  refused_[{refused.unit, refused.to}] = now + (refused.forced ? kRefusedForcedMs : kRefusedMs);
+}
+
 void Rescheduler::carry_out() {
   while (running_.size() < kAtOnce && !wanted_.empty()) {
     const bool forced_runs = std::ranges::any_of(running_, [](const Running& r) { return r.wanted.forced; });
@@ -91,8 +97,7 @@ void Rescheduler::carry_out() {
       continue;
     }
     log::info("not rescheduled unit={} to={}: {}", next.unit, next.to, move.error().error.message());
-    refused_[{next.unit, next.to}] = ledger_.read([](const State&, const Now& now) { return now.monotonic_ms; }) +
-                                     (next.forced ? kRefusedForcedMs : kRefusedMs);
+    bar(next);
   }
 }
 
@@ -105,9 +110,7 @@ void Rescheduler::reap() {
                 r.wanted.why, (*result)->downtime_ms(), (*result)->total_ms());
     } else {
       log::info("not rescheduled unit={} to={}: {}", r.wanted.unit, r.wanted.to, result->error().error.message());
-      refused_[{r.wanted.unit, r.wanted.to}] = ledger_.read([](const State&, const Now& now) {
-        return now.monotonic_ms;
-      }) + (r.wanted.forced ? kRefusedForcedMs : kRefusedMs);
+      bar(r.wanted);
     }
     return true;
   });

@@ -44,6 +44,7 @@ class Rescheduler {
   void loop();
   void look();
   void decide(const SchedEvent& event, bool on);
+  void bar(const Wanted& refused);
   void carry_out();
   void reap();
   void learn_ended();

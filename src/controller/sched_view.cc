@@ -152,7 +152,23 @@ void add_links(const State& state, const std::map<std::string, int>& index, cons
   now.cost = sched::learned(now.cost, records);
 }
 
-sched::Node node_of(const State& state, const Now& now, const wire::NodeInfo& info, const SchedEvent& event) {
+/// What units of a node use of it.
+struct Used {
+  double cpus = 0, memory = 0;
+};
+std::map<std::string, Used> used_by_units(const State& state) {
+  std::map<std::string, Used> out;
+  for (const auto& [id, unit] : state.units) {
+    if (unit.state() != wire::RUNNING) continue;
+    Used& used = out[unit.node()];
+    used.cpus += unit.load().activity().cpu_rate();
+    used.memory += static_cast<double>(unit.load().memory_bytes());
+  }
+  return out;
+}
+
+sched::Node node_of(const State& state, const Now& now, const wire::NodeInfo& info, const Used& ours,
+                    const SchedEvent& event) {
   const auto& load = info.load();
   const auto& activity = load.activity();
   sched::Node node{info.name()};
@@ -166,17 +182,11 @@ sched::Node node_of(const State& state, const Now& now, const wire::NodeInfo& in
     if (event.kind == EventKind::kJoin) node.state = sched::NodeState::kTakes;
     if (event.kind == EventKind::kVanish) node.state = sched::NodeState::kGone;
   }
-  double ours = 0, memory = 0;
-  for (const auto& [id, unit] : state.units) {
-    if (unit.node() != info.name() || unit.state() != wire::RUNNING) continue;
-    ours += unit.load().activity().cpu_rate();
-    memory += static_cast<double>(unit.load().memory_bytes());
-  }
   node.speed = or_one(activity.speed());
   const double cpus = activity.cpus() > 0 ? activity.cpus() : std::max(1u, load.cpus());
-  const double foreign = std::max(0.0, activity.cpu_busy() - ours);
+  const double foreign = std::max(0.0, activity.cpu_busy() - ours.cpus);
   node.cpus = std::max(0.1 * cpus, cpus - foreign);
-  if (load.memory_bytes() > 0) node.memory = static_cast<double>(load.memory_free_bytes()) + memory;
+  if (load.memory_bytes() > 0) node.memory = static_cast<double>(load.memory_free_bytes()) + ours.memory;
   node.arch = info.arch();
   return node;
 }
@@ -212,10 +222,11 @@ std::string program_key(const wire::UnitSpec& spec) {
 SchedView sched_view(const State& state, const Now& now, const SchedEvent& event) {
   SchedView view;
   std::map<std::string, int> index;
+  auto used = used_by_units(state);
   for (const auto& [name, info] : state.nodes) {
     index[name] = static_cast<int>(view.nodes.size());
     view.nodes.push_back(name);
-    view.now.nodes.push_back(node_of(state, now, info, event));
+    view.now.nodes.push_back(node_of(state, now, info, used[name], event));
   }
   view.now.event.kind = event.kind;
   if (const auto it = index.find(event.node); it != index.end()) view.now.event.node = it->second;

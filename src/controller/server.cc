@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/base.h"
+#include "base/text.h"
 #include "controller/controller.h"
 #include "controller/delegated.h"
 #include "controller/recovery.h"
@@ -28,16 +29,6 @@ Result<Credentials> credentials(const Options& options) {
   TRY(out.self, rpc::load_identity(dir, "controller"));
   // Without the authority's key this controller serves the nodes that there are, and lets none join.
   if (auto ca = pki::load(dir, "ca")) out.authority = *ca;
-  return out;
-}
-
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> out;
-  for (size_t from = 0; from <= list.size();) {
-    const size_t comma = std::min(list.find(',', from), list.size());
-    if (comma > from) out.push_back(list.substr(from, comma - from));
-    from = comma + 1;
-  }
   return out;
 }
 
@@ -67,7 +58,7 @@ Result<void> serve(const Options& options) {
 
   grpc::ServerBuilder builder;
   rpc::set_up(builder);
-  const auto addresses = split(options.listen);
+  const auto addresses = split_copy(options.listen, ',');
   if (addresses.empty()) return fail(Code::kUsage, "no address to listen on");
   std::vector<int> ports(addresses.size(), 0);
   for (size_t i = 0; i < addresses.size(); ++i)

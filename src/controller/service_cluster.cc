@@ -65,7 +65,7 @@ grpc::Status ClusterService::Heartbeat(Context* context, const wire::HeartbeatRe
 grpc::Status ClusterService::Commit(Context* context, const wire::CommitRequest* request, wire::CommitReply* reply) {
   if (auto no = authorize(*context, request->node()); !no.ok()) return no;
   if (auto passed = fault::pass("controller.commit"); !passed) return rpc::to_status(passed.error());
-  auto verdict = parts_.ledger.decide([&](const State& s, const Now& now) { return commit(s, *request, now); });
+  auto verdict = parts_.ledger.decide([&](const State& s, const Now& now) { return commit(s, now, *request); });
   // The store could not write (full disk): nothing is decided, the node asks again.
   if (!verdict) return rpc::to_status(verdict.error().error.as(Code::kPeer));
   if (auto passed = fault::pass("controller.committed"); !passed) return rpc::to_status(passed.error());

@@ -22,8 +22,8 @@ grpc::Status UserService::Trace(Context* context, const wire::UnitRequest* reque
     if (it == s.delegations.end())
       return failure(Code::kNotFound,
                      "that unit runs without a delegation; its user had no key (godwit key new) when it was started");
-    for (const auto& [name, key] : trust_of(s, it->second.log.authority.document.document.issuer).nodes)
-      (*reply->mutable_nodes())[name] = key.base64();
+    for (const auto& [name, node] : s.nodes)
+      if (dl::public_key_of(node.trace_key())) (*reply->mutable_nodes())[full_name(name)] = node.trace_key();
     return it->second;
   });
   if (!row) return rpc::to_status(row.error());

@@ -161,7 +161,8 @@ TEST_F(StoreTest, a_commit_survives_a_kill) {
   if (child == 0) {
     auto ledger = Ledger::open(path_);
     (void)(*ledger)->decide([&](const State&, const Now&) { return planned(); });
-    const auto verdict = (*ledger)->decide([&](const State& s, const Now&) { return commit(s, commit_request()); });
+    const auto verdict =
+        (*ledger)->decide([&](const State& s, const Now& now) { return commit(s, now, commit_request()); });
     const char answer = verdict && verdict->reply.granted() ? 'y' : 'n';
     (void)!::write(ready[1], &answer, 1);
     for (;;) ::pause();
@@ -175,7 +176,8 @@ TEST_F(StoreTest, a_commit_survives_a_kill) {
   ::close(ready[1]);
   auto ledger = Ledger::open(path_);
   ASSERT_TRUE(ledger) << ledger.error().message();
-  const auto again = (*ledger)->decide([&](const State& s, const Now&) { return commit(s, commit_request()); });
+  const auto again =
+      (*ledger)->decide([&](const State& s, const Now& now) { return commit(s, now, commit_request()); });
   ASSERT_TRUE(again);
   EXPECT_TRUE(again->reply.granted());
   EXPECT_EQ(again->reply.epoch(), 5u);

@@ -5,7 +5,7 @@
 namespace godwit::delegation {
 namespace {
 
-constexpr size_t kMaxPassage = 8u << 20;  // an offer, and the keys of some ten thousand nodes
+constexpr size_t kMaxPassage = 8u << 20;  // an offer, and the keys of the nodes that have signed something of it
 
 Json keys_of(const std::map<std::string, PublicKey>& keys) {
   Json out = Json::object();

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/io.h"
+#include "base/text.h"
 #include "sched/random.h"
 #include "sim/sim.h"
 
@@ -29,14 +30,6 @@ Result<double> quantity(const std::string& word) {
   if (end.ec != std::errc() || suffix == kSuffixes.end() || !std::isfinite(value) || value < 0)
     return wrong("\"" + word + "\" is no number, size (200M) or time (90, 5m, 2h)");
   return value * suffix->second;
-}
-
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> out;
-  std::istringstream in(list);
-  for (std::string item; std::getline(in, item, ',');)
-    if (!item.empty()) out.push_back(item);
-  return out;
 }
 
 /// What follows the first word of a line. Keys are taken one by one; what is left at the end is an error.
@@ -112,7 +105,7 @@ Result<void> node(Reader& r, Line& line) {
   TRY(const auto cpus, line.range("cpus", 1));
   TRY(const auto memory, line.range("memory", 0));
   TRY(const auto bandwidth, line.range("bandwidth", 125e6));
-  std::vector<std::string> all = split(names);
+  std::vector<std::string> all = split_copy(names, ',');
   if (count > 0) {
     all.clear();
     for (int i = 1; i <= static_cast<int>(count); ++i) all.push_back(names + std::to_string(i));
@@ -154,8 +147,8 @@ Result<void> job(Reader& r, Line& line) {
   TRY(spec.dirty_rate, line.number("dirty", spec.dirty_rate));
   spec.processes = static_cast<int>(processes);
   spec.arch = line.text("arch");
-  spec.on = split(line.text("on"));
-  spec.excluded = split(line.text("exclude"));
+  spec.on = split_copy(line.text("on"), ',');
+  spec.excluded = split_copy(line.text("exclude"), ',');
   if (spec.work <= 0) return wrong("work= is missing");
   TRY_DO(known_nodes(r, spec.on));
   TRY_DO(known_nodes(r, spec.excluded));
@@ -183,8 +176,8 @@ Result<void> event(Reader& r, Line& line) {
   if (spec.kind == EventKind::kPressure) {
     TRY(spec.value, line.number("memory", 0));
   }
-  TRY_DO(known_nodes(r, split(nodes)));
-  for (const auto& name : split(nodes)) {
+  TRY_DO(known_nodes(r, split_copy(nodes, ',')));
+  for (const auto& name : split_copy(nodes, ',')) {
     spec.node = name;
     r.scenario.events.push_back(spec);
   }

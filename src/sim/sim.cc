@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "base/base.h"
+#include "base/text.h"
 #include "sim/world.h"
 
 namespace godwit::sim {
@@ -67,16 +68,6 @@ Result<Run> finish(Child& child) {
   return from_json(text);
 }
 
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> out;
-  for (size_t from = 0; from <= list.size();) {
-    const size_t comma = std::min(list.find(',', from), list.size());
-    if (comma > from) out.push_back(list.substr(from, comma - from));
-    from = comma + 1;
-  }
-  return out;
-}
-
 struct Words {
   std::string scenario, policies = "none,min-min-m", csv, stages, swf;
   std::vector<std::string> set;
@@ -119,7 +110,7 @@ Result<Words> parse(const std::vector<std::string>& arguments) {
 /// "paper" in the list stands for no rescheduling and the six of G-JavaMPI, "all" for one of each but `exact`.
 std::vector<std::string> names_of(const std::string& list) {
   std::vector<std::string> out;
-  for (const auto& word : split(list)) {
+  for (const auto& word : split_copy(list, ',')) {
     if (word == "paper")
       for (const char* name : {"none", "min-min-s", "min-min-m", "min-min-l", "ga-s", "ga-m", "ga-l"})
         out.emplace_back(name);

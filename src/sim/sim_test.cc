@@ -14,57 +14,15 @@
 #include <sstream>
 
 #include "base/io.h"
+#include "base/replayed_scripts.h"
 
 namespace godwit::sim {
 namespace {
 
-std::string run_line(const std::string& line) {
-  std::istringstream in(line);
-  const std::vector<std::string> words{std::istream_iterator<std::string>(in), {}};
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  const int status = main(words);
-  const std::string err = testing::internal::GetCapturedStderr();
-  return testing::internal::GetCapturedStdout() + err + "[" + std::to_string(status) + "]\n";
-}
-
-std::string replay(const std::string& text) {
-  constexpr std::string_view kPrompt = "$ godwit sim ";
-  std::istringstream in(text);
-  std::string out;
-  bool in_answer = false;
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with(kPrompt)) {
-      out += line + "\n" + run_line(line.substr(kPrompt.size())) + "\n";
-      in_answer = true;
-    } else if (in_answer) {
-      if (line.size() == 3 && line.front() == '[') {
-        in_answer = false;
-        if (std::getline(in, line) && !line.empty()) out += line + "\n";
-      }
-    } else {
-      out += line + "\n";
-    }
-  }
-  return out;
-}
-
 TEST(Scripts, simulations_go_as_written) {
   ASSERT_EQ(::chdir(GODWIT_SOURCE_DIR), 0);
-  int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("tests/scripts")) {
-    if (!entry.path().filename().string().starts_with("sim_")) continue;
-    ++count;
-    const auto text = io::read_file(entry.path());
-    ASSERT_TRUE(text);
-    const std::string now = replay(*text);
-    if (std::getenv("GODWIT_REWRITE")) {
-      ASSERT_TRUE(io::replace_file(entry.path(), now));
-    } else {
-      EXPECT_EQ(now, *text) << entry.path();
-    }
-  }
-  EXPECT_GE(count, 2);
+  test::expect_scripts("tests/scripts", "sim_", 2,
+                       [](const auto& text) { return test::replay_commands(text, "godwit sim ", main); });
 }
 
 TEST(Simulation, of_one_unit_takes_as_long_as_its_work) {

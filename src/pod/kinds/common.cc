@@ -38,16 +38,6 @@ Result<uint64_t> fdinfo_number(std::string_view fdinfo, std::string_view key, in
   return parse_number(*text, base);
 }
 
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (!text.empty()) {
-    const auto end = std::min(text.find(separator), text.size());
-    if (end > 0) parts.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return parts;
-}
-
 Result<Fd> reopen(const Fd& proc_dir, const Fd& fd, unsigned flags) {
   const int without_nofollow = static_cast<int>(flags) & ~O_NOFOLLOW;
   return sys::open_at(proc_dir, "self/fd/" + std::to_string(fd.get()), without_nofollow | O_NOCTTY);

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "base/text.h"
 #include "godwit/pod.pb.h"
 #include "pod/kinds.h"
 
@@ -31,8 +32,6 @@ std::optional<std::string_view> fdinfo_field(std::string_view fdinfo, std::strin
 /// The same as a number; an absent or odd one is Code::kFailed (an older kernel).
 Result<uint64_t> fdinfo_number(std::string_view fdinfo, std::string_view key, int base);
 Result<uint64_t> parse_number(std::string_view text, int base);
-/// Splits at `separator`, leaving out empty parts.
-std::vector<std::string_view> split(std::string_view text, char separator);
 
 /// A new description of what `fd` refers to, through /proc/self/fd. Without O_NOFOLLOW, which would refuse that link: it
 /// counted when the file was opened the first time, and shows in F_GETFL only.
