@@ -9,11 +9,16 @@
 namespace godwit {
 
 std::string program_file(const std::string& word, const std::string& cwd) {
-  if (word.find('/') != std::string::npos) return word.front() == '/' ? word : cwd + "/" + word;
   const char* path = std::getenv("PATH");
-  std::istringstream directories(path != nullptr ? path : "/usr/bin:/bin");
+  return program_file(word, cwd, path != nullptr ? path : "/usr/bin:/bin");
+}
+
+std::string program_file(const std::string& word, const std::string& cwd, const std::string& path) {
+  const auto below = [&](const std::string& name) { return name.starts_with('/') ? name : cwd + "/" + name; };
+  if (word.find('/') != std::string::npos) return below(word);
+  std::istringstream directories(path);
   for (std::string directory; std::getline(directories, directory, ':');)
-    if (std::string file = directory + "/" + word; ::access(file.c_str(), X_OK) == 0) return file;
+    if (std::string file = below(directory) + "/" + word; ::access(file.c_str(), X_OK) == 0) return file;
   return {};
 }
 

@@ -13,6 +13,12 @@
 
 namespace godwit::cli {
 
+Result<std::string> absolute_path(const std::string& path) {
+  if (path.starts_with('/')) return path;
+  TRY(const std::string here, real_path("."));
+  return here + "/" + path;
+}
+
 Result<std::string> real_path(const std::string& path) {
   const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), ::free);
   if (!real) return fail(Code::kUsage, fmt::format("{}: {}", path, ::strerror(errno)));

@@ -10,6 +10,8 @@
 
 namespace godwit::cli {
 
+/// The absolute path; the file needn't exist.
+Result<std::string> absolute_path(const std::string& path);
 /// The absolute path without links; the file must exist.
 Result<std::string> real_path(const std::string& path);
 /// --tcp refuse|close.

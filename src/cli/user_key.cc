@@ -27,7 +27,7 @@ Result<delegation::PrivateKey> user_key(const std::string& given) {
 
 Result<delegation::PublicKey> public_key_at(const std::string& path) {
   if (path.ends_with(".pub")) return delegation::load_public_key(path);
-  TRY(const auto key, delegation::PrivateKey::load(path));
+  TRY(const auto key, user_key(path));
   return key.public_key();
 }
 

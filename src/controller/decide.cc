@@ -46,8 +46,9 @@ size_t burden(const State& state, const std::string& node) {
 }
 
 /// A node that was asked for by name must exist, be there, and take units.
-Outcome<std::string> chosen_node(const State& state, const Now& now, const std::string& node, const Fits& fits) {
-  if (node.empty()) return place(state, now, {}, fits);
+Outcome<std::string> chosen_node(const State& state, const Now& now, const std::string& node, const Fits& fits,
+                                 const std::set<std::string>& without) {
+  if (node.empty()) return place(state, now, without, fits);
   TRY(const wire::NodeInfo info, find_node(state, node));
   if (!takes(info, fits))
     return failure(Code::kRefused, fmt::format("node {} is {}, and the program {}", node, kind_of(info), needs(fits)));
@@ -144,7 +145,7 @@ Outcome<RunPlan> plan_run(const State& state, const Now& now, const wire::UnitSp
   } else if (name_is_taken(state, spec.name())) {
     return failure(Code::kRefused, fmt::format("a unit named {} is running; choose another --name", spec.name()));
   }
-  TRY(const std::string where, chosen_node(state, now, node, fits_of(spec)));
+  TRY(const std::string where, chosen_node(state, now, node, fits_of(spec), forbidden_nodes(state, spec.delegation())));
   plan.unit.set_node(where);
   plan.unit.set_epoch(1);
   plan.unit.set_state(wire::STARTING);
@@ -357,7 +358,10 @@ Outcome<RestorePlan> plan_restore(const State& state, const Now& now, const wire
   if (const auto it = state.checkpoints.find({of.id(), number});
       it != state.checkpoints.end() && !it->second.architecture().empty())
     fits = {{it->second.architecture()}, false};
-  TRY(const std::string where, chosen_node(state, now, wish.node, fits));
+  TRY(const std::string where, chosen_node(state, now, wish.node, fits, forbidden_nodes_of(state, of.id())));
+  if (auto why = restore_blockers(state, now, of.id(), wish.branch, where); !why.empty())
+    return std::unexpected(
+        rpc::Failure{Error{Code::kRefused, 0, name + " can't be restored: its delegation forbids it"}, why});
   plan.unit.set_node(where);
   plan.changes.units.push_back(plan.unit);
   plan.old_work = restore_work(state, of.id(), number, plan.unit.id(), plan.changes);

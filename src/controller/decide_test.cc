@@ -253,14 +253,14 @@ std::string World::power_cut(const Words&) {
 }
 
 std::string World::run(const Words& w) {
-  static const std::map<std::string, std::string (World::*)(const Words&)> table = {
+  static const std::map<std::string, std::string (World::*)(const Words&)> kTable = {
       {"node-joins", &World::joins}, {"heartbeat", &World::beats},  {"silent", &World::silent},
       {"run", &World::starts},       {"started", &World::started},  {"move", &World::moves},
       {"commit", &World::commits},   {"resolve", &World::resolves}, {"exited", &World::ends},
       {"drain", &World::drains},     {"restore", &World::restores}, {"place", &World::placed},
       {"show", &World::shows},       {"save", &World::save},        {"power-cut", &World::power_cut}};
-  const auto it = table.find(w.at(0));
-  return it == table.end() ? "no such command" : (this->*it->second)(w);
+  const auto it = kTable.find(w.at(0));
+  return it == kTable.end() ? "no such command" : (this->*it->second)(w);
 }
 
 /// One block a command: the line, "----", the answer, an empty line. What stands before a command with '#' is prose.

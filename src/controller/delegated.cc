@@ -89,12 +89,42 @@ Outcome<Delegated> begin(const State& state, const Now& now, const std::string& 
   return Delegated{unit, *std::move(log), {}};
 }
 
-std::set<std::string> forbidden_nodes(const State& state, const std::string& document) {
+std::set<std::string> forbidden_nodes(const State& state, const dl::Grants& grants) {
   std::set<std::string> out;
-  const auto read = dl::read_document(document);
-  if (!read) return out;  // begin() says why
   for (const auto& [name, node] : state.nodes)
-    if (!read->document.grants.check_place(kSite, name)) out.insert(name);
+    if (!grants.check_place(kSite, name)) out.insert(name);
+  return out;
+}
+
+std::set<std::string> forbidden_nodes(const State& state, const std::string& document) {
+  const auto read = dl::read_document(document);
+  return read ? forbidden_nodes(state, read->document.grants) : std::set<std::string>{};  // begin() says why
+}
+
+std::set<std::string> forbidden_nodes_of(const State& state, const std::string& unit) {
+  const Delegated* row = row_of(state, unit);
+  return row == nullptr ? std::set<std::string>{} : forbidden_nodes(state, row->log.authority.grants());
+}
+
+std::vector<engine::Blocker> restore_blockers(const State& state, const Now& now, const std::string& unit, bool branch,
+                                              const std::string& to) {
+  std::vector<engine::Blocker> out;
+  const Delegated* row = row_of(state, unit);
+  if (row == nullptr) return out;
+  const auto note = [&](const dl::Checked<void>& checked, const std::string& object) {
+    if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
+  };
+  const dl::Document& document = document_of(*row);
+  if (branch) {
+    note(dl::refuse(dl::Why::kCloned, "a branch; restore it in place, or run it anew with a document of its own"),
+         "unit " + unit);
+    return out;
+  }
+  const dl::Grants& grants = row->log.authority.grants();
+  note(trust_of(state, document, {}).check_revoked(document), "unit " + unit);
+  note(grants.check_time(seconds(now)), "unit " + unit);
+  if (!grants.allows(dl::kRun)) note(dl::refuse(dl::Why::kForbiddenOperation, std::string(dl::kRun)), "unit " + unit);
+  note(grants.check_place(kSite, to), "node " + to);
   return out;
 }
 
@@ -164,12 +194,7 @@ Result<std::string> passage(const State& state, const Now& now, const wire::Migr
 }
 
 Result<dl::PrivateKey> log_key(const std::string& state_dir) {
-  const std::string path = state_dir + "/log.key";
-  auto key = dl::PrivateKey::load(path);
-  if (key || key.error().errnum != ENOENT) return key;
-  TRY(auto made, dl::PrivateKey::generate());
-  TRY_DO(made.save(path));
-  return made;
+  return dl::PrivateKey::load_or_make(state_dir + "/log.key");
 }
 
 std::string unit_with_revocation(const State& state, const std::string& id) {

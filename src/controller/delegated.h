@@ -28,8 +28,13 @@ delegation::Trust trust_of(const State& state, const delegation::Document& docum
 /// The document of a unit that is to start at `node`. The caller is a user of this grid, so the key is a user's.
 Outcome<Delegated> begin(const State& state, const Now& now, const std::string& unit, const std::string& document,
                          const std::string& node);
-/// Nodes where the document doesn't let a unit start.
+/// Nodes where the document doesn't let a unit start; none of a document that can't be read.
 std::set<std::string> forbidden_nodes(const State& state, const std::string& document);
+/// Nodes where the unit's document doesn't let it be.
+std::set<std::string> forbidden_nodes_of(const State& state, const std::string& unit);
+/// What the unit's document has against going on from a checkpoint at this node. A branch would be a second instance.
+std::vector<engine::Blocker> restore_blockers(const State& state, const Now& now, const std::string& unit, bool branch,
+                                              const std::string& to);
 
 /// Everything that the unit's document has against this operation; `to` is the destination, or empty.
 std::vector<engine::Blocker> blockers(const State& state, const Now& now, const std::string& unit,

@@ -167,6 +167,34 @@ TEST_F(DelegatedTest, a_revoked_one_stays) {
 }
 
 // A restore gives the unit to a node without a handover: the next handover starts from there.
+TEST_F(DelegatedTest, a_restore_is_checked_and_a_branch_would_be_a_second_instance) {
+  dl::Grants grants = dl::testing::wide_grants();
+  grants.nodes.untrusted = {"grid/node-3"};
+  start(grants);
+  state_.units.at(unit_).set_state(wire::EXITED);
+  const auto restore = [&](const std::string& node, bool branch = false) {
+    return code(
+        plan_restore(state_, now_, state_.units.at(unit_), 1, {.node = node, .branch = branch}, "fedcba987654"));
+  };
+  EXPECT_EQ(restore("node-2"), "ok");
+  EXPECT_EQ(restore("node-3"), "forbidden-node");
+  EXPECT_EQ(restore("node-2", true), "cloned");
+  state_.revoked.insert(state_.delegations.at(unit_).log.authority.document.document.revocation);
+  EXPECT_EQ(restore("node-2"), "revoked");
+}
+
+TEST_F(DelegatedTest, is_placed_where_its_document_lets_it_be) {
+  dl::Grants grants = dl::testing::wide_grants();
+  grants.nodes.untrusted = {"grid/node-1"};
+  wire::UnitSpec spec;
+  spec.add_argv("./sim");
+  spec.set_cwd("/");
+  spec.set_delegation(document(grants));
+  const auto plan = plan_run(state_, now_, spec, "", "0123456789ab");
+  ASSERT_TRUE(plan) << code(plan);
+  EXPECT_NE(plan->unit.node(), "node-1");
+}
+
 TEST_F(DelegatedTest, a_restore_moves_the_holder) {
   start();
   const auto first = plan("node-2");

@@ -38,10 +38,25 @@ double shown(double seconds) { return seconds == sched::kNever ? -1 : seconds; }
 
 std::string reason(const sched::Move& m, const SchedView& view) {
   const auto node = [&](int n) { return view.nodes[static_cast<size_t>(n)]; };
-  if (m.why != sched::Why::kGain)
+  if (m.why == sched::Why::kPlaced)
+    return fmt::format("it has no node; on {} it would be done in {:.0f} s", node(m.to), m.go_s);
+  if (m.why == sched::Why::kForced)
     return fmt::format("it has to leave {}; on {} it would be done in {:.0f} s", node(m.from), node(m.to), m.go_s);
   return fmt::format("done in {:.0f} s instead of {:.0f} s, {:.2f} s of which the move costs", m.go_s, m.stay_s,
                      m.cost_s);
+}
+
+/// A simulation may take hours, the controller may not: whoever waits for its decision can't break it off.
+Outcome<void> check_affordable(const sched::Settings& s) {
+  constexpr int64_t kMostMappings = 3'000'000, kMostSteps = 100'000, kMostExpansions = 20'000'000;
+  const auto refuse = [](std::string_view what, int64_t most) {
+    return failure(Code::kUsage, fmt::format("{} is at most {} on a grid (godwit sim takes more)", what, most));
+  };
+  if (int64_t{s.population} * s.generations > kMostMappings)
+    return refuse("population times generations", kMostMappings);
+  if (s.iterations > kMostSteps) return refuse("iterations", kMostSteps);
+  if (s.expansions > kMostExpansions) return refuse("expansions", kMostExpansions);
+  return {};
 }
 
 }  // namespace
@@ -87,6 +102,7 @@ Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& 
     if (s.starts_with("extension=") || s.starts_with("shrink=")) a.name = std::string(a.choice.policy->name);
     if (auto done = sched::set(a.choice.settings, s); !done) return std::unexpected(rpc::Failure{done.error(), {}});
   }
+  TRY_DO(check_affordable(a.choice.settings));
   nlohmann::json j;
   j["on"] = a.on, j["name"] = a.name;
   for (const auto& row : sched::settings_table()) j["settings"][std::string(row.name)] = row.get(a.choice.settings);
@@ -154,6 +170,7 @@ Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::Pl
   if (!choice) return std::unexpected(rpc::Failure{choice.error(), {}});
   for (const auto& s : request.settings())
     if (auto done = sched::set(choice->settings, s); !done) return std::unexpected(rpc::Failure{done.error(), {}});
+  TRY_DO(check_affordable(choice->settings));
   const SchedView view = sched_view(state, now, event);
   const sched::Problem problem = sched::make_problem(view.now);
   return plan_reply(state, view, *choice, problem, sched::decide(*choice, problem));

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "controller/delegated.h"
 #include "controller/leave.h"
 
 namespace godwit::controller {
@@ -15,7 +16,6 @@ using sched::EventKind;
 using sched::kNowhere;
 
 constexpr const char* kWork = "sched.work.";
-constexpr const char* kBefore = "sched.before.";
 constexpr const char* kAt = "sched.at.";
 constexpr double kCrowded = 0.9;  // of its CPUs in use
 constexpr double kLeastWidth = 0.05;
@@ -98,7 +98,7 @@ Kept parse_kept(const State& state, const std::string& key) {
 
 /// What the node says of this incarnation of the unit; until it has been heard of, what was kept.
 Kept known(const State& state, const wire::Unit& unit) {
-  Kept out = parse_kept(state, kBefore + unit.id());
+  Kept out = parse_kept(state, work_before_key(unit.id()));
   const auto& load = unit.load();
   if (load.epoch() != unit.epoch()) return out;
   const auto node = state.nodes.find(unit.node());
@@ -254,6 +254,7 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
       row.moved_ago = static_cast<double>(now.wall_ms - it->second) / 1000;
     row.pinned = unit.spec().pinned() || open != nullptr || unit.load().arriving() || unit.load().frozen();
     row.excluded.assign(unit.spec().avoid().begin(), unit.spec().avoid().end());
+    for (const auto& name : forbidden_nodes_of(state, id)) row.excluded.push_back(name);
     const Fits fits = fits_of(state, unit);
     for (const auto& [name, other] : state.nodes)
       if (!takes(other, fits)) row.excluded.push_back(name);
@@ -264,10 +265,12 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
   return view;
 }
 
+std::string work_before_key(const std::string& unit) { return "sched.before." + unit; }
+
 double work_done(const State& state, const wire::Unit& unit) { return known(state, unit).work; }
 
 void keep_work(const State& state, const wire::Unit& unit, Changes& changes) {
-  changes.meta.emplace_back(kBefore + unit.id(), record(known(state, unit)));
+  changes.meta.emplace_back(work_before_key(unit.id()), record(known(state, unit)));
 }
 
 std::string work_at_key(const std::string& unit, uint32_t number) { return fmt::format("{}{}@{}", kAt, unit, number); }
@@ -279,14 +282,14 @@ void keep_work_at(const State& state, const wire::Unit& unit, uint32_t number, C
 std::string restore_work(const State& state, const std::string& of, uint32_t number, const std::string& unit,
                          Changes& changes) {
   const auto then = state.meta.find(work_at_key(of, number));
-  const auto is = state.meta.find(kBefore + unit);
+  const auto is = state.meta.find(work_before_key(unit));
   // Of an image that came as a file nothing is known but that its processes' times begin anew.
   put_back_work(unit, then == state.meta.end() ? "" : then->second, changes);
   return is == state.meta.end() ? "" : is->second;
 }
 
 void put_back_work(const std::string& unit, const std::string& kept, Changes& changes) {
-  changes.meta.emplace_back(kBefore + unit, kept.empty() ? "0" : kept);
+  changes.meta.emplace_back(work_before_key(unit), kept.empty() ? "0" : kept);
 }
 
 Changes learn(const State& state, const wire::Unit& unit) {

@@ -73,7 +73,9 @@ void keep_work_at(const State& state, const wire::Unit& unit, uint32_t number, C
 std::string restore_work(const State& state, const std::string& of, uint32_t number, const std::string& unit,
                          Changes& changes);
 void put_back_work(const std::string& unit, const std::string& kept, Changes& changes);
-/// Name in `meta` of what is kept with a checkpoint, which goes with it.
+/// Name in `meta` of what is kept of a unit, which goes with it.
+std::string work_before_key(const std::string& unit);
+/// Of what is kept with a checkpoint, which goes with it.
 std::string work_at_key(const std::string& unit, uint32_t number);
 
 /// How much work a unit that has just ended well did, for the history; nothing when that isn't known.

@@ -451,5 +451,48 @@ TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {
   EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kVanish);
 }
 
+TEST(Watch, tells_of_pressure_while_it_lasts_and_of_each_node) {
+  State s;
+  Watch watch;
+  Now now = kNow;
+  const auto next = [&] {
+    for (auto& [name, at] : s.seen) at = now.monotonic_ms;
+    return next_event(s, now, watch);
+  };
+  for (const char* name : {"a", "b"}) {
+    add_node(s, name);
+    s.nodes[name].mutable_load()->mutable_activity()->set_memory_pressure(90);
+  }
+  EXPECT_FALSE(next()) << "the first look only remembers";
+  EXPECT_EQ(next()->node, "a");
+  EXPECT_EQ(next()->node, "b");
+  EXPECT_FALSE(next());
+  now.monotonic_ms += kLookMs;
+  const auto again = next();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->kind, sched::EventKind::kPressure);
+}
+
+TEST(Plan, of_a_node_that_vanishes_says_why_its_units_move) {
+  State s;
+  add_node(s, "a"), add_node(s, "b"), add_unit(s, "u1", "a");
+  const auto reply = planned(s, "vanish:a");
+  ASSERT_EQ(reply.moves_size(), 1);
+  EXPECT_EQ(reply.moves(0).why(), "placed");
+  EXPECT_NE(reply.moves(0).reason().find("it has no node; on b"), std::string::npos) << reply.moves(0).reason();
+}
+
+TEST(Policy, that_would_take_the_controller_too_long_is_refused) {
+  wire::PolicyRequest request;
+  request.set_name("ga");
+  request.add_settings("population=10000");
+  request.add_settings("generations=100000");
+  EXPECT_FALSE(set_policy(State(), request));
+  wire::PlanRequest plan_request;
+  plan_request.set_policy("exact");
+  plan_request.add_settings("expansions=1000000000");
+  EXPECT_FALSE(plan(State(), kNow, plan_request));
+}
+
 }  // namespace
 }  // namespace godwit::controller

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/base.h"
+#include "controller/delegated.h"
 #include "controller/leave.h"
 #include "controller/sched_view.h"
 #include "controller/services.h"
@@ -58,7 +59,9 @@ Outcome<wire::Report> drain_one(Parts& parts, const std::string& unit, const wir
     TRY(const wire::Unit found, find_unit(s, unit));
     const auto node = s.nodes.find(wanted);
     if (node != s.nodes.end() && node_state(s, now, node->second) == wire::READY) return wanted;
-    return place(s, now, {request.node()}, fits_of(s, found));
+    auto without = forbidden_nodes_of(s, found.id());
+    without.insert(request.node());
+    return place(s, now, without, fits_of(s, found));
   }));
   event.set_to(to);
   return move_to(parts, unit, to, request.options(), event, writer, cancelled);

@@ -23,7 +23,7 @@ void State::apply(const Changes& changes) {
   for (const auto& id : changes.removed_units) {
     units.erase(id);
     given.erase(id);
-    meta.erase("sched.before." + id);
+    meta.erase(work_before_key(id));
     delegations.erase(id);
   }
   for (const auto& n : changes.nodes) nodes[n.name()] = n;

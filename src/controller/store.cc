@@ -239,7 +239,7 @@ Result<void> Store::write_rows(const Changes& changes) {
     Statement drop(db_.get(), "DELETE FROM units WHERE id=?");
     TRY_DO(drop.bind(id).run());
     Statement forget(db_.get(), "DELETE FROM meta WHERE key=?");
-    TRY_DO(forget.bind("sched.before." + id).run());
+    TRY_DO(forget.bind(work_before_key(id)).run());
     Statement document(db_.get(), "DELETE FROM delegations WHERE unit=?");
     TRY_DO(document.bind(id).run());
   }

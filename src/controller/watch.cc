@@ -36,8 +36,10 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
     if (is == wire::READY && was != wire::READY) come = SchedEvent{sched::EventKind::kJoin, name};
     if (is == wire::GONE && was != wire::GONE && was != wire::NODE_UNKNOWN)
       gone = SchedEvent{sched::EventKind::kVanish, name};
-    const bool was_short = std::exchange(seen.short_of_memory, short_of_memory(info.load(), seen.short_of_memory));
-    if (seen.short_of_memory && !was_short && is != wire::GONE)
+    seen.short_of_memory = short_of_memory(info.load(), seen.short_of_memory);
+    if (!seen.short_of_memory) seen.pressed_ms = 0;
+    if (seen.short_of_memory && is != wire::GONE && !pressure &&
+        (seen.pressed_ms == 0 || now.monotonic_ms - seen.pressed_ms >= kLookMs))
       pressure = SchedEvent{sched::EventKind::kPressure, name};
   }
   std::erase_if(watch.nodes, [&](const auto& row) { return !state.nodes.contains(row.first); });
@@ -45,6 +47,8 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
   std::optional<SchedEvent> event = pressure ? pressure : gone ? gone : come;
   if (first) event.reset();
   if (leave) event = leave;
+  // Only what is told counts as told: of several nodes the next look tells the next.
+  if (event && event->kind == sched::EventKind::kPressure) watch.nodes[event->node].pressed_ms = now.monotonic_ms;
   if (!event && !first && now.monotonic_ms - watch.looked_ms >= kLookMs) event = SchedEvent{};
   if (event || first) watch.looked_ms = now.monotonic_ms;
   return event;

@@ -13,6 +13,7 @@ struct Watch {
   struct Node {
     wire::NodeState state = wire::NODE_UNKNOWN;
     bool short_of_memory = false;
+    int64_t pressed_ms = 0;  ///< when its shortage was last told of, monotonic; 0: this one wasn't
     int64_t leaves_ms = 0;    ///< as it was seen
     int64_t emptied_ms = 0;   ///< when its units were last to be taken away, monotonic
   };
@@ -23,7 +24,7 @@ struct Watch {
 
 /// The most pressing of what happened since the last look: a node about to go, then pressure, then a node gone, then one come, then
 /// the load every kLookMs. A node that goes is told of again every kEmptyMs while it has units: some may have been refused, or
-/// have had no room. One that is drained is none: who drains it moves its units (service_moves.cc). `watch` is what to remember.
+/// have had no room. Pressure is told of again every kLookMs while it lasts, each node's for itself. One that is drained is none: who drains it moves its units (service_moves.cc). `watch` is what to remember.
 inline constexpr int64_t kLookMs = 30'000, kEmptyMs = 3'000;
 std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& watch);
 

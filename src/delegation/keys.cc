@@ -119,6 +119,14 @@ PrivateKey PrivateKey::from_seed(const std::array<unsigned char, 32>& seed) {
   return *std::move(made);
 }
 
+Result<PrivateKey> PrivateKey::load_or_make(const std::string& path) {
+  auto key = load(path);
+  if (key || key.error().errnum != ENOENT) return key;
+  TRY(auto made, generate());
+  TRY_DO(made.save(path));
+  return made;
+}
+
 Result<PrivateKey> PrivateKey::load(const std::string& path) {
   // The descriptor is looked at, not the name: it can't become another file in between.
   TRY(const Fd file, sys::open(path, O_RDONLY | O_NONBLOCK));

@@ -54,6 +54,8 @@ class PrivateKey {
   static PrivateKey from_seed(const std::array<unsigned char, 32>& seed);
   /// Refuses (Code::kRefused) a file that is not the caller's or root's, or that others may read or write.
   static Result<PrivateKey> load(const std::string& path);
+  /// The key of a machine: made when it isn't there.
+  static Result<PrivateKey> load_or_make(const std::string& path);
   /// Writes PATH (mode 0600 from its first byte on) and PATH.pub. An existing key is never overwritten: Code::kRefused.
   [[nodiscard]] Result<void> save(const std::string& path) const;
   [[nodiscard]] const PublicKey& public_key() const { return public_; }

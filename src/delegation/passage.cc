@@ -74,7 +74,8 @@ Result<Passage> decode_passage(std::string_view text) {
       if (value.is_number_unsigned()) out.facts[name] = value.get<uint64_t>();
   out.source = word("source");
   out.destination = word("destination");
-  if (out.offer.document.empty() || !valid_node(out.destination)) return bad();
+  if (out.offer.document.empty() || !valid_node(out.source) || !valid_node(out.destination)) return bad();
+  if (out.source == out.destination) return bad();
   return out;
 }
 

@@ -41,7 +41,8 @@ constexpr Row kRows[] = {
     {Why::kUnknownLog, "unknown-log", kNo, "a head that no trusted log has signed", "trust the site whose log it is"},
 
     {Why::kWrongInstance, "wrong-instance", kNo, "signed for another instance", "sign a document for this one"},
-    {Why::kWrongProgram, "wrong-program", kNo, "signed for a program with other bytes", "sign a document for this one"},
+    {Why::kWrongProgram, "wrong-program", kNo, "signed for a program with other bytes",
+     "sign a document for this one; without one: godwit run --no-delegation"},
     {Why::kWrongArguments, "wrong-arguments", kNo, "signed for other arguments", "sign a document for these"},
     {Why::kForbiddenOperation, "forbidden-operation", kNo, "an operation that isn't allowed",
      "a document that allows it"},

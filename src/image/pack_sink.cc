@@ -5,6 +5,7 @@
 // leaves behind is overwritten by the next one with the same target, which a lock keeps from being a live one's.
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -26,11 +27,17 @@ Result<void> lock_or_refuse(const Fd& fd, const std::string& path) {
   return fail_errno(errno, "lock " + path);
 }
 
-/// Room behind what is written, kept when it is there: 5 % more than asked, for lanes don't share the work evenly.
-void make_room(const Fd& fd, uint64_t end, uint64_t bytes) {
+/// Room behind what is written: 5 % more than asked, for lanes don't share the work evenly.
+Result<void> make_room(const Fd& fd, uint64_t end, uint64_t bytes) {
   const uint64_t room = bytes + bytes / 20;
-  if (::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(end), static_cast<off_t>(room)) != 0)
-    log::debug("no room ahead of an image bytes={} errno={}", room, errno);
+  if (::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(end), static_cast<off_t>(room)) == 0) return {};
+  return fail_errno(errno, "room ahead of an image");
+}
+
+/// Half as much again as the image could need: with less, what one pack keeps for itself another may lack.
+bool has_plenty(const Fd& fd, uint64_t bytes) {
+  struct statvfs space {};
+  return ::fstatvfs(fd.get(), &space) == 0 && space.f_bavail * space.f_frsize / 3 * 2 > bytes;
 }
 
 /// One pack being written. `append` is called by one thread at a time.
@@ -118,17 +125,17 @@ class DirectorySink final : public PackSink {
   }
 
   void reserve(uint64_t bytes) override {
-    if (options_.zstd_level != 0) return;
-    const auto of_one = [&](unsigned, size_t i) -> Result<void> {
-      make_room(packs_[i].fd, packs_[i].end, bytes / packs_.size());
-      return {};
-    };
-    (void)share_work(options_.lanes, packs_.size(), of_one);
+    if (options_.zstd_level != 0 || !has_plenty(dir_, bytes)) return;
     reserved_ = true;
+    const auto made = share_work(options_.lanes, packs_.size(), [&](unsigned, size_t i) {
+      return make_room(packs_[i].fd, packs_[i].end, bytes / packs_.size());
+    });
+    if (!made) (void)give_back();
   }
 
   Result<uint64_t> finish(Manifest& manifest) override {
     uint64_t bytes = 0;
+    if (reserved_) TRY_DO(give_back());
     // A small image leaves the second pack without a record: then it goes.
     while (packs_.size() > 1 && packs_.back().end == kPageBytes) {
       ::unlinkat(dir_.get(), pack_name(packs_.size() - 1).c_str(), 0);
@@ -138,8 +145,6 @@ class DirectorySink final : public PackSink {
     for (const Pack& pack : packs_) {
       manifest.pack_bytes.push_back(pack.end);
       bytes += pack.end;
-      if (reserved_ && ::ftruncate(pack.fd.get(), static_cast<off_t>(pack.end)) != 0)
-        return fail_errno(errno, "give back what a pack of " + path_ + " didn't need");
       if (options_.durable && ::fdatasync(pack.fd.get()) != 0) return fail_errno(errno, "sync a pack of " + path_);
     }
     TRY(const std::string frame, encode(manifest));
@@ -162,6 +167,15 @@ class DirectorySink final : public PackSink {
   }
 
  private:
+  /// What was reserved and isn't used.
+  Result<void> give_back() {
+    reserved_ = false;
+    for (const Pack& pack : packs_)
+      if (::ftruncate(pack.fd.get(), static_cast<off_t>(pack.end)) != 0)
+        return fail_errno(errno, "give back what a pack of " + path_ + " doesn't need");
+    return {};
+  }
+
   static constexpr const char* kTemporary = "manifest.partial";
   std::string path_;
   Fd dir_;

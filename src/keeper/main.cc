@@ -15,7 +15,10 @@ Result<int> start(const link::KeeperArgs& args) {
   keeper::NodeIdentity identity;
   TRY(identity.node, pki::load(args.state, "node"));
   TRY(identity.authority, io::read_file(args.state + "/ca.crt"));
-  if (auto key = delegation::PrivateKey::load(args.state + "/trace.key")) identity.trace = *std::move(key);
+  if (auto key = delegation::PrivateKey::load(args.state + "/trace.key"); key)
+    identity.trace = *std::move(key);
+  else if (key.error().errnum != ENOENT)
+    log::warn("handovers can't be signed: {}", key.error().message());
   if (!args.root.empty()) TRY_DO(enter_root(args.root, {args.state}));
   keeper::Keeper k(args, Fd(link::kKeeperListener), std::move(identity));
   return k.run();

@@ -1,9 +1,9 @@
 #include "node/papers.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
 #include <vector>
+
+#include "base/program_file.h"
 
 namespace godwit::node {
 namespace {
@@ -12,20 +12,10 @@ namespace dl = delegation;
 
 /// The file that the unit's own environment would make of its first word.
 std::string program_of(const wire::UnitSpec& spec) {
-  const std::string& word = spec.argv(0);
-  const std::string cwd = spec.cwd().empty() ? "/" : spec.cwd();
-  if (word.find('/') != std::string::npos) return word.front() == '/' ? word : cwd + "/" + word;
   std::string path = "/usr/local/bin:/usr/bin:/bin";
   for (const auto& e : spec.env())
     if (e.starts_with("PATH=")) path = e.substr(5);
-  for (size_t from = 0; from <= path.size();) {
-    const size_t end = std::min(path.find(':', from), path.size());
-    std::string file = path.substr(from, end - from);
-    file = (file.empty() ? cwd : file.front() == '/' ? file : cwd + "/" + file) + "/" + word;
-    if (::access(file.c_str(), X_OK) == 0) return file;
-    from = end + 1;
-  }
-  return {};
+  return program_file(spec.argv(0), spec.cwd().empty() ? "/" : spec.cwd(), path);
 }
 
 std::unexpected<rpc::Failure> refused(const dl::Refusal& why) {
@@ -38,12 +28,7 @@ std::unexpected<rpc::Failure> refused(const dl::Refusal& why) {
 }  // namespace
 
 Result<dl::PrivateKey> trace_key(const std::string& state_dir) {
-  const std::string path = state_dir + "/trace.key";
-  auto key = dl::PrivateKey::load(path);
-  if (key || key.error().errnum != ENOENT) return key;
-  TRY(auto made, dl::PrivateKey::generate());
-  TRY_DO(made.save(path));
-  return made;
+  return dl::PrivateKey::load_or_make(state_dir + "/trace.key");
 }
 
 std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const std::string& root) {

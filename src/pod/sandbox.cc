@@ -222,8 +222,10 @@ Result<std::unique_ptr<Sandbox>> Sandbox::enter(SandboxOptions options) {
 Sandbox::~Sandbox() { kill(); }
 
 void Sandbox::let_go() {
-  init_ = 0;
   exits_.reset();
+  // If the last of the unit has ended already, init has said so and waits: woken, it finds that nobody listens any more.
+  if (init_ > 0) ::kill(init_, SIGCHLD);
+  init_ = 0;
 }
 
 Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {

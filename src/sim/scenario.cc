@@ -16,6 +16,7 @@ namespace godwit::sim {
 namespace {
 
 constexpr size_t kMostNodes = 100'000, kMostJobs = 10'000'000;
+constexpr double kMostCpus = 1e6;
 
 std::unexpected<Error> wrong(std::string text) { return fail(Code::kUsage, std::move(text)); }
 
@@ -27,7 +28,7 @@ Result<double> quantity(const std::string& word) {
   double value = 0;
   const auto end = std::from_chars(word.data(), word.data() + word.size(), value);
   const auto suffix = kSuffixes.find(std::string(end.ptr, word.data() + word.size()));
-  if (end.ec != std::errc() || suffix == kSuffixes.end() || !std::isfinite(value) || value < 0)
+  if (end.ec != std::errc() || suffix == kSuffixes.end() || value < 0 || !std::isfinite(value * suffix->second))
     return wrong("\"" + word + "\" is no number, size (200M) or time (90, 5m, 2h)");
   return value * suffix->second;
 }
@@ -103,6 +104,7 @@ Result<void> node(Reader& r, Line& line) {
   TRY(const double count, line.number("count", 0, 0, kMostNodes));
   TRY(const auto speed, line.range("speed", 1));
   TRY(const auto cpus, line.range("cpus", 1));
+  if (cpus.first > kMostCpus || cpus.second > kMostCpus) return wrong("cpus= is at most a million");
   TRY(const auto memory, line.range("memory", 0));
   TRY(const auto bandwidth, line.range("bandwidth", 125e6));
   std::vector<std::string> all = split_copy(names, ',');

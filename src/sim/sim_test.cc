@@ -35,6 +35,19 @@ TEST(Simulation, of_one_unit_takes_as_long_as_its_work) {
   EXPECT_EQ(runs->at(0).moves, 0u);
 }
 
+TEST(Simulation, ends_when_what_waits_fits_nowhere) {
+  for (const char* job : {"job j work=10 memory=2G\n", "job j work=10 arch=s390x\n"}) {
+    const auto s =
+        parse_scenario(std::string("grid tick=30\nnode a memory=1G arch=x86_64\njob i work=100\n") + job, ".");
+    ASSERT_TRUE(s) << s.error().text;
+    const auto runs = compare(*s, {*sched::choose("min-min-m")}, false);
+    ASSERT_TRUE(runs);
+    EXPECT_EQ(runs->at(0).unplaced, 1u) << job;
+  }
+  EXPECT_FALSE(parse_scenario("node a cpus=1e30\njob j work=1\n", "."));
+  EXPECT_FALSE(parse_scenario("node a speed=1e308T\njob j work=1\n", "."));
+}
+
 // By hand: two units of 100 s on one node; at 40 s another joins. 20 s of each are done; one moves: setup 0, 100 MB at 100 MB/s
 // is 1 s in which both still share (0.5 s of work), then 0.02 s of freeze and 0.1 s that pages streaming cost it.
 TEST(Simulation, of_a_move_costs_what_is_predicted) {

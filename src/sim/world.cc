@@ -90,12 +90,14 @@ Run World::run() {
     for (size_t j = 0; j < scenario_.jobs.size(); ++j) {
       s4u::this_actor::sleep_until(scenario_.jobs[j].at);
       submit(j);
+      ++submitted_;
     }
   });
   daemon("events", [this] {
     for (const auto& e : scenario_.events) {
       s4u::this_actor::sleep_until(e.at);
       handle(e);
+      ++told_;
     }
   });
   if (scenario_.tick > 0)
@@ -211,8 +213,15 @@ void World::churn(size_t n) {
   }
 }
 
+/// Nothing runs, nothing comes any more, and what waits fits nowhere: time would go on without end.
+bool World::stuck() const {
+  const bool idle = moving_ == 0 && std::ranges::all_of(nodes_, [](const NodeRow& n) { return n.count == 0; });
+  return idle && told_ == scenario_.events.size() && submitted_ == scenario_.jobs.size() && scenario_.churn.share == 0;
+}
+
 void World::look() {
   place_waiting();
+  if (stuck()) return over_->release();
   if (choice_.policy->name != "none") reschedule({EventKind::kLoad, kNowhere});
 }
 

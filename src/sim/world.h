@@ -67,6 +67,7 @@ class World {
   void join(size_t n);
   void leave(size_t n, sched::EventKind kind, double notice);
   void vanish(size_t n, sched::EventKind kind);
+  [[nodiscard]] bool stuck() const;
   void look();
 
   [[nodiscard]] int best_place(const UnitRow& unit) const;
@@ -101,6 +102,7 @@ class World {
   std::vector<UnitRow> units_;
   std::vector<JobRow> jobs_;
   std::vector<size_t> live_;  ///< units that aren't done
+  size_t submitted_ = 0, told_ = 0;  ///< jobs and events so far
   std::deque<size_t> waiting_;
   struct Wanted {
     size_t unit;

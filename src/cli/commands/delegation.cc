@@ -79,7 +79,7 @@ int run_new(Context& context, const Parsed& parsed) {
   OR_REPORT(const std::string here, real_path("."));
   OR_REPORT(const auto envelope, new_delegation(key, parsed.arguments, here, parsed.get("--policy")));
   const std::string out = parsed.get("--out");
-  if (out.empty()) {
+  if (out.empty()) {  // the signed document is JSON itself
     context.print(envelope.encode() + "\n");
     return kDone;
   }

@@ -123,6 +123,8 @@ int run_revoke(Context& context, const Parsed& parsed) {
   if (const auto status = controller->Revoke(&call, request, &empty); !status.ok()) return context.report(status);
   if (context.json)
     context.print(object_json({{"revocation", document->document.revocation}, {"unit", reply->unit()}}));
+  else
+    context.print("unit " + reply->unit() + " stays where it is: its document is revoked\n");
   return kDone;
 }
 

@@ -1,6 +1,7 @@
 #include "node/node.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/common.h"
 #include "cli/context.h"
 #include "cli/parse.h"
 
@@ -24,8 +25,10 @@ int run(Context& context, const Parsed& parsed) {
     options.root = parsed.get("--root");
     options.arch = parsed.get("--arch");
     options.outer_pid = static_cast<int>(pid);
-    options.notice_file = parsed.get("--notice-file");
     options.insecure = parsed.has("--insecure");
+  }
+  if (parsed.has("--notice-file")) {
+    OR_REPORT(options.notice_file, absolute_path(parsed.get("--notice-file")));
   }
   options.ready_file = parsed.get("--ready");
   return node::run(options);

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/common.h"
 #include "cli/context.h"
 #include "node/node.h"
 
@@ -20,7 +21,9 @@ int run(Context& context, const Parsed& parsed) {
   options.advertise = parsed.get("--advertise");
   options.root = parsed.get("--root");
   options.arch = parsed.get("--arch");
-  options.notice_file = parsed.get("--notice-file");
+  if (parsed.has("--notice-file")) {
+    OR_REPORT(options.notice_file, absolute_path(parsed.get("--notice-file")));
+  }
   OR_REPORT(const node::Options joined, node::join(options));
   if (parsed.has("--only-join")) return kDone;
   log::set_up({.program = "godwit node"});

@@ -18,8 +18,10 @@ int run_policy(Context& context, const Parsed&) { return ask(context, {}); }
 
 int run_set(Context& context, const Parsed& parsed) {
   wire::PolicyRequest request;
-  request.set_name(parsed.argument(0));
-  for (size_t i = 1; i < parsed.arguments.size(); ++i) request.add_settings(parsed.argument(i));
+  // Settings alone change those of the policy that there is.
+  const bool named = parsed.argument(0).find('=') == std::string::npos;
+  if (named) request.set_name(parsed.argument(0));
+  for (size_t i = named ? 1 : 0; i < parsed.arguments.size(); ++i) request.add_settings(parsed.argument(i));
   return ask(context, request);
 }
 
@@ -40,7 +42,8 @@ const Command kPolicySet = {
     .name = "policy set",
     .group = "rescheduling",
     .summary = "let a policy move units when nodes come, go or are busy; or none",
-    .arguments = {{"NAME", "the policy, or off"}, {"KEY=VALUE", "settings", Words::kNone, true, false, true}},
+    .arguments = {{"NAME", "the policy, or off; with a setting in its place the policy stays"},
+                  {"KEY=VALUE", "settings", Words::kNone, true, false, true}},
     .details =
         "From now on the controller decides whenever a node joins, vanishes or runs short of memory, and every half "
         "minute, "
@@ -53,6 +56,7 @@ const Command kPolicySet = {
     .examples =
         "  godwit policy set min-min-m\n"
         "  godwit policy set tabu extension=none min_gain=0.1 max_moves=4\n"
+        "  godwit policy set min_gain=0.2\n"
         "  godwit policy set off",
     .json = true,
     .run = run_set};

@@ -52,6 +52,9 @@ Result<std::string> progress_place(const Parsed& parsed, const std::string& cwd)
   if (colon == std::string::npos || colon + 1 == word.size() || (kind != "reads" && kind != "file"))
     return fail(Code::kUsage, fmt::format("--progress is reads:PATH or file:PATH, not \"{}\"", word));
   const std::string path = word.substr(colon + 1);
+  if (path.starts_with("~"))
+    return fail(Code::kUsage,
+                fmt::format("the shell replaces no ~ behind a colon: write --progress {}:\"$HOME\"…", kind));
   return kind + ":" + (path.front() == '/' ? path : cwd + "/" + path);
 }
 
@@ -69,7 +72,8 @@ Result<void> add_delegation(wire::UnitSpec& spec, const std::string& file) {
   if (!key) return std::unexpected(key.error());
   const auto made = new_delegation(*key, {spec.argv().begin(), spec.argv().end()}, spec.cwd(), "");
   if (made) spec.set_delegation(made->encode());
-  return {};
+  const bool elsewhere = !made && (made.error().code == Code::kNotFound || made.error().errnum == ENOENT);
+  return made || elsewhere ? Result<void>() : std::unexpected(made.error());
 }
 
 Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
@@ -107,7 +111,7 @@ Result<wire::UnitSpec> make_spec(const Parsed& parsed) {
   spec.set_tty(parsed.has("--tty"));
   spec.set_interactive(parsed.has("--interactive") || parsed.has("--tty"));
   add_program_kind(spec);
-  TRY_DO(add_delegation(spec, parsed.get("--delegation")));
+  if (!parsed.has("--no-delegation")) TRY_DO(add_delegation(spec, parsed.get("--delegation")));
   return spec;
 }
 
@@ -159,6 +163,8 @@ const Command kRun = {
                 {"--env", "-e", "NAME=VALUE", "one more environment variable", Words::kNone, true},
                 {"--delegation", "", "FILE", "what it may do and where it may go: a document of godwit delegation new",
                  Words::kFile},
+                {"--no-delegation", "", "",
+                 "sign none, although there is a key: for a program that differs on the node"},
                 {"--tcp", "", "POLICY", "at a move, established TCP connections are refused or closed", Words::kTcp},
                 {"--interactive", "-i", "", "join this standard input and output to it, and wait for its end"},
                 {"--tty", "-t", "", "give it a terminal (with -i: -it)"}},

@@ -61,6 +61,7 @@ Result<void> Restorer::prepare(const pb::Outline& outline) {
 
 Result<void> Restorer::build(const pb::Outline& outline) {
   close_fills();
+  for (const auto& blank : blanks_) blank->fresh.clear();
   host_ = outline.host();
   if (!trampoline_) TRY_DO(start_trampoline(outline));  // before pinning, which init would inherit
   const PinnedThread here(cpu_);
@@ -70,7 +71,6 @@ Result<void> Restorer::build(const pb::Outline& outline) {
   for (const auto& space : outline.spaces()) {
     Blank* blank = find(space.pid());
     if (blank == nullptr || blank->zombie) continue;
-    blank->fresh.clear();
     const auto built = [&]() -> Result<void> {
       TRY_DO(build_space(*blank, space));
       return join_families(*blank, space);
