@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -74,17 +75,22 @@ Result<void> pwrite_full(int fd, std::span<const std::byte> data, uint64_t offse
 }
 
 Result<std::string> read_all(int fd, size_t limit) {
+  // Most files are small: on the stack there is memory already, and what is kept has the size of the text.
+  std::array<char, 8192> small;
   std::string text;
-  size_t have = 0;
-  for (;;) {
-    if (text.size() - have < 4096) text.resize(std::max<size_t>(text.size() * 2, 8192));
-    TRY(const size_t n, read_some(fd, std::as_writable_bytes(std::span(text)).subspan(have)));
-    if (n == 0) break;
+  for (size_t have = 0;;) {
+    const bool fits = have < small.size();
+    if (!fits && text.size() - have < 4096) text.resize(std::max(text.size(), small.size()) * 2);
+    const auto room = fits ? std::span(small).subspan(have) : std::span(text).subspan(have);
+    TRY(const size_t n, read_some(fd, std::as_writable_bytes(room)));
     have += n;
     if (have > limit) return fail(Code::kCorrupt, "longer than the limit of " + std::to_string(limit) + " bytes");
+    if (n != 0 && fits && have == small.size()) text.assign(small.begin(), small.end());
+    if (n != 0) continue;
+    if (fits) return std::string(small.begin(), small.begin() + have);
+    text.resize(have);
+    return text;
   }
-  text.resize(have);
-  return text;
 }
 
 Result<std::string> read_file(const std::string& path, size_t limit) {

@@ -10,11 +10,11 @@
 
 #include <mutex>
 
+#include "base/crew.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "image/buffer.h"
-#include "image/crew.h"
 #include "image/pack.h"
 #include "image/record_sink.h"
 
@@ -36,7 +36,7 @@ Result<void> make_room(const Fd& fd, uint64_t end, uint64_t bytes) {
 
 /// Half as much again as the image could need: with less, what one pack keeps for itself another may lack.
 bool has_plenty(const Fd& fd, uint64_t bytes) {
-  struct statvfs space {};
+  struct statvfs space{};
   return ::fstatvfs(fd.get(), &space) == 0 && space.f_bavail * space.f_frsize / 3 * 2 > bytes;
 }
 

@@ -9,11 +9,11 @@
 #include <cstdlib>
 #include <unordered_map>
 
+#include "base/crew.h"
 #include "base/io.h"
 #include "base/sys.h"
 #include "image/buffer.h"
 #include "image/bytes.h"
-#include "image/crew.h"
 #include "image/history.h"
 #include "image/pack.h"
 

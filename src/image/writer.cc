@@ -10,8 +10,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/crew.h"
 #include "image/buffer.h"
-#include "image/crew.h"
 #include "image/history.h"
 #include "image/memory.h"
 #include "image/reader.h"

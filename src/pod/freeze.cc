@@ -35,6 +35,11 @@ std::unexpected<Error> has_ended(pid_t pid) {
 
 std::string describe(pid_t pid, const std::string& comm) { return "pid " + std::to_string(pid) + " (" + comm + ")"; }
 
+// Of a thread that stands and is held: its call as if nobody had interrupted it.
+void settle(Tracee& thread, const ProcStatus& status) {
+  thread.hide_interruption(status.sig_pending | status.shared_pending);
+}
+
 }  // namespace
 
 Result<Frozen> Frozen::freeze(const ProcFs& proc, pid_t root, const FreezeOptions& options,
@@ -76,7 +81,8 @@ FrozenProcess* Frozen::find(pid_t host_pid) {
   return it == processes_.end() ? nullptr : &*it;
 }
 
-Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers) {
+// True if it isn't known to stand: then complete_stop() is to be called.
+Result<bool> Frozen::begin_stop(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers) {
   FrozenProcess* process = find(pid);
   if (process != nullptr && !process->threads.empty()) {  // it stands still since an earlier pass
     process->host_parent = parent;
@@ -88,21 +94,32 @@ Result<bool> Frozen::seize_process(pid_t pid, pid_t parent, std::vector<engine::
     process->host_pid = pid;
   }
   process->host_parent = parent;
-  bool found = false;
+  TRY_DO(seize_threads(*process, std::span(&pid, 1), blockers));
+  return true;
+}
+
+// True if something new stands now.
+Result<bool> Frozen::complete_stop(FrozenProcess& process, std::vector<engine::Blocker>& blockers) {
+  const pid_t pid = process.host_pid;
+  TRY(bool found, stop_threads(process));
   // Once all that were found stand still, nobody is left who could make another thread: the count tells.
-  for (bool more = true; more;) {
-    TRY(const bool some, seize_threads(*process, blockers));
-    found = found || some;
+  for (;;) {
     auto stat = proc_->stat(pid);
     if (!stat) return stat.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(stat.error());
-    more = some && stat->threads != static_cast<int>(process->threads.size());
-    process->comm = stat->comm;
-    process->stat = std::move(*stat);
+    process.comm = stat->comm;
+    process.stat = std::move(*stat);
+    if (process.stat->threads == static_cast<int>(process.threads.size())) break;
+    const auto tids = proc_->threads(pid);
+    if (!tids) return tids.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(tids.error());
+    TRY_DO(seize_threads(process, *tids, blockers));
+    TRY(const bool some, stop_threads(process));
+    if (!some) break;
+    found = true;
   }
-  process->zombie = process->stat->state == 'Z' && process->threads.empty();
-  TRY_DO(check_dead_leader(*process, blockers));
+  process.zombie = process.stat->state == 'Z' && process.threads.empty();
+  TRY_DO(check_dead_leader(process, blockers));
   // One that ended meanwhile: the next pass sees what is left of it, which its parent will wait for.
-  return found || (process->stat->state == 'Z' && !process->zombie);
+  return found || (process.stat->state == 'Z' && !process.zombie);
 }
 
 // Of a process whose first thread has ended the others may go on as long as they like, or be about to end: exit_group(2) sends
@@ -127,16 +144,11 @@ unsigned long Frozen::ptrace_options() const {
   return PTRACE_O_TRACESYSGOOD | (options_.kill_with_tracer ? PTRACE_O_EXITKILL : 0);
 }
 
-// Those that aren't seized yet; true if there were some.
-Result<bool> Frozen::seize_threads(FrozenProcess& process, std::vector<engine::Blocker>& blockers) {
+// Those that aren't seized yet; doesn't wait for them.
+Result<void> Frozen::seize_threads(FrozenProcess& process, std::span<const pid_t> tids,
+                                   std::vector<engine::Blocker>& blockers) {
   const pid_t pid = process.host_pid;
-  Result<std::vector<pid_t>> tids = std::vector{pid};
-  if (process.stat) tids = proc_->threads(pid);  // it isn't the first look, after which the leader stands
-  if (!tids) return tids.error().code == Code::kGone ? Result<bool>(false) : std::unexpected(tids.error());
-  if (const auto leader = std::ranges::find(*tids, pid); leader != tids->end())
-    std::rotate(tids->begin(), leader, leader + 1);
-  const size_t first_new = process.threads.size();
-  for (const pid_t tid : *tids) {
+  for (const pid_t tid : tids) {
     if (std::ranges::any_of(process.threads, [&](const Tracee& t) { return t.tid() == tid; })) continue;
     Tracee thread(tid);
     if (auto r = thread.seize(ptrace_options()); !r) {
@@ -150,39 +162,41 @@ Result<bool> Frozen::seize_threads(FrozenProcess& process, std::vector<engine::B
       blockers.push_back(make_blocker(traced ? "ptraced" : "no-permission", name, traced ? by : r.error().message()));
       return fail(Code::kRefused, name + " can't be traced: " + (traced ? "it is, " + by : r.error().message()));
     }
-    process.threads.push_back(std::move(thread));
-  }
-  const bool found = process.threads.size() > first_new;
-  TRY_DO(stop_new_threads(process, first_new));
-  return found;
-}
-
-Result<void> Frozen::stop_new_threads(FrozenProcess& process, size_t first_new) {
-  for (size_t i = first_new; i < process.threads.size();) {
-    auto r = process.threads[i].wait_for_stop(i == first_new ? 40 : 10);
-    if (r) {
-      i++;
-    } else if (r.error().code == Code::kGone) {
-      process.threads.erase(process.threads.begin() + static_cast<ptrdiff_t>(i));
-    } else {
-      return std::unexpected(r.error());
-    }
+    const auto at = tid == pid ? process.threads.begin() : process.threads.end();  // the leader is the first
+    process.threads.insert(at, std::move(thread));
   }
   return {};
 }
 
-// Of a thread that stands: held, and its call as if nobody had interrupted it.
-Result<ProcStatus> Frozen::settle(const FrozenProcess& process, Tracee& thread) {
-  TRY_DO(thread.hold());
-  TRY(auto status, proc_->status(process.host_pid, thread.tid()));
-  thread.hide_interruption(status.sig_pending | status.shared_pending);
-  return status;
+// Waits for those that were seized; true if one of them stands now.
+Result<bool> Frozen::stop_threads(FrozenProcess& process) {
+  bool found = false;
+  int patience_ms = 40;
+  for (auto thread = process.threads.begin(); thread != process.threads.end();) {
+    if (thread->stopped()) {
+      ++thread;
+      continue;
+    }
+    auto r = thread->wait_for_stop(std::exchange(patience_ms, 10));
+    if (r) {
+      found = true;
+      ++thread;
+    } else if (r.error().code == Code::kGone) {
+      thread = process.threads.erase(thread);
+    } else {
+      return std::unexpected(r.error());
+    }
+  }
+  return found;
 }
 
-Result<void> Frozen::finish_process(FrozenProcess& process) {
-  for (auto& thread : process.threads) {
-    thread.pin(cpu_);
-    TRY(auto status, settle(process, thread));
+// The states of its threads: from the looks, where there are any.
+Result<void> Frozen::finish_process(size_t index) {
+  FrozenProcess& process = processes_[index];
+  for (size_t i = 0; i < process.threads.size(); i++) {
+    TRY(auto status,
+        looks_ ? std::move(looks_->statuses_of(index)[i]) : proc_->status(process.host_pid, process.threads[i].tid()));
+    settle(process.threads[i], status);
     process.thread_ids.push_back(status.ns_pid.back());
     process.statuses.push_back(std::move(status));
   }
@@ -205,14 +219,23 @@ Result<void> Frozen::try_freeze(pid_t root, std::vector<engine::Blocker>& blocke
   });
   if (processes_.empty() || processes_.front().host_pid != root || processes_.front().zombie) return has_ended(root);
   if (options_.looks) begin_looks();
-  for (auto& process : processes_) TRY_DO(finish_process(process));
+  for (auto& process : processes_) {
+    for (auto& thread : process.threads) {
+      thread.pin(cpu_);
+      TRY_DO(thread.hold());
+    }
+  }
+  for (size_t i = 0; i < processes_.size(); i++) TRY_DO(finish_process(i));
   return {};
 }
 
 void Frozen::begin_looks() {
-  std::vector<pid_t> pids;
-  for (const auto& p : processes_) pids.push_back(p.zombie ? 0 : p.host_pid);
-  looks_ = std::make_unique<Looks>(*proc_, std::move(pids));
+  std::vector<Looks::Subject> subjects;
+  for (const auto& p : processes_) {
+    auto& subject = subjects.emplace_back(p.zombie ? 0 : p.host_pid);
+    for (const auto& thread : p.threads) subject.threads.push_back(thread.tid());
+  }
+  looks_ = std::make_unique<Looks>(*proc_, std::move(subjects));
 }
 
 const Look& Frozen::look(const FrozenProcess& process) {
@@ -220,29 +243,41 @@ const Look& Frozen::look(const FrozenProcess& process) {
   return looks_->of(static_cast<size_t>(&process - processes_.data()));
 }
 
+// Level by level: all of one level are told to stop before the first is waited for, for a stop takes a wake-up, most of it on
+// the other processors. No process is told before its parent stands: a child of vfork(2) has to exec first.
 Result<void> Frozen::stop_tree(pid_t root, std::vector<engine::Blocker>& blockers) {
   const auto root_stat = proc_->stat(root);
   if (!root_stat) return root_stat.error().code == Code::kGone ? has_ended(root) : std::unexpected(root_stat.error());
   for (bool again = true; again;) {
     again = false;
-    std::vector<std::pair<pid_t, pid_t>> todo = {{root, root_stat->ppid}};
-    while (!todo.empty()) {
-      const auto [pid, parent] = todo.back();
-      todo.pop_back();
-      TRY(const bool found, seize_process(pid, parent, blockers));
-      again = again || found;
-      const FrozenProcess* process = find(pid);
-      if (process == nullptr) continue;
-      std::vector<pid_t> children;
-      for (const auto& thread : process->threads) {
-        const auto some = proc_->children(pid, thread.tid());
-        if (!some && some.error().code != Code::kGone) return std::unexpected(some.error());
-        if (some) children.insert(children.end(), some->begin(), some->end());
+    std::vector<std::pair<pid_t, pid_t>> level = {{root, root_stat->ppid}};
+    while (!level.empty()) {
+      std::vector<pid_t> to_stop;
+      for (const auto& [pid, parent] : level) {
+        TRY(const bool moves, begin_stop(pid, parent, blockers));
+        if (moves) to_stop.push_back(pid);
       }
-      std::ranges::sort(children);  // as whoever only looks at the tree has them
-      for (const pid_t child : children) todo.emplace_back(child, pid);
+      for (const pid_t pid : to_stop) {
+        TRY(const bool found, complete_stop(*find(pid), blockers));
+        again = again || found;
+      }
+      std::vector<std::pair<pid_t, pid_t>> next;
+      for (const auto& [pid, parent] : level) TRY_DO(add_children(*find(pid), next));
+      level = std::move(next);
     }
   }
+  return {};
+}
+
+Result<void> Frozen::add_children(const FrozenProcess& process, std::vector<std::pair<pid_t, pid_t>>& to) const {
+  std::vector<pid_t> children;
+  for (const auto& thread : process.threads) {
+    const auto some = proc_->children(process.host_pid, thread.tid());
+    if (!some && some.error().code != Code::kGone) return std::unexpected(some.error());
+    if (some) children.insert(children.end(), some->begin(), some->end());
+  }
+  std::ranges::sort(children);  // as whoever only looks at the tree has them
+  for (const pid_t child : children) to.emplace_back(child, process.host_pid);
   return {};
 }
 
@@ -287,8 +322,11 @@ Result<void> Frozen::thaw() {
         Result<void> r = stopped ? Result<void>{} : thread.wait_for_stop(5000);
         // A freeze that was given up (a thread that didn't stop in time) leaves threads that were stopped and not looked at
         // yet: their calls were interrupted all the same, and must not show it.
-        if (r && !thread.is_held()) {
-          if (auto settled = settle(process, thread); !settled) r = std::unexpected(settled.error());
+        if (r && !thread.is_settled()) {
+          const auto status = proc_->status(process.host_pid, thread.tid());
+          if (!thread.is_held()) r = thread.hold();
+          if (r && !status) r = std::unexpected(status.error());
+          if (r) settle(thread, *status);
         }
         if (r || r.error().code != Code::kGone) r = thread.release();
         if (r) continue;

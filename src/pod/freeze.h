@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -81,14 +82,16 @@ class Frozen {
   Frozen(const ProcFs& proc, const FreezeOptions& options) : proc_(&proc), options_(options) {}
   Result<void> try_freeze(pid_t root, std::vector<engine::Blocker>& blockers);
   Result<void> stop_tree(pid_t root, std::vector<engine::Blocker>& blockers);
-  Result<bool> seize_process(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers);
+  Result<bool> begin_stop(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers);
+  Result<bool> complete_stop(FrozenProcess& process, std::vector<engine::Blocker>& blockers);
+  Result<void> add_children(const FrozenProcess& process, std::vector<std::pair<pid_t, pid_t>>& to) const;
   Result<void> check_dead_leader(const FrozenProcess& process, std::vector<engine::Blocker>& blockers) const;
-  Result<bool> seize_threads(FrozenProcess& process, std::vector<engine::Blocker>& blockers);
+  Result<void> seize_threads(FrozenProcess& process, std::span<const pid_t> tids,
+                             std::vector<engine::Blocker>& blockers);
+  Result<bool> stop_threads(FrozenProcess& process);
   unsigned long ptrace_options() const;
   void begin_looks();
-  Result<void> stop_new_threads(FrozenProcess& process, size_t first_new);
-  Result<ProcStatus> settle(const FrozenProcess& process, Tracee& thread);
-  Result<void> finish_process(FrozenProcess& process);
+  Result<void> finish_process(size_t index);
   const ProcFs* proc_;
   FreezeOptions options_;
   std::vector<FrozenProcess> processes_;

@@ -77,6 +77,8 @@ struct HeldDescriptor {
   FileId file;
   mode_t mode;  ///< st_mode of the file: most of them can be passed over by it
   unsigned flags;  ///< F_GETFL of it
+  const Fd* ours;  ///< our duplicate
+  const std::string* fdinfo;  ///< of the description, seen through the first descriptor that was found
 };
 
 /// What a kind may ask for during a dump. The tree is frozen (inspecting: it may be running, see inspecting()).

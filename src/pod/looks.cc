@@ -12,6 +12,7 @@ namespace godwit::pod {
 namespace {
 
 constexpr size_t kFew = 4;  // to start a thread takes as long as these
+constexpr size_t kMostHelpers = 3;
 
 Result<std::vector<int>> numbers_in(const Fd& dir, const std::string& name) {
   TRY(const auto names, sys::list_dir_at(dir, name));
@@ -56,26 +57,49 @@ Look look_at(const ProcFs& proc, pid_t pid) {
   return look;
 }
 
-Looks::Looks(const ProcFs& proc, std::vector<pid_t> pids) : proc_(proc), pids_(std::move(pids)), looks_(pids_.size()) {
-  if (pids_.size() > kFew) thread_ = std::jthread([this] { run(); });
+Looks::Looks(const ProcFs& proc, std::vector<Subject> subjects)
+    : proc_(proc), subjects_(std::move(subjects)), statuses_(subjects_.size()), looks_(subjects_.size()) {
+  done_ = std::make_unique<std::atomic<bool>[]>(2 * subjects_.size());
+  if (subjects_.size() <= kFew) return;
+  const size_t others = std::thread::hardware_concurrency() - 1;  // where 0 is "unknown", there are many
+  for (size_t i = 0; i < std::min(others, kMostHelpers); i++) helpers_.emplace_back([this] { help(); });
 }
 
-void Looks::run() {
-  for (size_t i = 0; i < pids_.size(); i++) {
-    if (pids_[i] != 0) looks_[i] = look_at(proc_, pids_[i]);
-    done_ = i + 1;
-    done_.notify_one();
+Looks::~Looks() { next_ = 2 * subjects_.size(); }
+
+void Looks::help() {
+  for (size_t item = next_++; item < 2 * subjects_.size(); item = next_++) do_item(item);
+}
+
+void Looks::do_item(size_t item) {
+  const size_t count = subjects_.size();
+  const Subject& subject = subjects_[item % count];
+  if (item >= count) {
+    if (subject.pid != 0) looks_[item - count] = look_at(proc_, subject.pid);
+  } else {
+    for (const pid_t tid : subject.threads) statuses_[item].push_back(proc_.status(subject.pid, tid));
+  }
+  done_[item] = true;
+  done_[item].notify_one();
+}
+
+void Looks::wait_for_item(size_t item) {
+  while (!done_[item]) {
+    if (const size_t own = next_++; own < 2 * subjects_.size())
+      do_item(own);
+    else
+      done_[item].wait(false);
   }
 }
 
 const Look& Looks::of(size_t index) {
-  if (!thread_.joinable()) {
-    for (; done_ <= index; done_++) {
-      if (pids_[done_] != 0) looks_[done_] = look_at(proc_, pids_[done_]);
-    }
-  }
-  for (size_t done = done_; done <= index; done = done_) done_.wait(done);
+  wait_for_item(subjects_.size() + index);
   return looks_[index];
+}
+
+std::vector<Result<ProcStatus>>& Looks::statuses_of(size_t index) {
+  wait_for_item(index);
+  return statuses_[index];
 }
 
 }  // namespace godwit::pod

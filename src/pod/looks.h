@@ -1,14 +1,16 @@
-// Looks: what /proc tells of processes that stand still, read by a thread of its own while their tracer makes calls in them.
-// Of a freeze of a hundred small processes about half the time is such reading, and only a process's tracer can do the rest.
+// Looks: what /proc tells of processes that stand still, read by threads of its own while their tracer makes calls in them.
+// Of a freeze of a hundred small processes more than half the time is such reading, and only a process's tracer can do the
+// rest. A tracer that has to wait for a look takes the next one meanwhile.
 //
 // A look is complete before the tracer gets it, and the tracer changes nothing in a process (its trampoline is an area, too)
-// before it has the look.
+// before it has the look. The states of all threads come first: the tracer needs them all before it needs the first look.
 #pragma once
 
 #include <sys/types.h>
 
 #include <array>
 #include <atomic>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -37,18 +39,31 @@ Look look_at(const ProcFs& proc, pid_t pid);
 
 class Looks {
  public:
-  /// Begins. `proc` must stay; a pid of 0 is left out.
-  Looks(const ProcFs& proc, std::vector<pid_t> pids);
-  /// Waits until it is there. By one thread.
+  struct Subject {
+    pid_t pid = 0;  ///< 0 is left out
+    std::vector<pid_t> threads;
+  };
+  /// Begins. `proc` must stay.
+  Looks(const ProcFs& proc, std::vector<Subject> subjects);
+  /// Leaves the rest.
+  ~Looks();
+  /// Each waits until it is there, and both are for one thread to call.
   const Look& of(size_t index);
+  /// Of its threads, in their order; for the caller to keep.
+  std::vector<Result<ProcStatus>>& statuses_of(size_t index);
 
  private:
-  void run();
+  void help();
+  void do_item(size_t item);
+  void wait_for_item(size_t item);
   const ProcFs& proc_;
-  std::vector<pid_t> pids_;
+  std::vector<Subject> subjects_;
+  std::vector<std::vector<Result<ProcStatus>>> statuses_;
   std::vector<Look> looks_;
-  std::atomic<size_t> done_ = 0;
-  std::jthread thread_;  // none for a few processes, which are looked at when they are asked for
+  // What is to be done: the statuses of each subject, then a look at each. Whoever has time takes the next.
+  std::atomic<size_t> next_ = 0;
+  std::unique_ptr<std::atomic<bool>[]> done_;
+  std::vector<std::jthread> helpers_;  // none for a few processes, which are looked at when they are asked for
 };
 
 }  // namespace godwit::pod

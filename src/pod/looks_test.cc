@@ -41,9 +41,15 @@ TEST_P(LooksTest, are_of_the_right_process) {
   for (size_t i = 0; i < pids_.size(); i++) wait_for(proc, pids_[i], 500 + static_cast<int>(i));
   auto pids = pids_;
   pids.insert(pids.begin() + 1, 0);  // one that is left out, as a zombie is
-  Looks looks(proc, pids);
+  std::vector<Looks::Subject> subjects;
+  for (const pid_t pid : pids) subjects.push_back({pid, pid == 0 ? std::vector<pid_t>() : std::vector{pid}});
+  Looks looks(proc, subjects);
   for (size_t i = pids.size(); i-- > 0;) {
+    const auto& statuses = looks.statuses_of(i);
+    ASSERT_EQ(statuses.size(), pids[i] == 0 ? 0u : 1u);
     if (pids[i] == 0) continue;
+    ASSERT_TRUE(statuses[0]) << statuses[0].error().message();
+    EXPECT_EQ(statuses[0]->ns_pid.front(), pids[i]);
     const Look& look = looks.of(i);
     const auto child = static_cast<int>(std::ranges::find(pids_, pids[i]) - pids_.begin());
     ASSERT_TRUE(look.descriptors) << look.descriptors.error().message();

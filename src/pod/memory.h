@@ -21,7 +21,8 @@ namespace godwit::pod {
 using engine::PageRun;
 using engine::SpaceId;
 
-/// Reads page runs of processes (by process_vm_readv) and of shared objects (by pread). Thread-safe once filled.
+/// Reads page runs of processes (by process_vm_readv, or by /proc/PID/mem where that would unshare them) and of shared objects
+/// (by pread). Thread-safe once filled.
 class MemoryReader : public engine::PageReader {
  public:
   explicit MemoryReader(const ProcFs& proc) : proc_(&proc) {}
@@ -34,8 +35,17 @@ class MemoryReader : public engine::PageReader {
   Result<void> read(std::span<const PageRun> runs, std::span<std::byte> out) override;
 
  private:
+  struct Piece {
+    uint64_t address;
+    std::span<std::byte> out;
+    bool shared;  ///< with another process since a fork(2)
+  };
   Result<void> read_process(pid_t host_pid, std::span<const PageRun> runs, std::span<std::byte> out) const;
-  Result<void> read_by_page(pid_t host_pid, std::span<const PageRun> runs, std::span<std::byte> out) const;
+  std::vector<Piece> split_by_sharing(pid_t host_pid, std::span<const Piece> pieces) const;
+  Result<void> read_pinned(pid_t host_pid, std::span<const Piece> pieces) const;
+  Result<void> read_unpinned(pid_t host_pid, std::span<const Piece> pieces) const;
+  Result<Fd> open_memory(pid_t host_pid) const;
+  static void read_by_page(const Fd& mem, const Piece& piece);
   const ProcFs* proc_;
   std::map<SpaceId, pid_t> processes_;
   std::map<SpaceId, Fd> objects_;

@@ -200,14 +200,16 @@ Result<Remote> Remote::install(const ProcFs& proc, const Tracee& leader, std::sp
     return static_cast<uint64_t>(mapped);
   };
   auto base = map(0, kTrampolineSize, PROT_READ | PROT_WRITE | PROT_EXEC);
+  const bool writable = base.has_value();
   if (!base) {
     // A program may forbid that for itself (prctl(PR_SET_MDWE)): then the code has a page without PROT_WRITE.
     base = map(0, kTrampolineSize, PROT_READ | PROT_WRITE);
     if (base) base = map(*base, kPage, PROT_READ | PROT_EXEC);
   }
   if (!base) return std::unexpected(base.error());
-  TRY_DO(write_memory(proc, leader.tid(), *base, std::as_bytes(std::span(kCode))));
+  if (!writable) TRY_DO(write_memory(proc, leader.tid(), *base, std::as_bytes(std::span(kCode))));
   Remote remote;
+  remote.has_code_ = !writable;
   remote.pid_ = leader.tid();
   remote.base_ = RemoteAddress{*base};
   remote.syscall_at_ = at;
@@ -275,17 +277,25 @@ Result<void> Remote::read_scratch(size_t offset, std::span<std::byte> out) const
   return read_memory(pid_, raw(scratch()) + offset, out);
 }
 
-Result<void> Remote::run_part(const Tracee& thread, std::span<CallRecord> part) {
-  const uint64_t records = raw(base_) + kRecordsOffset;
+Result<void> Remote::put_records(std::span<CallRecord> part) {
   if (local_ != nullptr) {
     std::memcpy(local_ + kRecordsOffset, part.data(), part.size_bytes());
-  } else {
-    iovec local{part.data(), part.size_bytes()};
-    iovec remote{reinterpret_cast<void*>(records), part.size_bytes()};
-    if (::process_vm_writev(pid_, &local, 1, &remote, 1, 0) != static_cast<ssize_t>(part.size_bytes())) {
-      return fail_errno(errno, "process_vm_writev to " + pid_name(pid_));
-    }
+    return {};
   }
+  const std::array<iovec, 2> local{
+      {{part.data(), part.size_bytes()}, {const_cast<unsigned char*>(kCode), has_code_ ? 0 : sizeof kCode}}};
+  const std::array<iovec, 2> there{{{reinterpret_cast<void*>(raw(base_) + kRecordsOffset), local[0].iov_len},
+                                    {reinterpret_cast<void*>(raw(base_)), local[1].iov_len}}};
+  const ssize_t n = ::process_vm_writev(pid_, local.data(), local.size(), there.data(), there.size(), 0);
+  if (n != static_cast<ssize_t>(local[0].iov_len + local[1].iov_len))
+    return fail_errno(n < 0 ? errno : EFAULT, "process_vm_writev to " + pid_name(pid_));
+  has_code_ = true;
+  return {};
+}
+
+Result<void> Remote::run_part(const Tracee& thread, std::span<CallRecord> part, std::span<std::byte> answers) {
+  const uint64_t records = raw(base_) + kRecordsOffset;
+  TRY_DO(put_records(part));
   auto regs = call_regs(thread, raw(base_) + kBatchEntry);
   regs.rbx = records;
   regs.rbp = part.size();
@@ -294,15 +304,22 @@ Result<void> Remote::run_part(const Tracee& thread, std::span<CallRecord> part) 
   TRY_DO(expect_trap(thread, status));
   if (local_ != nullptr) {
     std::memcpy(part.data(), local_ + kRecordsOffset, part.size_bytes());
+    if (!answers.empty()) std::memcpy(answers.data(), local_scratch(), answers.size());
     return {};
   }
-  return read_memory(pid_, records, std::as_writable_bytes(part));
+  const std::array<iovec, 2> local{{{part.data(), part.size_bytes()}, {answers.data(), answers.size()}}};
+  const std::array<iovec, 2> there{{{reinterpret_cast<void*>(records), part.size_bytes()},
+                                    {reinterpret_cast<void*>(raw(scratch())), answers.size()}}};
+  const ssize_t n = ::process_vm_readv(pid_, local.data(), local.size(), there.data(), there.size(), 0);
+  if (n == static_cast<ssize_t>(part.size_bytes() + answers.size())) return {};
+  return fail_errno(n < 0 ? errno : EFAULT, "memory of " + pid_name(pid_));
 }
 
-Result<void> Remote::run(const Tracee& thread, Batch& batch) {
+Result<void> Remote::run(const Tracee& thread, Batch& batch, std::span<std::byte> answers) {
   for (size_t i = 0; i < batch.calls_.size(); i += kMaxRecords) {
     const size_t n = std::min(kMaxRecords, batch.calls_.size() - i);
-    TRY_DO(run_part(thread, std::span(batch.calls_).subspan(i, n)));
+    const bool last = i + n == batch.calls_.size();
+    TRY_DO(run_part(thread, std::span(batch.calls_).subspan(i, n), last ? answers : std::span<std::byte>()));
   }
   for (const auto& must : batch.musts_) {
     auto r = check(batch.calls_[must.index].number, batch.result(must.index));
@@ -314,7 +331,7 @@ Result<void> Remote::run(const Tracee& thread, Batch& batch) {
 Result<int64_t> Remote::call(const Tracee& thread, long number, std::span<const uint64_t> arguments) {
   CallRecord record{number, {}, 0};
   std::copy_n(arguments.begin(), std::min<size_t>(arguments.size(), 6), record.arguments.begin());
-  TRY_DO(run_part(thread, std::span(&record, 1)));
+  TRY_DO(run_part(thread, std::span(&record, 1), {}));
   return check(number, record.result);
 }
 

@@ -124,8 +124,9 @@ class Remote {
   /// The trampoline that process `pid` inherited from this process.
   static Remote inherited(pid_t pid, const SharedTrampoline& shared);
 
-  /// Runs the batch in a held thread of the process. Records keep their results.
-  Result<void> run(const Tracee& thread, Batch& batch);
+  /// Runs the batch in a held thread of the process. Records keep their results. `answers` gets what is then in the scratch
+  /// memory, from its start.
+  Result<void> run(const Tracee& thread, Batch& batch, std::span<std::byte> answers = {});
   /// One call; the value, or the error that it returned.
   Result<int64_t> call(const Tracee& thread, long number, std::span<const uint64_t> arguments);
   template <typename... A>
@@ -163,8 +164,10 @@ class Remote {
   static Result<int64_t> check(long number, int64_t result);
 
  private:
-  Result<void> run_part(const Tracee& thread, std::span<CallRecord> part);
+  Result<void> run_part(const Tracee& thread, std::span<CallRecord> part, std::span<std::byte> answers);
+  Result<void> put_records(std::span<CallRecord> part);
   pid_t pid_ = 0;
+  bool has_code_ = true;  ///< else it goes there with the first records
   RemoteAddress base_{};
   RemoteAddress syscall_at_{};  ///< an instruction by which install() mapped it, and remove() unmaps it
   std::byte* local_ = nullptr;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/crew.h"
 #include "pod/capture/late.h"
 #include "pod/pinning.h"
 
@@ -103,9 +104,16 @@ Result<void> PodSource::find_pages(SpaceSource& source, ScanResult& found) {
     found.pages.insert(found.pages.end(), runs.begin(), runs.end());
     return reader_.add_object(source.id, std::move(source.object));
   }
-  const auto tracker = trackers_.find(source.host_pid);
-  const bool tracked = tracker != trackers_.end() && !broken_.contains(source.host_pid);
-  if (!tracked) reader_.add_process(source.id, source.host_pid);
+  if (!is_tracked(source)) reader_.add_process(source.id, source.host_pid);
+  return find_private_pages(source, found);
+}
+
+bool PodSource::is_tracked(const SpaceSource& source) const {
+  return trackers_.contains(source.host_pid) && !broken_.contains(source.host_pid);
+}
+
+Result<void> PodSource::find_private_pages(const SpaceSource& source, ScanResult& found) const {
+  const bool tracked = is_tracked(source);
   std::vector<MapEntry> changed;  // areas of which only what has changed is still missing
   Fd pagemap;
   for (size_t i = 0; i < source.areas.size(); i++) {
@@ -121,7 +129,29 @@ Result<void> PodSource::find_pages(SpaceSource& source, ScanResult& found) {
       TRY_DO(scan_area(pagemap, source.id, area, false, found.pages));
     }
   }
-  return tracked ? tracker->second.last_scan(changed, found) : Result<void>{};
+  return tracked ? trackers_.at(source.host_pid).last_scan(changed, found) : Result<void>{};
+}
+
+// All spaces in one list: a hundred small processes are a few frames then, not a hundred.
+Result<ScanResult> PodSource::find_all_pages() {
+  constexpr size_t kFew = 8;  // to start a thread takes as long as these
+  auto& sources = capture_->sources();
+  std::vector<ScanResult> of_each(sources.size());
+  std::vector<size_t> tracked;
+  for (size_t i = 0; i < sources.size(); i++) {
+    if (!sources[i].object.valid() && is_tracked(sources[i]))
+      tracked.push_back(i);
+    else
+      TRY_DO(find_pages(sources[i], of_each[i]));
+  }
+  TRY_DO(share_work(tracked.size() > kFew ? 2 : 1, tracked.size(),
+                    [&](unsigned, size_t i) { return find_private_pages(sources[tracked[i]], of_each[tracked[i]]); }));
+  ScanResult all;
+  for (const auto& found : of_each) {
+    all.pages.insert(all.pages.end(), found.pages.begin(), found.pages.end());
+    all.holes.insert(all.holes.end(), found.holes.begin(), found.holes.end());
+  }
+  return all;
 }
 
 // Where the state that was captured has memory that travels.
@@ -135,11 +165,9 @@ std::vector<PageRun> PodSource::all_memory() {
   return out;
 }
 
-// All spaces in one list: a hundred small processes are a few frames then, not a hundred.
 Result<std::string> PodSource::capture(engine::PageSink& sink) {
   watch_.lap_ms();
-  ScanResult found;
-  for (auto& source : capture_->sources()) TRY_DO(find_pages(source, found));
+  TRY(const ScanResult found, find_all_pages());
   time("scan");
   if (!found.holes.empty()) TRY_DO(sink.holes(found.holes));
   TRY_DO(sink.pages(found.pages, reader_));

@@ -42,6 +42,9 @@ class PodSource final : public engine::SourceEngine {
   Result<void> stop_and_look();
   void capture_main_status();
   Result<void> find_pages(SpaceSource& source, ScanResult& found);
+  bool is_tracked(const SpaceSource& source) const;
+  Result<void> find_private_pages(const SpaceSource& source, ScanResult& found) const;
+  Result<ScanResult> find_all_pages();
   std::vector<PageRun> all_memory();
   // precopy.cc
   template <typename T>

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -67,6 +68,7 @@ Tracee& Tracee::operator=(Tracee&& other) noexcept {
   seized_ = std::exchange(other.seized_, false);
   stopped_ = std::exchange(other.stopped_, false);
   held_ready_ = std::exchange(other.held_ready_, false);
+  settled_ = other.settled_;
   regs_ = other.regs_;
   blocked_ = other.blocked_;
   held_ = other.held_;
@@ -155,6 +157,7 @@ Result<bool> Tracee::step_out_of(uint64_t start, uint64_t end) {
 }
 
 void Tracee::hide_interruption(uint64_t pending) {
+  settled_ = true;
   // signal(7), "Interruption of system calls and library functions by stop signals", and the socket calls that give EINTR
   // when a time-out is set.
   constexpr long kNotRestarted[] = {
@@ -220,11 +223,10 @@ Result<void> Tracee::set_regs(const user_regs_struct& regs) const {
 }
 
 Result<std::vector<std::byte>> Tracee::get_xstate() const {
-  std::vector<std::byte> buffer(32768);  // AMX's is the largest state so far, about 11 KiB
+  std::array<std::byte, 32768> buffer;  // AMX's is the largest state so far, about 11 KiB
   iovec part{buffer.data(), buffer.size()};
   TRY_DO(trace(PTRACE_GETREGSET, tid_, as_data(NT_X86_XSTATE), &part, "PTRACE_GETREGSET(XSTATE)"));
-  buffer.resize(part.iov_len);
-  return buffer;
+  return std::vector(buffer.begin(), buffer.begin() + part.iov_len);
 }
 
 Result<void> Tracee::set_xstate(const std::vector<std::byte>& data) const {

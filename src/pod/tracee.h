@@ -37,6 +37,8 @@ class Tracee {
   /// False between seize() and the stop that wait_for_stop() waits for: nothing can be asked of it, nor can it be let go.
   bool stopped() const { return stopped_; }
   bool is_held() const { return held_ready_; }
+  /// hide_interruption() was called.
+  bool is_settled() const { return settled_; }
 
   /// PTRACE_SEIZE and PTRACE_INTERRUPT; doesn't wait.
   Result<void> seize(unsigned long options);
@@ -94,6 +96,7 @@ class Tracee {
   bool seized_ = false;
   bool stopped_ = false;
   bool held_ready_ = false;
+  bool settled_ = false;
   user_regs_struct regs_{};
   uint64_t blocked_ = 0;
   std::optional<siginfo_t> held_;

@@ -113,8 +113,8 @@ class Capture final : public DumpContext {
   // continued.cc
   Result<void> capture_continued(FrozenProcess& parent);
   // threads.cc
-  Result<void> capture_thread(FrozenProcess& process, size_t index, pb::Process& out);
-  Result<void> capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out);
+  Result<void> capture_thread(FrozenProcess& process, size_t index, pb::Thread& out);
+  Result<void> ask_thread(FrozenProcess& process, const Tracee& thread, pb::Thread& out);
   Result<void> capture_seccomp(const FrozenProcess& process, const Tracee& thread, const ProcStatus& status,
                                pb::Thread& out);
   // areas.cc

@@ -112,7 +112,7 @@ std::vector<HeldDescriptor> Capture::descriptors() {
     if (!host) continue;
     for (const auto& d : process.descriptors()) {
       const FileEntry& file = *files_.entries()[d.file() - 1];
-      all.push_back({*host, process.pid(), d.fd(), d.file(), file.st.st_mode, file.flags});
+      all.push_back({*host, process.pid(), d.fd(), d.file(), file.st.st_mode, file.flags, &file.ours, &file.fdinfo});
     }
   }
   return all;

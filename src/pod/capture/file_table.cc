@@ -29,6 +29,7 @@ void KcmpGroups::add(pid_t host_pid) {
     const long order = ::syscall(SYS_kcmp, host_pid, sorted_[middle].first, type_, 0, 0);
     if (order == 0) {
       number_[host_pid] = sorted_[middle].second;
+      sharers_[sorted_[middle].second]++;
       return;
     }
     if (order == 1)
@@ -38,6 +39,7 @@ void KcmpGroups::add(pid_t host_pid) {
   }
   const size_t number = sorted_.size();
   number_[host_pid] = number;
+  sharers_.push_back(1);
   sorted_.insert(sorted_.begin() + static_cast<ptrdiff_t>(low), {host_pid, number});
 }
 
@@ -45,6 +47,11 @@ bool KcmpGroups::same(pid_t a, pid_t b) const {
   const auto first = number_.find(a);
   const auto second = number_.find(b);
   return first != number_.end() && second != number_.end() && first->second == second->second;
+}
+
+bool KcmpGroups::is_alone(pid_t pid) const {
+  const auto number = number_.find(pid);
+  return number == number_.end() || sharers_[number->second] == 1;
 }
 
 Result<FileTable::Added> FileTable::add(Fd ours, const struct stat& st) {

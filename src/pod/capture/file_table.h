@@ -37,12 +37,15 @@ class KcmpGroups {
   void add(pid_t host_pid);
   /// Two processes that were added.
   bool same(pid_t a, pid_t b) const;
+  /// No other that was added has the same object.
+  bool is_alone(pid_t pid) const;
 
  private:
   int type_;
   std::vector<std::pair<pid_t, size_t>>
       sorted_;  // one process of each object, in kcmp's order, and the object's number
   std::map<pid_t, size_t> number_;
+  std::vector<int> sharers_;  // of each number
 };
 
 class FileTable {

@@ -26,7 +26,7 @@ Result<void> Capture::capture_descriptors() {
 
 Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process& out) {
   TRY(const auto& numbers, look(process).descriptors);
-  TRY(const Fd pidfd, sys::pidfd_open(process.host_pid));
+  Fd pidfd;  // a forked process often has nothing but what its parent has
   const auto note = [&](int fd, FileId id) {
     files_.set_at(process.host_pid, fd, id);
     auto* descriptor = out.add_descriptors();
@@ -37,6 +37,9 @@ Result<void> Capture::capture_descriptors_of(FrozenProcess& process, pb::Process
     if (const auto known = inspecting() ? std::nullopt : files_.inherited(process.host_parent, process.host_pid, fd)) {
       note(fd, *known);
       continue;
+    }
+    if (!pidfd.valid()) {
+      TRY(pidfd, sys::pidfd_open(process.host_pid));
     }
     auto ours = sys::pidfd_getfd(pidfd, fd);
     if (!ours && inspecting() && ours.error().errnum == EBADF) continue;

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "pod/capture/capture.h"
+#include "pod/capture/thread_questions.h"
 #include "pod/kernel_abi.h"
 
 namespace godwit::pod {
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int kSignals = 64;
 constexpr int kRlimits = RLIM_NLIMITS;
+constexpr size_t kMaxTimers = 256;
 
 // Where the remote batch of a process puts its answers in the scratch memory.
 struct ProcessAnswers {
@@ -29,11 +31,10 @@ struct ProcessAnswers {
   uint64_t xcomp_perm;
   int child_subreaper;
   int tsc_mode;
-  itimerspec timers[256];
-  int64_t unused;
+  ThreadQuestions::Answers leader;
+  itimerspec timers[kMaxTimers];  // last: only as many are read as there are
 };
 static_assert(sizeof(ProcessAnswers) <= kScratchSize);
-constexpr size_t kMaxTimers = 256;
 
 #define ANSWER(field) (scratch + offsetof(ProcessAnswers, field))
 
@@ -142,13 +143,19 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   if (inspecting()) return {};
   TRY_DO(capture_process_remotely(process, out, space));
   TRY_DO(capture_continued(process));
-  for (size_t i = 0; i < process.threads.size(); i++) TRY_DO(capture_thread(process, i, out));
+  TRY_DO(capture_thread(process, 0, *out.mutable_threads(0)));
+  for (size_t i = 1; i < process.threads.size(); i++) {
+    auto& thread = *out.add_threads();
+    TRY_DO(capture_thread(process, i, thread));
+    TRY_DO(ask_thread(process, process.threads[i], thread));
+  }
   TRY(const auto pending, process.leader().pending(true));
   for (const auto& info : pending) out.add_pending(siginfo_bytes(info));
   mark_fired_timers(out);
   return {};
 }
 
+// Its first thread is asked in the same batch: a round costs more than the calls.
 Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space) {
   TRY(Remote * remote, frozen_->remote(process));
   const uint64_t scratch = raw(remote->scratch());
@@ -174,9 +181,11 @@ Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Proce
     batch.add(SYS_timer_gettime, timers[i].id, ANSWER(timers) + i * sizeof(itimerspec));
     overruns.push_back(batch.add(SYS_timer_getoverrun, timers[i].id));
   }
-  TRY_DO(remote->run(process.leader(), batch));
-  auto answers = std::make_unique<ProcessAnswers>();
-  TRY_DO(remote->read_scratch(0, std::as_writable_bytes(std::span(answers.get(), 1))));
+  const ThreadQuestions leader(batch, RemoteAddress{ANSWER(leader)});
+  auto answers = std::make_unique_for_overwrite<ProcessAnswers>();
+  const size_t used = offsetof(ProcessAnswers, timers) + timers.size() * sizeof(itimerspec);
+  TRY_DO(remote->run(process.leader(), batch, std::as_writable_bytes(std::span(answers.get(), 1)).first(used)));
+  leader.put(batch, answers->leader, process.leader(), *out.add_threads());
   put_answers(*answers, out);
   for (size_t i = 0; i < timers.size(); i++) {
     auto* timer = out.add_timers();

@@ -12,29 +12,11 @@
 
 #include "base/io.h"
 #include "pod/capture/capture.h"
+#include "pod/capture/thread_questions.h"
 #include "pod/kernel_abi.h"
 
 namespace godwit::pod {
 namespace {
-
-struct SchedAttr {  // sched_getattr(2)
-  uint32_t size, policy;
-  uint64_t flags;
-  int32_t nice;
-  uint32_t priority;
-  uint64_t runtime, deadline, period;
-  uint32_t util_min, util_max;
-};
-
-struct ThreadAnswers {
-  uint64_t tid_address;
-  uint64_t robust_list, robust_list_size;
-  stack_t altstack;
-  int pdeath_signal;
-  SchedAttr sched;
-  char comm[16];
-};
-#define ANSWER(field) (scratch + offsetof(ThreadAnswers, field))
 
 constexpr int kIoprioWhoProcess = 1;
 constexpr uint64_t kErestartRestartblock = static_cast<uint64_t>(-516);
@@ -94,9 +76,8 @@ int64_t remaining_of(pid_t pid, long call, const user_regs_struct& regs) {
 
 }  // namespace
 
-Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::Process& process_out) {
+Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::Thread& out) {
   auto& tracee = process.threads[index];
-  auto& out = *process_out.add_threads();
   out.set_tid(process.thread_ids[index]);
   const auto& regs = tracee.regs();
   if (regs.cs == 0x23) refuse("compat-32", process.name(), {});
@@ -133,28 +114,26 @@ Result<void> Capture::capture_thread(FrozenProcess& process, size_t index, pb::P
   }
   TRY(const auto status, status_of(process, index));
   fill_credentials(status, *out.mutable_creds());
-  TRY_DO(capture_seccomp(process, tracee, status, out));
-  return capture_thread_remotely(process, index, out);
+  return capture_seccomp(process, tracee, status, out);
 }
 
-Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t index, pb::Thread& out) {
-  TRY(Remote * remote, frozen_->remote(process));
-  const uint64_t scratch = raw(remote->scratch());
-  Batch batch;
+#define ANSWER(field) (raw(at) + offsetof(Answers, field))
+ThreadQuestions::ThreadQuestions(Batch& batch, RemoteAddress at) {
   batch.add(SYS_prctl, abi::kPrGetTidAddress, ANSWER(tid_address), 0, 0, 0);
   batch.add(SYS_get_robust_list, 0, ANSWER(robust_list), ANSWER(robust_list_size));
   batch.add(SYS_sigaltstack, 0, ANSWER(altstack));
   batch.add(SYS_prctl, PR_GET_PDEATHSIG, ANSWER(pdeath_signal), 0, 0, 0);
   batch.add(SYS_sched_getattr, 0, ANSWER(sched), sizeof(SchedAttr), 0);
   batch.add(SYS_prctl, PR_GET_NAME, ANSWER(comm), 0, 0, 0);
-  const auto slack = batch.add(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
-  const auto securebits = batch.add(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
-  const auto ioprio = batch.add(SYS_ioprio_get, kIoprioWhoProcess, 0);
-  size_t speculation[3];
-  for (int i = 0; i < 3; i++) speculation[i] = batch.add(SYS_prctl, PR_GET_SPECULATION_CTRL, i, 0, 0, 0);
-  TRY_DO(remote->run(process.threads[index], batch));
-  ThreadAnswers a;
-  TRY_DO(remote->read_scratch(0, std::as_writable_bytes(std::span(&a, 1))));
+  slack_ = batch.add(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);
+  securebits_ = batch.add(SYS_prctl, PR_GET_SECUREBITS, 0, 0, 0, 0);
+  ioprio_ = batch.add(SYS_ioprio_get, kIoprioWhoProcess, 0);
+  for (size_t i = 0; i < speculation_.size(); i++)
+    speculation_[i] = batch.add(SYS_prctl, PR_GET_SPECULATION_CTRL, i, 0, 0, 0);
+}
+#undef ANSWER
+
+void ThreadQuestions::put(const Batch& batch, const Answers& a, const Tracee& thread, pb::Thread& out) const {
   out.set_comm(std::string(a.comm, ::strnlen(a.comm, sizeof a.comm)));
   out.set_tid_address(a.tid_address);
   out.set_robust_list(a.robust_list);
@@ -169,12 +148,12 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
   s->set_deadline(a.sched.deadline);
   s->set_period(a.sched.period);
   s->set_flags(a.sched.flags);
-  s->set_affinity(process.threads[index].cpus());
-  if (batch.result(ioprio) > 0) s->set_io_priority(static_cast<uint32_t>(batch.result(ioprio)));
-  out.set_timer_slack_ns(static_cast<uint64_t>(std::max<int64_t>(0, batch.result(slack))));
-  out.mutable_creds()->set_securebits(static_cast<uint32_t>(std::max<int64_t>(0, batch.result(securebits))));
-  for (uint32_t i = 0; i < 3; i++) {
-    const int64_t value = batch.result(speculation[i]);
+  s->set_affinity(thread.cpus());
+  if (batch.result(ioprio_) > 0) s->set_io_priority(static_cast<uint32_t>(batch.result(ioprio_)));
+  out.set_timer_slack_ns(static_cast<uint64_t>(std::max<int64_t>(0, batch.result(slack_))));
+  out.mutable_creds()->set_securebits(static_cast<uint32_t>(std::max<int64_t>(0, batch.result(securebits_))));
+  for (uint32_t i = 0; i < speculation_.size(); i++) {
+    const int64_t value = batch.result(speculation_[i]);
     // Only what the task itself chose can be, and has to be, made again: PR_SPEC_PRCTL with a decision.
     if (value <= 0 || (value & PR_SPEC_PRCTL) == 0 || (value & (PR_SPEC_DISABLE | PR_SPEC_FORCE_DISABLE)) == 0)
       continue;
@@ -182,6 +161,15 @@ Result<void> Capture::capture_thread_remotely(FrozenProcess& process, size_t ind
     spec->set_which(i);
     spec->set_value(static_cast<uint32_t>(value & ~PR_SPEC_PRCTL));
   }
+}
+
+Result<void> Capture::ask_thread(FrozenProcess& process, const Tracee& thread, pb::Thread& out) {
+  TRY(Remote * remote, frozen_->remote(process));
+  Batch batch;
+  const ThreadQuestions questions(batch, remote->scratch());
+  ThreadQuestions::Answers answers;
+  TRY_DO(remote->run(thread, batch, std::as_writable_bytes(std::span(&answers, 1))));
+  questions.put(batch, answers, thread, out);
   return {};
 }
 

@@ -106,6 +106,8 @@ void Capture::find_shared(const FrozenProcess& process, pb::Process& out) {
     const auto now = proc_.stat(process.host_pid);
     return !now || now->exiting || now->state == 'Z';
   };
+  const auto alone = [&](const KcmpGroups& groups) { return groups.is_alone(process.host_pid); };
+  if (alone(memories_) && alone(tables_) && alone(directories_)) return;
   bool with_sibling = false;
   for (const auto& other : processes_) {
     if (other.host_pid == process.host_pid || other.zombie) continue;

@@ -83,7 +83,7 @@ class FakeTree : public DumpContext {
     if (number < 0) number = fd;
     for (auto& e : entries_) {
       if (::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_FILE, e->ours.get(), fd) == 0) {
-        held_.push_back({pid, pid, number, e->id, e->st.st_mode, e->flags});
+        held_.push_back({pid, pid, number, e->id, e->st.st_mode, e->flags, &e->ours, &e->fdinfo});
         return e->id;
       }
     }
@@ -100,7 +100,7 @@ class FakeTree : public DumpContext {
     e->fd = number;
     e->object = "fd " + std::to_string(number) + " of pid " + std::to_string(pid);
     e->pid = pid;
-    held_.push_back({pid, pid, number, e->id, e->st.st_mode, e->flags});
+    held_.push_back({pid, pid, number, e->id, e->st.st_mode, e->flags, &e->ours, &e->fdinfo});
     entries_.push_back(std::move(e));
     return entries_.back()->id;
   }
@@ -170,7 +170,10 @@ class FakeTree : public DumpContext {
     }
     return ids;
   }
-  std::vector<HeldDescriptor> descriptors() override { return held_; }
+  std::vector<HeldDescriptor> descriptors() override {
+    for (auto& e : entries_) e->fdinfo = *io::read_file("/proc/self/fdinfo/" + std::to_string(e->ours.get()));
+    return held_;
+  }
   const Fd& proc_dir() override { return own_proc(); }
   Nanos clock(clockid_t clock) override { return clock_now(clock); }
   bool may_inherit(const OpenFileView& view) override { return allow_inherit && view.fd <= 2; }

@@ -1,4 +1,4 @@
-// Two threads on one list of work. Private to the module.
+// Some threads on one list of work.
 #pragma once
 
 #include <sched.h>
@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 
-namespace godwit::image {
+namespace godwit {
 
 /// Calls work(lane, index) for every index below `count`, on the calling thread (lane 0) and `lanes` - 1 others; stops
 /// at the first error and returns it. An index is taken in order, so a lane never waits for another.
@@ -47,4 +47,4 @@ Result<void> share_work(unsigned lanes, size_t count, F work) {
   return outcome;
 }
 
-}  // namespace godwit::image
+}  // namespace godwit
