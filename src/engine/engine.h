@@ -20,9 +20,12 @@
 // Failure: an Error from any source call before capture() returned leaves the unit able to run: call thaw().
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -108,6 +111,12 @@ struct LateCapture {
   PageReader* reader = nullptr;  ///< of these runs, until thaw() or discard()
 };
 
+/// A shared mapping of a file that a process may write through.
+struct FileMapping {
+  pid_t host_pid = 0;
+  uint64_t start = 0, end = 0;
+};
+
 /// Where a destination engine asks for pages that a thread of the unit waits for. Called from the engine's own threads,
 /// without any of its locks; the pages come through its PageWriter.
 class LatePages {
@@ -135,6 +144,8 @@ class SourceEngine {
   virtual Result<LateCapture> capture_lazily(PageSink&) {
     return fail(Code::kRefused, "this engine can't send memory after the commit (--lazy)");
   }
+  /// After capture(): all of the unit. None when the engine doesn't know: then /proc tells.
+  virtual std::optional<std::vector<FileMapping>> writable_file_mappings() { return std::nullopt; }
   /// After the commit of a lazy move: gives up what the unit takes over where it runs now (locks, names). What is left is
   /// memory to be read; it never runs again, whatever becomes of this process.
   virtual Result<void> hold_memory() { return {}; }

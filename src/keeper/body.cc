@@ -1,6 +1,7 @@
 #include "keeper/body.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -172,9 +173,18 @@ std::vector<pid_t> Body::processes() const {
   return init_ > 0 ? pod::processes_below(proc_, init_) : std::vector<pid_t>();
 }
 
-// The unit stands still meanwhile: of a line that isn't of such a mapping only its flags are looked at.
-std::set<files::FileKey> Body::shared_mappings() const {
+std::set<files::FileKey> Body::mapped_files(std::span<const engine::FileMapping> mappings) const {
   std::set<files::FileKey> keys;
+  for (const auto& m : mappings) {
+    const auto st = sys::stat_at(proc_, fmt::format("{}/map_files/{:x}-{:x}", m.host_pid, m.start, m.end));
+    if (st) keys.insert(files::FileKey{st->st_dev, st->st_ino});
+  }
+  return keys;
+}
+
+// The unit may stand still meanwhile: of a line that isn't of such a mapping only its flags are looked at.
+std::set<files::FileKey> Body::shared_mappings() const {
+  std::vector<engine::FileMapping> mappings;
   for (const pid_t pid : processes()) {
     const auto text = io::read_file_at(proc_, std::to_string(pid) + "/maps");
     if (!text) continue;
@@ -185,11 +195,12 @@ std::set<files::FileKey> Body::shared_mappings() const {
       // proc_pid_maps(5): address perms offset dev inode path; perms are "rwxs"
       const size_t perms = line.find(' ') + 1;
       if (perms == 0 || perms + 4 > line.size() || line[perms + 1] != 'w' || line[perms + 3] != 's') continue;
-      const auto st = sys::stat_at(proc_, std::to_string(pid) + "/map_files/" + std::string(line.substr(0, perms - 1)));
-      if (st) keys.insert(files::FileKey{st->st_dev, st->st_ino});
+      engine::FileMapping mapping{.host_pid = pid};
+      if (std::sscanf(std::string(line).c_str(), "%lx-%lx", &mapping.start, &mapping.end) == 2)
+        mappings.push_back(mapping);
     }
   }
-  return keys;
+  return mapped_files(mappings);
 }
 
 Body::Load Body::load() const {

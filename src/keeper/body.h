@@ -73,6 +73,7 @@ class Body {
   [[nodiscard]] const std::map<std::string, Fd>& own() const { return own_; }
   /// Files that processes of the unit have mapped shared and writable: their times don't tell when they were written.
   [[nodiscard]] std::set<files::FileKey> shared_mappings() const;
+  [[nodiscard]] std::set<files::FileKey> mapped_files(std::span<const engine::FileMapping> mappings) const;
   /// Of the programs that run here, as `uname -m`; emulated: it isn't the machine's own.
   [[nodiscard]] std::string architecture() const;
   [[nodiscard]] bool is_emulated() const { return !emulated_.empty(); }

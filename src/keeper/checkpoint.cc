@@ -204,7 +204,8 @@ Result<void> Taking::stand_still() {
 
 // The trees become what they are now: an image needs no history of their own.
 Result<void> Taking::last_files() {
-  TRY(const auto final_look, departure_->last(body_.shared_mappings()));
+  const auto mappings = source_->writable_file_mappings();
+  TRY(const auto final_look, departure_->last(mappings ? body_.mapped_files(*mappings) : body_.shared_mappings()));
   TRY(const auto last, files::decode_last(final_look.message));
   if (last.deltas.size() != offer_.trees.size()) return fail(Code::kFailed, "another number of directories");
   for (size_t i = 0; i < last.deltas.size(); i++) {

@@ -41,6 +41,9 @@ class HoldsInput : public engine::SourceEngine {
     return engine_->freeze();
   }
   bool same_outline() const override { return engine_->same_outline(); }
+  std::optional<std::vector<engine::FileMapping>> writable_file_mappings() override {
+    return engine_->writable_file_mappings();
+  }
   Result<std::string> capture(engine::PageSink& sink) override { return engine_->capture(sink); }
   Result<engine::LateCapture> capture_lazily(engine::PageSink& sink) override { return engine_->capture_lazily(sink); }
   Result<void> hold_memory() override {

@@ -61,7 +61,8 @@ Result<void> OutputSource::send(const std::string& wanted, migration::PageSender
   return {};
 }
 
-Result<std::string> OutputSource::last(migration::PageSender& out) {
+Result<std::string> OutputSource::last(migration::PageSender& out,
+                                       const std::optional<std::vector<engine::FileMapping>>&) {
   TRY(const uint64_t n, size());
   if (n < sent_) sent_ = 0;  // somebody emptied it meanwhile
   TRY_DO(send_range(sent_, n, out));

@@ -26,7 +26,8 @@ class OutputSource : public migration::SourceFiles {
   explicit OutputSource(const Fd& output) : output_(output) {}
   Result<std::string> offer(const std::string& demands) override;
   Result<void> send(const std::string& wanted, migration::PageSender& out) override;
-  Result<std::string> last(migration::PageSender& out) override;
+  Result<std::string> last(migration::PageSender& out,
+                           const std::optional<std::vector<engine::FileMapping>>& mappings) override;
 
  private:
   Result<void> send_range(uint64_t from, uint64_t to, migration::PageSender& out);

@@ -79,10 +79,11 @@ Result<void> UnitFilesSource::send(const std::string& wanted, migration::PageSen
   return send_chunks(chunks, out);
 }
 
-Result<std::string> UnitFilesSource::last(migration::PageSender& out) {
-  TRY(const auto final_look, departure_->last(body_.shared_mappings()));
+Result<std::string> UnitFilesSource::last(migration::PageSender& out,
+                                          const std::optional<std::vector<engine::FileMapping>>& mappings) {
+  TRY(const auto final_look, departure_->last(mappings ? body_.mapped_files(*mappings) : body_.shared_mappings()));
   TRY_DO(send_chunks(final_look.chunks, out));
-  TRY(const std::string head, output_.last(out));
+  TRY(const std::string head, output_.last(out, mappings));
   return head + final_look.message;
 }
 

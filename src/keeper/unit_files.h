@@ -35,7 +35,8 @@ class UnitFilesSource : public migration::SourceFiles {
   UnitFilesSource(const Body& body, const wire::UnitSpec& spec, NodeStores& stores);
   Result<std::string> offer(const std::string& demands) override;
   Result<void> send(const std::string& wanted, migration::PageSender& out) override;
-  Result<std::string> last(migration::PageSender& out) override;
+  Result<std::string> last(migration::PageSender& out,
+                           const std::optional<std::vector<engine::FileMapping>>& mappings) override;
   [[nodiscard]] std::vector<engine::Blocker> blockers() const override {
     return departure_ ? departure_->blockers() : std::vector<engine::Blocker>();
   }

@@ -23,8 +23,9 @@ class SourceFiles {
   virtual Result<std::string> offer(const std::string& demands) = 0;
   /// Sends the chunks that the destination wants (PageSender::chunks).
   virtual Result<void> send(const std::string& wanted, PageSender& out) = 0;
-  /// Frozen: sends the chunks that changed since, and gives the last snapshot.
-  virtual Result<std::string> last(PageSender& out) = 0;
+  /// Frozen: sends the chunks that changed since, and gives the last snapshot. `mappings`: as the engine knows them.
+  virtual Result<std::string> last(PageSender& out,
+                                   const std::optional<std::vector<engine::FileMapping>>& mappings) = 0;
   /// What forbids the move, found by the last call: asked after offer() and send().
   [[nodiscard]] virtual std::vector<engine::Blocker> blockers() const { return {}; }
 };

@@ -186,7 +186,7 @@ Result<void> Outgoing::Impl::capture() {
   }
   if (files_ != nullptr) {
     phases_.add("dump", lap_.lap_ms());
-    TRY(files_bytes_, files_->last(*sender_));
+    TRY(files_bytes_, files_->last(*sender_, engine_.writable_file_mappings()));
     phases_.add("last files", lap_.lap_ms());
   }
   TRY_DO(sender_->mark(++mark_));

@@ -256,7 +256,7 @@ struct TestFiles : SourceFiles, DestinationFiles {
     EXPECT_EQ(wanted, "wanted of offer");
     return send_some(out, 20, 'a');
   }
-  Result<std::string> last(PageSender& out) override {
+  Result<std::string> last(PageSender& out, const std::optional<std::vector<engine::FileMapping>>&) override {
     TRY_DO(send_some(out, 5, 'b'));
     return "snapshot";
   }

@@ -233,6 +233,7 @@ void Frozen::begin_looks() {
   std::vector<Looks::Subject> subjects;
   for (const auto& p : processes_) {
     auto& subject = subjects.emplace_back(p.zombie ? 0 : p.host_pid);
+    subject.only_namespaces = p.host_pid == options_.init;
     for (const auto& thread : p.threads) subject.threads.push_back(thread.tid());
   }
   looks_ = std::make_unique<Looks>(*proc_, std::move(subjects));
@@ -303,7 +304,7 @@ Result<Remote*> Frozen::remote(FrozenProcess& process) {
 }
 
 Result<void> Frozen::thaw() {
-  if (std::exchange(released_, true)) return {};
+  if (std::exchange(released_, true) || processes_.empty()) return {};
   Result<void> first;
   const PinnedThread here(cpu_);
   for (auto& process : processes_) {

@@ -48,6 +48,7 @@ struct FreezeOptions {
   /// left it, until it is killed.
   bool kill_with_tracer = false;
   bool looks = false;  ///< look() will be asked for of every process: begin
+  pid_t init = 0;  ///< of a unit: not a part of it, so that only its namespaces are looked at
 };
 
 class Frozen {

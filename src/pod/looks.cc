@@ -33,7 +33,7 @@ Result<std::vector<MapEntry>> maps_in(const Fd& dir) {
 
 }  // namespace
 
-Look look_at(const ProcFs& proc, pid_t pid) {
+Look look_at(const ProcFs& proc, pid_t pid, bool only_namespaces) {
   Look look;
   // By a descriptor of its own: each name would look the process up anew.
   const auto dir = proc.open(pid, "", O_PATH | O_DIRECTORY);
@@ -45,6 +45,8 @@ Look look_at(const ProcFs& proc, pid_t pid) {
   const auto link = [&](const std::string& name) {
     return in([&](const Fd& d) { return sys::read_link_at(d, name); });
   };
+  for (size_t i = 0; i < kNamespaces.size(); i++) look.namespaces[i] = link("ns/" + std::string(kNamespaces[i]));
+  if (only_namespaces) return look;
   look.maps = in(maps_in);
   look.auxv = text("auxv");
   look.descriptors = in([](const Fd& d) { return numbers_in(d, "fd"); });
@@ -53,7 +55,6 @@ Look look_at(const ProcFs& proc, pid_t pid) {
   look.root = link("root");
   look.oom_score_adj = text("oom_score_adj");
   look.timers = text("timers");
-  for (size_t i = 0; i < kNamespaces.size(); i++) look.namespaces[i] = link("ns/" + std::string(kNamespaces[i]));
   return look;
 }
 
@@ -75,7 +76,7 @@ void Looks::do_item(size_t item) {
   const size_t count = subjects_.size();
   const Subject& subject = subjects_[item % count];
   if (item >= count) {
-    if (subject.pid != 0) looks_[item - count] = look_at(proc_, subject.pid);
+    if (subject.pid != 0) looks_[item - count] = look_at(proc_, subject.pid, subject.only_namespaces);
   } else {
     for (const pid_t tid : subject.threads) statuses_[item].push_back(proc_.status(subject.pid, tid));
   }

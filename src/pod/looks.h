@@ -34,14 +34,15 @@ struct Look {
   std::array<Result<std::string>, kNamespaces.size()> namespaces;
 };
 
-/// Of a process that runs its parts are of different moments.
-Look look_at(const ProcFs& proc, pid_t pid);
+/// Of a process that runs its parts are of different moments. `only_namespaces`: the rest stays empty.
+Look look_at(const ProcFs& proc, pid_t pid, bool only_namespaces = false);
 
 class Looks {
  public:
   struct Subject {
     pid_t pid = 0;  ///< 0 is left out
     std::vector<pid_t> threads;
+    bool only_namespaces = false;
   };
   /// Begins. `proc` must stay.
   Looks(const ProcFs& proc, std::vector<Subject> subjects);

@@ -3,6 +3,7 @@
 #include "pod/source.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <ctime>
@@ -70,7 +71,9 @@ Result<void> PodSource::stop_and_look() {
     for (const auto& b : list) text += "\n  " + b.object + ": " + b.reason;
     return text;
   };
-  const FreezeOptions how{.kill_with_tracer = options_.own_pid_namespace, .looks = true};
+  const FreezeOptions how{.kill_with_tracer = options_.own_pid_namespace,
+                          .looks = true,
+                          .init = options_.own_pid_namespace ? options_.root : 0};
   auto frozen = Frozen::freeze(proc_, options_.root, how, blockers);
   if (!frozen) {
     Error e = frozen.error();
@@ -152,6 +155,25 @@ Result<ScanResult> PodSource::find_all_pages() {
     all.holes.insert(all.holes.end(), found.holes.begin(), found.holes.end());
   }
   return all;
+}
+
+std::optional<std::vector<engine::FileMapping>> PodSource::writable_file_mappings() {
+  if (!frozen_) return std::nullopt;
+  std::vector<engine::FileMapping> all;
+  for (const auto& process : frozen_->processes()) {
+    if (process.zombie || is_init(process)) continue;
+    const auto& maps = frozen_->look(process).maps;
+    if (!maps) return std::nullopt;
+    for (const auto& area : *maps) {
+      if (area.shared && (area.prot & PROT_WRITE) != 0 && area.inode != 0)
+        all.push_back({process.host_pid, area.start, area.end});
+    }
+  }
+  return all;
+}
+
+bool PodSource::is_init(const FrozenProcess& process) const {
+  return options_.own_pid_namespace && process.host_pid == options_.root;
 }
 
 // Where the state that was captured has memory that travels.

@@ -31,6 +31,7 @@ class PodSource final : public engine::SourceEngine {
   bool same_outline() const override { return same_outline_; }
   Result<std::string> capture(engine::PageSink& sink) override;
   Result<engine::LateCapture> capture_lazily(engine::PageSink& sink) override;
+  std::optional<std::vector<engine::FileMapping>> writable_file_mappings() override;
   Result<void> hold_memory() override;
   Result<void> thaw() override;
   Result<void> discard() override;
@@ -45,6 +46,7 @@ class PodSource final : public engine::SourceEngine {
   bool is_tracked(const SpaceSource& source) const;
   Result<void> find_private_pages(const SpaceSource& source, ScanResult& found) const;
   Result<ScanResult> find_all_pages();
+  bool is_init(const FrozenProcess& process) const;
   std::vector<PageRun> all_memory();
   // precopy.cc
   template <typename T>

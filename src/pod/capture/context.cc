@@ -35,7 +35,7 @@ Result<ProcStatus> Capture::status_of(const FrozenProcess& process, size_t threa
 const Look& Capture::look(const FrozenProcess& process) {
   if (frozen_ != nullptr) return frozen_->look(process);
   const auto [it, is_new] = looks_.try_emplace(process.host_pid);
-  if (is_new) it->second = look_at(proc_, process.host_pid);
+  if (is_new) it->second = look_at(proc_, process.host_pid, process.host_pid == options_.init_host_pid);
   return it->second;
 }
 

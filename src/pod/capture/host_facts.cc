@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <ctime>
+#include <mutex>
 #include <utility>
 
 #include "base/clock.h"
@@ -31,6 +32,18 @@ Result<std::pair<int64_t, int64_t>> time_offsets(const ProcFs& proc, pid_t pid) 
   return std::pair{monotonic, boottime};
 }
 
+// It is asked for in a freeze, and doesn't change while we live.
+Result<std::string> boot_id(const ProcFs& proc) {
+  static std::mutex mutex;
+  static std::string known;
+  const std::lock_guard lock(mutex);
+  if (!known.empty()) return known;
+  TRY(auto text, io::read_file_at(proc.dir(), "sys/kernel/random/boot_id"));
+  while (text.ends_with('\n')) text.pop_back();
+  known = text;
+  return known;
+}
+
 }  // namespace
 
 Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid) {
@@ -38,8 +51,7 @@ Result<pb::HostFacts> host_facts(const ProcFs& proc, pid_t host_pid) {
   utsname uts;
   ::uname(&uts);
   facts.set_kernel_release(uts.release);
-  TRY(auto boot, io::read_file_at(proc.dir(), "sys/kernel/random/boot_id"));
-  while (boot.ends_with('\n')) boot.pop_back();
+  TRY(const std::string boot, boot_id(proc));
   facts.set_boot_id(boot);
   TRY(const auto target, time_offsets(proc, host_pid));
   TRY(const auto own, time_offsets(proc, ::getpid()));
