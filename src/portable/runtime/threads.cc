@@ -5,8 +5,10 @@
 //
 // Ending. The kernel clears Native::tid when a thread has really gone (CLONE_CHILD_CLEARTID); only then is its native stack
 // used again, for a later thread, because a thread can't unmap what it stands on. What the program waits for, its own ctid
-// word, is cleared and woken here, just before the native exit: from then on nothing of the thread's neutral memory is
-// touched. The process's first native thread never exits alone, it parks: without it /proc/self shows nothing any more.
+// word, is cleared and woken here, before the thread stops being counted: who saves finds it either still running, or with
+// that word done. (Of musl's threads it is the lock of their list, which the ending one holds: what is restored with it taken
+// hangs.) From then on nothing of the thread's neutral memory is touched. The process's first native thread never exits alone,
+// it parks: without it /proc/self shows nothing any more.
 #include <asm/errno.h>
 #include <asm/signal.h>
 #include <linux/futex.h>
@@ -160,6 +162,10 @@ int64_t call_exit(Call& call) {
   const auto ctid = as_pointer<uint32_t*>(thread.ctid);
   {
     Held held(lock);
+    if (ctid) {
+      write_shared(*ctid, 0);
+      sys(__NR_futex, ctid, FUTEX_WAKE, 1, nullptr, nullptr, 0);  // not _PRIVATE: as the kernel does it
+    }
     if (thread.function) {
       thread.number = 0;
     } else {
@@ -168,10 +174,6 @@ int64_t call_exit(Call& call) {
     if (last_one()) sys(__NR_exit_group, call.a[0]);
   }
   tell_waiter();
-  if (ctid) {
-    write_shared(*ctid, 0);
-    sys(__NR_futex, ctid, FUTEX_WAKE, 1, nullptr, nullptr, 0);  // not _PRIVATE: as the kernel does it
-  }
   if (parks) park();
   for (;;) sys(__NR_exit, 0);
 }
