@@ -204,12 +204,30 @@ void read_records(int fd, uint64_t chain) {
   if (!arrives()) clear_data(from, godwit_program.data_end);
 }
 
-void check_tables() {
+void add_region(Line& line, const Region& region) {
+  line << +region.length << " bytes at " << Hex{region.start} << ", protection " << +region.protection << ", kind "
+       << +region.kind;
+}
+
+/// The arena's own table of regions must be the announced one.
+void check_regions() {
   const Header& head = header();
-  if (memcmp(head.head.magic, GODWIT_ARENA_MAGIC, sizeof head.head.magic) || head.regions_used != announced_count ||
-      memcmp(head.regions, announced, announced_count * sizeof(Region))) {
-    refuse("the arena's own table of regions isn't the announced one");
+  if (memcmp(head.head.magic, GODWIT_ARENA_MAGIC, sizeof head.head.magic)) refuse("the arena's header isn't there");
+  if (head.regions_used != announced_count) {
+    refuse("the arena's own table has ", +head.regions_used, " regions, announced were ", announced_count);
   }
+  for (uint32_t i = 0; i < announced_count; ++i) {
+    if (!memcmp(&head.regions[i], &announced[i], sizeof(Region))) continue;
+    Text<120> own, other;
+    add_region(own, head.regions[i]);
+    add_region(other, announced[i]);
+    refuse("region ", i, " of the arena's own table is ", own.text(), "; announced was ", other.text());
+  }
+}
+
+void check_tables() {
+  check_regions();
+  const Header& head = header();
   for (const Thread& thread : head.threads) {
     if (!thread.number || thread.ended) continue;
     if (!thread.shadow || !area_end(thread.shadow) || !thread.stack || !area_end(thread.stack)) {
