@@ -20,8 +20,6 @@
 namespace godwit::portable {
 namespace {
 
-constexpr uint64_t kDescriptorRoom = UINT64_C(64) << 20;
-
 Region announced[kMaxRegions];
 uint32_t announced_count;
 char cwd[GODWIT_IMAGE_PATH_MAX + 1];
@@ -32,7 +30,6 @@ long messages = -1;
 
 template <class... Parts>
 [[noreturn]] void refuse(const Parts&... parts) {
-  withdraw_names();
   Text<512> line;
   (void)((line << "image refused: ") << ... << parts);
   end_with(line, GODWIT_EXIT_REFUSED);
@@ -118,7 +115,7 @@ void read_descriptor(int fd, const godwit_image_record& record) {
       !detail_is_sound(descriptor, at + least)) {
     refuse("a descriptor's record makes no sense");
   }
-  descriptors_used += (record.length + 8) & ~UINT64_C(7);  // a path's zero is there: the room was never written
+  descriptors_used += described_size(descriptor);  // a path's zero is there: the room was never written
 }
 
 void read_regions(int fd, const godwit_image_record& record) {
@@ -242,7 +239,7 @@ void for_each_described(Each each) {
   for (uint64_t at = 0; at < descriptors_used;) {
     const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
     each(descriptor, descriptors + at + sizeof descriptor);
-    at += (sizeof descriptor + descriptor.detail_size + 8) & ~UINT64_C(7);
+    at += described_size(descriptor);
   }
 }
 
@@ -266,7 +263,19 @@ void rebuild_descriptors(int commit) {
     Text<400> why;
     if (!finish_descriptor(descriptor, detail, why)) refuse(why.text());
   });
+}
+
+/// The unit is this process's: clients may come. Sockets first, so that a name never leads to one that doesn't listen.
+void publish() {
+  if (arrives()) say_to(2);  // who has sent the commit doesn't listen any more
+  for_each_described([](const godwit_image_descriptor& descriptor, const char* detail) {
+    Text<400> why;
+    if (!publish_descriptor(descriptor, detail, why)) say(why);
+  });
+  publish_names();
   if (descriptors) sys(__NR_munmap, descriptors, kDescriptorRoom);
+  say_to(2);
+  sys(__NR_close, messages);
 }
 
 /// Everything is rebuilt and nothing runs: the last moment at which the unit can still belong to the other side.
@@ -305,9 +314,7 @@ void restore_image(int fd, int commit) {
   rebuild_descriptors(commit);
   arena_protect();
   await_commit(commit);
-  publish_names();
-  say_to(2);
-  sys(__NR_close, messages);
+  publish();
   clocks_after_restore();
   restore_signals();
   raise_held_signals(header().pending, true);  // blocked in this thread, and in those it starts, until they run

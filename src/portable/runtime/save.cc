@@ -259,8 +259,10 @@ long save_image(int fd, int own_socket, bool apart, Refusals& refusals) {
   static char cwd[GODWIT_IMAGE_PATH_MAX];
   const long cwd_size = sys(__NR_getcwd, cwd, sizeof cwd);
   if (failed(cwd_size) || cwd[0] != '/') refusals.add("the working directory has no name any more");
-  if (refusals.count()) return 0;
-
+  if (refusals.count()) {
+    forget_descriptors();
+    return 0;
+  }
   clocks_before_save();
   keep_timers();
   sort_held_signals();

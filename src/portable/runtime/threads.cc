@@ -72,6 +72,7 @@ void enter(void* argument) {
 /// Starts the native thread of a row whose record is filled in. Called with all signals blocked: a handler finds its thread by
 /// tls_native, which the thread itself sets first.
 long spawn(Native& native) {
+  make_room_for_own_descriptors();
   if (!native.stack) native.stack = map_native_stack(kNativeStack);
   if (!native.stack) return -EAGAIN;
   native.arrived = 0;
@@ -181,8 +182,8 @@ int64_t call_exit(Call& call) {
 /// Only fork (musl's is clone(SIGCHLD, 0)). The child is a unit of its own, of one thread.
 int64_t call_clone(Call& call) {
   if (call.a[0] != SIGCHLD || call.a[1]) return -EINVAL;
-  lock.take();
-  arena_lock().take();
+  Lock* const locks[] = {&lock, &arena_lock(), &sockets_lock()};
+  for (Lock* each : locks) each->take();
 #if defined(__x86_64__)
   const long pid = sys(__NR_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
 #elif defined(__s390x__)
@@ -190,11 +191,11 @@ int64_t call_clone(Call& call) {
 #else
   const long pid = sys(__NR_clone, SIGCHLD, nullptr);
 #endif
-  arena_lock().give();
-  lock.give();
-  if (pid) return pid;
-  lock.forget();
-  arena_lock().forget();
+  if (pid) {
+    for (Lock* each : locks) each->give();
+    return pid;
+  }
+  for (Lock* each : locks) each->forget();
   first_tid = static_cast<uint32_t>(sys(__NR_gettid));
   for (uint32_t i = 0; i < rows_used; ++i) {
     Native& native = rows[i];
