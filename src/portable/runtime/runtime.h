@@ -38,6 +38,7 @@ long godwit_arch_clone(unsigned long flags, void* stack, uint32_t* ptid, void* t
 void godwit_arch_sigreturn();
 /// A system call that isn't begun when a signal has come: see stop.cc.
 long godwit_arch_wait(const uint32_t* attention, long number, const long* arguments);
+// NOLINTNEXTLINE(readability-identifier-naming): labels in arch.S
 extern const char godwit_arch_wait_begin[], godwit_arch_wait_end[], godwit_arch_wait_abort[];
 }
 
