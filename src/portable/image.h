@@ -129,6 +129,17 @@ struct godwit_image_socket {
   uint8_t address[128];
   uint8_t peer[128];
 };
+/* Bytes of an address of each family: with the family, and a path or a name of UNIX sockets without a zero behind its 108 bytes. */
+#define GODWIT_ADDRESS_MAX_UNIX 110u
+#define GODWIT_ADDRESS_MAX_IPV4 16u
+#define GODWIT_ADDRESS_MAX_IPV6 28u
+/* The kinds of sockets of which all is known that must move. */
+static inline int godwit_socket_is_known(uint32_t domain, uint32_t type, uint32_t protocol) {
+  const uint32_t kUnix = 1, kIpv4 = 2, kIpv6 = 10, kStream = 1, kDatagrams = 2, kMessages = 5, kTcp = 6, kUdp = 17;
+  if (domain == kUnix) return type == kStream || type == kDatagrams || type == kMessages;
+  if (domain != kIpv4 && domain != kIpv6) return 0;
+  return (type == kStream && protocol == kTcp) || (type == kDatagrams && protocol == kUdp);
+}
 /* One that a new socket has otherwise. */
 struct godwit_image_option {
   godwit_u32 level;

@@ -4,7 +4,8 @@
  *
  * PORT: TCP over IPv4, waited for by accept; PORT+1: over IPv6 only, by poll; PORT+2: UDP, by select; PATH: a UNIX socket's, by epoll;
  * ABSTRACT: one's without a file, by an epoll that is told of edges only. Whoever connects gets a
- * line: the service, a count, and what the kernel says of the socket. OBJECT: something that bars a move: "pair", "ours", "group". */
+ * line: the service, a count, and what the kernel says of the socket. OBJECT: something that bars a move: "pair", "ours", "group",
+ * "groups"; or "fork": children do what a thread of their parent was doing. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void must(int ok, const char* what) {
@@ -176,13 +178,53 @@ static void open_all(int port, const char* path, const char* name) {
   abstract = of_unix(name, 1);
 }
 
+static int in_group(int fd) {
+  struct ip_mreq group = {{inet_addr("224.0.0.251")}, {htonl(INADDR_LOOPBACK)}};
+  must(setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group) == 0, "IP_ADD_MEMBERSHIP");
+  return fd;
+}
+
+/* Many others, of which only those count that stay open. */
+static void join_others(int how_many, int stay) {
+  for (int i = 0; i < how_many; i++) {
+    const int listener = socket(AF_INET, SOCK_STREAM, 0), other = in_group(socket(AF_INET, SOCK_DGRAM, 0));
+    must(listen(listener, 1) == 0, "listen");
+    close(listener);
+    if (!stay) close(other);
+  }
+}
+
+static void* listen_often(void* stop) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  while (!__atomic_load_n((int*)stop, __ATOMIC_SEQ_CST)) must(listen(fd, 1) == 0, "listen");
+  return NULL;
+}
+
+/* The parent is in the middle of a listen when it forks, more often than not: its children can do the same nevertheless. */
+static void fork_often(void) {
+  int stop = 0, status = 0;
+  pthread_t other;
+  pthread_create(&other, NULL, listen_often, &stop);
+  for (int i = 0; i < 300; i++) {
+    const pid_t child = fork();
+    must(child >= 0, "fork");
+    if (!child) {
+      alarm(20);
+      _exit(listen(socket(AF_INET, SOCK_STREAM, 0), 1) ? 1 : 0);
+    }
+    must(waitpid(child, &status, 0) == child && status == 0, "waitpid");
+  }
+  __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+  pthread_join(other, NULL);
+}
+
 int main(int argc, char** argv) {
   if (argc < 4) return 2;
   const char* object = argc > 4 ? argv[4] : "";
   open_all(atoi(argv[1]), argv[2], argv[3]);
   int ends[2];
   if (!strcmp(object, "pair")) must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "socketpair");
-  if (!strcmp(object, "ours")) {  /* a connection of which nothing is accepted */
+  if (!strcmp(object, "ours")) { /* a connection of which nothing is accepted */
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof to;
     ends[0] = socket(AF_INET, SOCK_STREAM, 0);
@@ -192,9 +234,11 @@ int main(int argc, char** argv) {
     must(connect(ends[1], (struct sockaddr*)&to, sizeof to) == 0, "connect");
   }
   if (!strcmp(object, "group")) {
-    struct ip_mreq group = {{inet_addr("224.0.0.251")}, {htonl(INADDR_LOOPBACK)}};
-    must(setsockopt(udp, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group) == 0, "IP_ADD_MEMBERSHIP");
+    in_group(udp);
+    join_others(600, 0);
   }
+  if (!strcmp(object, "groups")) join_others(600, 1);
+  if (!strcmp(object, "fork")) fork_often();
   pthread_t t;
   pthread_create(&t, NULL, by_accept, NULL);
   pthread_create(&t, NULL, by_poll, NULL);

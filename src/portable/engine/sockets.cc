@@ -3,7 +3,6 @@
 #include "portable/engine/sockets.h"
 
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -12,6 +11,7 @@
 #include "base/sys.h"
 #include "pod/kinds/inet_socket.h"
 #include "portable/engine/engine.h"
+#include "portable/image.h"
 
 namespace godwit::portable {
 namespace {
@@ -20,12 +20,6 @@ int number(const Fd& socket, int name) {
   int value = -1;
   socklen_t size = sizeof value;
   return ::getsockopt(socket.get(), SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
-}
-
-bool is_known(int domain, int type, int protocol) {
-  if (domain == AF_UNIX) return type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET;
-  if (domain != AF_INET && domain != AF_INET6) return false;
-  return (type == SOCK_STREAM && protocol == IPPROTO_TCP) || (type == SOCK_DGRAM && protocol == IPPROTO_UDP);
 }
 
 /// Somebody at the other end, who can't come along: "with 10.0.0.1:80".
@@ -42,7 +36,9 @@ std::optional<std::string> connection_of(const Fd& socket, int domain, int type)
 
 std::optional<engine::Blocker> look_at(const Fd& socket, const std::string& object) {
   const int domain = number(socket, SO_DOMAIN), type = number(socket, SO_TYPE);
-  if (!is_known(domain, type, number(socket, SO_PROTOCOL)))
+  const int protocol = number(socket, SO_PROTOCOL);
+  if (!godwit_socket_is_known(static_cast<uint32_t>(domain), static_cast<uint32_t>(type),
+                              static_cast<uint32_t>(protocol)))
     return make_blocker("portable-descriptor", object, fmt::format("a socket of family {} and type {}", domain, type));
   if (const auto connection = connection_of(socket, domain, type))
     return make_blocker("portable-connection", object, *connection);

@@ -80,6 +80,7 @@ int put_aside(int fd) { return fd; }
 void close_foreign_descriptors(int) { __builtin_trap(); }
 bool restore_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
 bool finish_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
+bool publish_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
 void publish_names() { __builtin_trap(); }
 void withdraw_names() {}
 void clocks_after_restore() { __builtin_trap(); }
@@ -201,6 +202,16 @@ void begin_anew() {
   sys(__NR_munmap, kArena, kHeaderSize);
 }
 
+/// Of these the restore relies on: a path goes the way of names, and an address is no longer than the kernel's of its family.
+void check_socket(const godwit_image_socket& socket) {
+  const bool is_path = socket.domain == 1 && socket.address_size != 0 && socket.address[2] != 0;
+  if (is_path != ((socket.state & GODWIT_SOCKET_NAMED) != 0)) __builtin_trap();
+  const uint32_t most = socket.domain == 1 ? 110 : socket.domain == 2 ? 16 : 28;
+  if (socket.address_size > most || socket.peer_size > most) __builtin_trap();
+  if (socket.address_size != 0 && socket.address[0] != socket.domain) __builtin_trap();
+  if (socket.peer_size != 0 && socket.peer[0] != socket.domain) __builtin_trap();
+}
+
 /// What it has accepted is there.
 void use_it() {
   uint64_t found = 0;
@@ -212,8 +223,9 @@ void use_it() {
     const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
     const char* detail = descriptors + at + sizeof descriptor;
     if (descriptor.kind <= GODWIT_FD_DEVICE && strlen(detail) > descriptor.detail_size) __builtin_trap();
+    if (descriptor.kind == GODWIT_FD_SOCKET) check_socket(*reinterpret_cast<const godwit_image_socket*>(detail));
     for (uint64_t i = 0; i < descriptor.detail_size; ++i) found += static_cast<unsigned char>(detail[i]);
-    at += (sizeof descriptor + descriptor.detail_size + 8) & ~UINT64_C(7);
+    at += described_size(descriptor);
   }
   for (const Thread& thread : header().threads)
     if (thread.number && !thread.ended) found += *reinterpret_cast<const volatile unsigned char*>(thread.shadow);

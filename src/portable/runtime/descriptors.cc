@@ -11,7 +11,9 @@
 // terminals. All threads are at rest; another process that shares the file could notice for a few microseconds.
 #include <asm/errno.h>
 #include <asm/fcntl.h>
+#include <asm/mman.h>
 #include <linux/fcntl.h>
+#include <linux/mman.h>
 #include <linux/stat.h>
 
 #include "portable/runtime/descriptors.h"
@@ -24,15 +26,7 @@ constexpr long kPathFlag = 010000000;  // O_PATH
 /// What openat acts on once, and F_GETFL may still show.
 constexpr long kOnce = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC;
 
-struct Found {
-  godwit_image_descriptor descriptor;
-  uint64_t dev, ino;
-};
-
-Found found[GODWIT_IMAGE_DESCRIPTORS_MAX];
-uint32_t found_count;
-
-/// What follows a descriptor in the image: one at a time.
+/// What follows a descriptor in the image.
 union Detail {
   char path[GODWIT_IMAGE_PATH_MAX + 1];
   SocketImage socket;
@@ -40,6 +34,24 @@ union Detail {
 };
 static_assert(sizeof(Detail) <= GODWIT_IMAGE_DETAIL_MAX);
 constexpr uint32_t kMostInterests = GODWIT_IMAGE_DETAIL_MAX / sizeof(godwit_image_interest);
+
+/// As it is written. Others than this program's threads can change what a socket says: each is looked at once.
+struct Payload {
+  godwit_image_descriptor descriptor;
+  Detail detail;
+};
+
+struct Found {
+  Payload* payload;
+  uint64_t dev, ino;
+};
+
+Found found[GODWIT_IMAGE_DESCRIPTORS_MAX];
+uint32_t found_count;
+char* payloads;  ///< one after the other, each at a multiple of 8
+uint64_t payloads_used;
+
+bool room_made;
 
 uint32_t major_of(uint64_t rdev) { return static_cast<uint32_t>(rdev >> 8 & 0xfff); }
 uint32_t minor_of(uint64_t rdev) { return static_cast<uint32_t>((rdev & 0xff) | (rdev >> 12 & 0xfff00)); }
@@ -111,39 +123,41 @@ bool same_open_file(int one, int other, bool seekable, uint64_t offset) {
 }
 
 /// Looks for an earlier descriptor of the same open file.
-bool find_twin(Found& entry, bool seekable) {
+bool find_twin(const Found& entry, bool seekable) {
+  godwit_image_descriptor& mine = entry.payload->descriptor;
   for (uint32_t i = 0; i < found_count; ++i) {
-    const Found& earlier = found[i];
-    if (earlier.dev != entry.dev || earlier.ino != entry.ino || earlier.descriptor.flags != entry.descriptor.flags ||
-        earlier.descriptor.offset != entry.descriptor.offset || earlier.descriptor.kind == GODWIT_FD_DUPLICATE) {
+    const godwit_image_descriptor& earlier = found[i].payload->descriptor;
+    if (found[i].dev != entry.dev || found[i].ino != entry.ino || earlier.flags != mine.flags ||
+        earlier.offset != mine.offset || earlier.kind == GODWIT_FD_DUPLICATE) {
       continue;
     }
-    if (!same_open_file(static_cast<int>(earlier.descriptor.fd), static_cast<int>(entry.descriptor.fd), seekable,
-                        entry.descriptor.offset)) {
-      continue;
-    }
-    entry.descriptor.kind = GODWIT_FD_DUPLICATE;
-    entry.descriptor.same_as = earlier.descriptor.fd;
+    if (!same_open_file(static_cast<int>(+earlier.fd), static_cast<int>(+mine.fd), seekable, mine.offset)) continue;
+    mine.kind = GODWIT_FD_DUPLICATE;
+    mine.same_as = +earlier.fd;
     return true;
   }
   return false;
 }
 
-/// Whether it could be saved, or why not.
-bool can_move(int fd, uint32_t kind, Refusals& refusals) {
-  static Detail detail;
+/// Bytes of what follows one that isn't a file, and its kind; 0: it can't move, which has been refused.
+uint32_t read_special(int fd, uint32_t kind, Detail& detail, uint64_t& size, Refusals& refusals) {
   Text<512> why;
-  if (kind == GODWIT_FD_SOCKET ? read_socket(fd, detail.socket, why)
-                               : read_interests(fd, detail.interests, kMostInterests, why) >= 0) {
-    return true;
+  if (kind == GODWIT_FD_SOCKET) {
+    if (read_socket(fd, detail.socket, why)) {
+      size = size_of(detail.socket);
+      return kind;
+    }
+  } else if (const int count = read_interests(fd, detail.interests, kMostInterests, why); count >= 0) {
+    size = static_cast<uint64_t>(count) * sizeof(godwit_image_interest);
+    return kind;
   }
   refusals.add("descriptor ", fd, " ", why.text());
-  return false;
+  return 0;
 }
 
-/// Its kind; 0: it can't move, which has been refused.
-uint32_t kind_of(int fd, const NeutralStat& file, Refusals& refusals) {
-  static char path[GODWIT_IMAGE_PATH_MAX + 1];
+/// Its kind, and what follows it; 0: it can't move, which has been refused.
+uint32_t read_detail(int fd, const NeutralStat& file, Detail& detail, uint64_t& size, Refusals& refusals) {
+  char(&path)[GODWIT_IMAGE_PATH_MAX + 1] = detail.path;
   read_path(fd, path);
   const uint32_t type = file.mode & S_IFMT;
   const char* shown = path[0] ? path : "unknown";
@@ -153,16 +167,18 @@ uint32_t kind_of(int fd, const NeutralStat& file, Refusals& refusals) {
     } else if (locked(fd)) {
       refusals.add("descriptor ", fd, " holds a lock of ", shown);
     } else {
+      size = length_of(path);
       return GODWIT_FD_FILE;
     }
     return 0;
   }
-  if (type == S_IFCHR && portable_device(file.rdev) && leads_to(path, file)) return GODWIT_FD_DEVICE;
+  if (type == S_IFCHR && portable_device(file.rdev) && leads_to(path, file)) {
+    size = length_of(path);
+    return GODWIT_FD_DEVICE;
+  }
   if (fd <= 2) return GODWIT_FD_INHERITED;
-  const uint32_t kind = type == S_IFSOCK                        ? GODWIT_FD_SOCKET
-                        : equal(path, "anon_inode:[eventpoll]") ? GODWIT_FD_EPOLL
-                                                                : 0;
-  if (kind) return can_move(fd, kind, refusals) ? kind : 0;
+  if (type == S_IFSOCK) return read_special(fd, GODWIT_FD_SOCKET, detail, size, refusals);
+  if (equal(path, "anon_inode:[eventpoll]")) return read_special(fd, GODWIT_FD_EPOLL, detail, size, refusals);
   refusals.add("descriptor ", fd, " can't move: ", shown);
   return 0;
 }
@@ -171,21 +187,26 @@ void collect(int fd, Refusals& refusals) {
   NeutralStat file;
   const long flags = sys(__NR_fcntl, fd, F_GETFL, 0);
   if (failed(flags) || failed(native_stat(fd, nullptr, 0, file))) return;
-  if (found_count == GODWIT_IMAGE_DESCRIPTORS_MAX) {
-    refusals.add("more than ", GODWIT_IMAGE_DESCRIPTORS_MAX, " descriptors are open");
+  if (found_count == GODWIT_IMAGE_DESCRIPTORS_MAX || kDescriptorRoom - payloads_used < sizeof(Payload) + 8) {
+    refusals.add("more than ", found_count, " descriptors are open");
     return;
   }
   const long offset = sys_seek(fd, 0, kSeekCurrent);
+  auto* payload = reinterpret_cast<Payload*>(payloads + payloads_used);
   Found& entry = found[found_count];
-  entry = {};
-  entry.dev = file.dev;
-  entry.ino = file.ino;
-  entry.descriptor.fd = static_cast<uint32_t>(fd);
-  entry.descriptor.flags = static_cast<uint32_t>(neutral_open_flags(flags & ~kOnce));
-  entry.descriptor.close_on_exec = sys(__NR_fcntl, fd, F_GETFD, 0) == 1;
-  entry.descriptor.offset = failed(offset) ? 0 : static_cast<uint64_t>(offset);
-  if (!find_twin(entry, !failed(offset))) entry.descriptor.kind = kind_of(fd, file, refusals);
-  if (entry.descriptor.kind) ++found_count;
+  entry = {payload, file.dev, file.ino};
+  godwit_image_descriptor& descriptor = payload->descriptor;
+  descriptor = {};
+  descriptor.fd = static_cast<uint32_t>(fd);
+  descriptor.flags = static_cast<uint32_t>(neutral_open_flags(flags & ~kOnce));
+  descriptor.close_on_exec = sys(__NR_fcntl, fd, F_GETFD, 0) == 1;
+  descriptor.offset = failed(offset) ? 0 : static_cast<uint64_t>(offset);
+  uint64_t size = 0;
+  if (!find_twin(entry, !failed(offset))) descriptor.kind = read_detail(fd, file, payload->detail, size, refusals);
+  if (!descriptor.kind) return;
+  descriptor.detail_size = static_cast<uint32_t>(size);
+  payloads_used += described_size(descriptor);
+  ++found_count;
 }
 
 struct Entry {
@@ -220,9 +241,13 @@ bool for_each_descriptor(Each each) {
 }  // namespace
 
 void make_room_for_own_descriptors() {
+  if (room_made) return;
+  room_made = true;
   const long any = sys(__NR_openat, AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (!failed(any)) sys(__NR_close, put_aside(static_cast<int>(any)));
 }
+
+void forget_room_for_own_descriptors() { room_made = false; }
 
 int put_aside(int fd) {
   const long high = sys(__NR_fcntl, fd, F_DUPFD_CLOEXEC, kOwnDescriptors);
@@ -232,7 +257,14 @@ int put_aside(int fd) {
 }
 
 void collect_descriptors(Refusals& refusals, int except_a, int except_b) {
-  found_count = 0;
+  forget_descriptors();
+  forget_usual_options();
+  const int64_t room =
+      sys_mmap(nullptr, kDescriptorRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+  if (failed(room)) return refusals.add("there is no memory to look at its descriptors");
+  payloads = as_pointer<char*>(static_cast<uint64_t>(room));
+  if (!ties_are_known())
+    refusals.add("it has options that mean something of this machine on more sockets than can be noted");
   const bool looked = for_each_descriptor([&](int fd) {
     if (fd != except_a && fd != except_b) collect(fd, refusals);
   });
@@ -240,35 +272,21 @@ void collect_descriptors(Refusals& refusals, int except_a, int except_b) {
 }
 
 void write_descriptors(ImageOut& out) {
-  static struct {
-    godwit_image_descriptor descriptor;
-    Detail detail;
-  } payload;
   for (uint32_t i = 0; i < found_count; ++i) {
-    payload.descriptor = found[i].descriptor;
-    const int fd = static_cast<int>(payload.descriptor.fd);
-    uint64_t size = 0;
-    Text<256> nothing;  // nobody runs: what could be read before can be now
-    switch (payload.descriptor.kind) {
-      case GODWIT_FD_FILE:
-      case GODWIT_FD_DEVICE:
-        read_path(fd, payload.detail.path);
-        size = length_of(payload.detail.path);
-        break;
-      case GODWIT_FD_SOCKET:
-        if (read_socket(fd, payload.detail.socket, nothing)) size = size_of(payload.detail.socket);
-        break;
-      case GODWIT_FD_EPOLL: {
-        const int count = read_interests(fd, payload.detail.interests, kMostInterests, nothing);
-        size = count > 0 ? static_cast<uint64_t>(count) * sizeof(godwit_image_interest) : 0;
-        break;
-      }
-      default: break;
-    }
-    payload.descriptor.detail_size = static_cast<uint32_t>(size);
-    out.put(GODWIT_IMAGE_DESCRIPTOR, 0, &payload, sizeof payload.descriptor + size);
+    const Payload& payload = *found[i].payload;
+    out.put(GODWIT_IMAGE_DESCRIPTOR, 0, &payload, sizeof payload.descriptor + payload.descriptor.detail_size);
   }
+  forget_descriptors();
 }
+
+void forget_descriptors() {
+  if (payloads) sys(__NR_munmap, payloads, kDescriptorRoom);
+  payloads = nullptr;
+  payloads_used = 0;
+  found_count = 0;
+}
+
+bool for_each_open(void (*each)(int fd)) { return for_each_descriptor(each); }
 
 void close_foreign_descriptors(int except) {
   // Closing while the directory is read may skip entries, so until none is left.
@@ -353,9 +371,16 @@ bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* d
 }
 
 bool finish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why) {
-  if (descriptor.kind != GODWIT_FD_EPOLL) return true;
-  return restore_interests(static_cast<int>(descriptor.fd), reinterpret_cast<const godwit_image_interest*>(detail),
+  const int fd = static_cast<int>(descriptor.fd);
+  if (descriptor.kind == GODWIT_FD_SOCKET) hold_address(fd, *reinterpret_cast<const SocketImage*>(detail));
+  return descriptor.kind != GODWIT_FD_EPOLL ||
+         restore_interests(fd, reinterpret_cast<const godwit_image_interest*>(detail),
                            descriptor.detail_size / sizeof(godwit_image_interest), why);
+}
+
+bool publish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why) {
+  return descriptor.kind != GODWIT_FD_SOCKET ||
+         start_listening(static_cast<int>(descriptor.fd), *reinterpret_cast<const SocketImage*>(detail), why);
 }
 
 }  // namespace godwit::portable

@@ -4,35 +4,36 @@
 namespace godwit::portable {
 namespace {
 
-constexpr uint32_t kUnix = 1, kInet = 2, kInet6 = 10;
-constexpr uint32_t kStream = 1, kDatagrams = 2, kMessages = 5;
-constexpr uint32_t kTcp = 6, kUdp = 17;
+constexpr uint32_t kUnix = 1, kInet = 2;
+constexpr uint32_t kDatagrams = 2;
 constexpr uint64_t kFamilySize = 2;
-constexpr uint64_t kNameMost = kFamilySize + 109;  // with a zero, which the kernel may count
 
-bool address_fits(bool is_there, uint64_t size) {
-  return is_there ? size > kFamilySize && size <= sizeof(godwit_image_socket::address) : size == 0;
+uint64_t most_of(uint32_t domain) {
+  if (domain == kUnix) return GODWIT_ADDRESS_MAX_UNIX;
+  return domain == kInet ? GODWIT_ADDRESS_MAX_IPV4 : GODWIT_ADDRESS_MAX_IPV6;
+}
+
+/// Of the socket's own family, or none.
+bool address_fits(bool is_there, uint32_t domain, const uint8_t* address, uint64_t size) {
+  if (!is_there) return size == 0;
+  return size > kFamilySize && size <= most_of(domain) && (address[0] | address[1] << 8) == static_cast<int>(domain);
 }
 
 bool socket_is_sound(const godwit_image_socket& socket) {
   const auto has = [&](uint32_t state) { return (socket.state & state) != 0; };
   constexpr uint32_t kStates =
       GODWIT_SOCKET_BOUND | GODWIT_SOCKET_LISTENS | GODWIT_SOCKET_CONNECTED | GODWIT_SOCKET_NAMED;
-  if (!socket_is_known(socket) || has(~kStates) || socket.options > GODWIT_IMAGE_OPTIONS_MAX) return false;
-  if (!address_fits(has(GODWIT_SOCKET_BOUND), socket.address_size)) return false;
-  if (!address_fits(has(GODWIT_SOCKET_CONNECTED), socket.peer_size)) return false;
+  if (!godwit_socket_is_known(socket.domain, socket.type, socket.protocol)) return false;
+  if (has(~kStates) || socket.options > GODWIT_IMAGE_OPTIONS_MAX) return false;
+  const bool bound = has(GODWIT_SOCKET_BOUND);
+  if (!address_fits(bound, socket.domain, socket.address, socket.address_size)) return false;
+  if (!address_fits(has(GODWIT_SOCKET_CONNECTED), socket.domain, socket.peer, socket.peer_size)) return false;
   if (has(socket.type == kDatagrams ? GODWIT_SOCKET_LISTENS : GODWIT_SOCKET_CONNECTED)) return false;
-  return !has(GODWIT_SOCKET_NAMED) || (has(GODWIT_SOCKET_BOUND) && socket.domain == kUnix &&
-                                       socket.address_size <= kNameMost && socket.address[kFamilySize] != 0);
+  // A path is a name of the file system's always: what is done before one is bound to is done for all of them.
+  return has(GODWIT_SOCKET_NAMED) == (bound && socket.domain == kUnix && socket.address[kFamilySize] != 0);
 }
 
 }  // namespace
-
-bool socket_is_known(const godwit_image_socket& socket) {
-  if (socket.domain == kUnix) return socket.type == kStream || socket.type == kDatagrams || socket.type == kMessages;
-  if (socket.domain != kInet && socket.domain != kInet6) return false;
-  return (socket.type == kStream && socket.protocol == kTcp) || (socket.type == kDatagrams && socket.protocol == kUdp);
-}
 
 bool detail_is_sound(const godwit_image_descriptor& descriptor, const char* detail) {
   const uint64_t size = descriptor.detail_size;

@@ -71,6 +71,7 @@ const char* test_image;
 void begin_helper(void (*work)(void*)) {
   uint32_t none = 0;
   if (!__atomic_compare_exchange_n(&helper_tid, &none, ~0u, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
+  make_room_for_own_descriptors();
   const NativeTop top = prepare_native_stack(reinterpret_cast<uint64_t>(helper_stack), sizeof helper_stack);
   constexpr unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
                                   CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
@@ -256,7 +257,7 @@ void test_count_point() {
 }
 
 void forget_requests() {
-  make_room_for_own_descriptors();
+  forget_room_for_own_descriptors();
   helper_tid = 0;
   points_left = 0;
   stopping = 0;

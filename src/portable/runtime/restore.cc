@@ -20,8 +20,6 @@
 namespace godwit::portable {
 namespace {
 
-constexpr uint64_t kDescriptorRoom = UINT64_C(64) << 20;
-
 Region announced[kMaxRegions];
 uint32_t announced_count;
 char cwd[GODWIT_IMAGE_PATH_MAX + 1];
@@ -32,7 +30,6 @@ long messages = -1;
 
 template <class... Parts>
 [[noreturn]] void refuse(const Parts&... parts) {
-  withdraw_names();
   Text<512> line;
   (void)((line << "image refused: ") << ... << parts);
   end_with(line, GODWIT_EXIT_REFUSED);
@@ -118,7 +115,7 @@ void read_descriptor(int fd, const godwit_image_record& record) {
       !detail_is_sound(descriptor, at + least)) {
     refuse("a descriptor's record makes no sense");
   }
-  descriptors_used += (record.length + 8) & ~UINT64_C(7);  // a path's zero is there: the room was never written
+  descriptors_used += described_size(descriptor);  // a path's zero is there: the room was never written
 }
 
 void read_regions(int fd, const godwit_image_record& record) {
@@ -204,12 +201,30 @@ void read_records(int fd, uint64_t chain) {
   if (!arrives()) clear_data(from, godwit_program.data_end);
 }
 
-void check_tables() {
+void add_region(Line& line, const Region& region) {
+  line << +region.length << " bytes at " << Hex{region.start} << ", protection " << +region.protection << ", kind "
+       << +region.kind;
+}
+
+/// The arena's own table of regions must be the announced one.
+void check_regions() {
   const Header& head = header();
-  if (memcmp(head.head.magic, GODWIT_ARENA_MAGIC, sizeof head.head.magic) || head.regions_used != announced_count ||
-      memcmp(head.regions, announced, announced_count * sizeof(Region))) {
-    refuse("the arena's own table of regions isn't the announced one");
+  if (memcmp(head.head.magic, GODWIT_ARENA_MAGIC, sizeof head.head.magic)) refuse("the arena's header isn't there");
+  if (head.regions_used != announced_count) {
+    refuse("the arena's own table has ", +head.regions_used, " regions, announced were ", announced_count);
   }
+  for (uint32_t i = 0; i < announced_count; ++i) {
+    if (!memcmp(&head.regions[i], &announced[i], sizeof(Region))) continue;
+    Text<120> own, other;
+    add_region(own, head.regions[i]);
+    add_region(other, announced[i]);
+    refuse("region ", i, " of the arena's own table is ", own.text(), "; announced was ", other.text());
+  }
+}
+
+void check_tables() {
+  check_regions();
+  const Header& head = header();
   for (const Thread& thread : head.threads) {
     if (!thread.number || thread.ended) continue;
     if (!thread.shadow || !area_end(thread.shadow) || !thread.stack || !area_end(thread.stack)) {
@@ -224,7 +239,7 @@ void for_each_described(Each each) {
   for (uint64_t at = 0; at < descriptors_used;) {
     const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
     each(descriptor, descriptors + at + sizeof descriptor);
-    at += (sizeof descriptor + descriptor.detail_size + 8) & ~UINT64_C(7);
+    at += described_size(descriptor);
   }
 }
 
@@ -248,7 +263,19 @@ void rebuild_descriptors(int commit) {
     Text<400> why;
     if (!finish_descriptor(descriptor, detail, why)) refuse(why.text());
   });
+}
+
+/// The unit is this process's: clients may come. Sockets first, so that a name never leads to one that doesn't listen.
+void publish() {
+  if (arrives()) say_to(2);  // who has sent the commit doesn't listen any more
+  for_each_described([](const godwit_image_descriptor& descriptor, const char* detail) {
+    Text<400> why;
+    if (!publish_descriptor(descriptor, detail, why)) say(why);
+  });
+  publish_names();
   if (descriptors) sys(__NR_munmap, descriptors, kDescriptorRoom);
+  say_to(2);
+  sys(__NR_close, messages);
 }
 
 /// Everything is rebuilt and nothing runs: the last moment at which the unit can still belong to the other side.
@@ -287,9 +314,7 @@ void restore_image(int fd, int commit) {
   rebuild_descriptors(commit);
   arena_protect();
   await_commit(commit);
-  publish_names();
-  say_to(2);
-  sys(__NR_close, messages);
+  publish();
   clocks_after_restore();
   restore_signals();
   raise_held_signals(header().pending, true);  // blocked in this thread, and in those it starts, until they run

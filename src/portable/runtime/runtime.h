@@ -18,7 +18,7 @@
 // Two kinds of state. The unit's own is in the arena's header and moves with it: everything in `Header`. What belongs to
 // this process only (kernel thread ids, native stacks, locks, whether a stop is on) is in native globals, and is never saved.
 //
-// Locks, in this order: threads, then arena. Neither is held while neutral code runs or a call may block.
+// Locks, in this order: threads, arena, sockets. None is held while neutral code runs or a call may block.
 #pragma once
 
 #include "portable/abi.h"
@@ -38,6 +38,7 @@ long godwit_arch_clone(unsigned long flags, void* stack, uint32_t* ptid, void* t
 void godwit_arch_sigreturn();
 /// A system call that isn't begun when a signal has come: see stop.cc.
 long godwit_arch_wait(const uint32_t* attention, long number, const long* arguments);
+// NOLINTNEXTLINE(readability-identifier-naming): labels in arch.S
 extern const char godwit_arch_wait_begin[], godwit_arch_wait_end[], godwit_arch_wait_abort[];
 }
 
@@ -196,7 +197,6 @@ bool arena_map_again(const Region* regions, uint32_t count);
 bool arena_rows_are_sound(const Region* regions, uint32_t count);
 /// Sets the protection that the table says, after the content is there.
 void arena_protect();
-void arena_forget_lock();
 /// Held around a fork, so that the child finds the table whole.
 Lock& arena_lock();
 
@@ -413,8 +413,10 @@ int64_t call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&
 int64_t call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
     call_statfs(Call&), call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&),
     call_epoll_pwait2(Call&), call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
-// sockets.cc
+// sockets_noted.cc
 int64_t call_listen(Call&), call_setsockopt(Call&);
+/// Held around a fork, as the arena's.
+Lock& sockets_lock();
 // calls_wide.cc
 int64_t call_lseek(Call&), call_at_offset(Call&), call_vectors_at_offset(Call&), call_truncate(Call&),
     call_fallocate(Call&), call_readahead(Call&), call_range(Call&), call_getrlimit(Call&), call_setrlimit(Call&),
@@ -476,19 +478,30 @@ inline constexpr int kOwnDescriptors = 900;
 /// Moves one of the runtime's own out of the program's way.
 int put_aside(int fd);
 /// Makes the kernel enlarge the table of descriptors while there is one thread. With more of them it waits until every processor
-/// has seen that (expand_fdtable, synchronize_rcu), which are 10 ms of the first request. A table never shrinks, but a fork's is new.
+/// has seen that (expand_fdtable, synchronize_rcu), which are 10 ms of the first request. So before a process gets its second
+/// thread, be it the helper of a request. A table never shrinks, but a fork's is new.
 void make_room_for_own_descriptors();
+void forget_room_for_own_descriptors();
 
+/// Where descriptors lie, with what follows each, until they are written, or used.
+inline constexpr uint64_t kDescriptorRoom = UINT64_C(64) << 20;
+/// Bytes that one has there: with a zero, and up to the next multiple of 8.
+inline uint64_t described_size(const godwit_image_descriptor& descriptor) {
+  return (sizeof descriptor + descriptor.detail_size + 8) & ~UINT64_C(7);
+}
 /// Looks at all open descriptors but two; blockers are refused by name.
 void collect_descriptors(Refusals& refusals, int except_a, int except_b);
-/// Writes a record for each that was collected.
+/// Writes a record for each that was collected, and forgets them.
 void write_descriptors(ImageOut& out);
+void forget_descriptors();
 /// Closes all that the restoring process has, but 0, 1, 2 and one more.
 void close_foreign_descriptors(int except);
 /// False: `why` has the reason. `detail` is checked, and ends with a zero.
 bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
 /// What needs that all descriptors are there.
 bool finish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
+/// What only the unit's owner may do, behind the commit: it listens. False: it can't, which is too late for a refusal.
+bool publish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
 /// Can this follow this descriptor?
 bool detail_is_sound(const godwit_image_descriptor& descriptor, const char* detail);
 /// Names of UNIX sockets become theirs only with the commit; or are taken away again.

@@ -3,8 +3,8 @@
 // Which pages exist. A page that was never touched is zero, and reading it to find that out would cost a fault each: a first
 // thread's stack of 1 GiB has 262144. /proc/self/pagemap says which pages are there, in memory or swapped out (mincore(2)
 // wouldn't do: it doesn't know swapped ones). It is tried on pages of our own first, because under qemu the addresses in
-// it may be others than the program's. Where it can't be trusted, and in shared mappings, whose pages another process may
-// have touched, pages are read.
+// it may be others than the program's. Where it can't be trusted, in shared mappings, whose pages another process may have touched,
+// and of the arena's header, without which nothing can be read, pages are read.
 #include <asm/errno.h>
 #include <asm/mman.h>
 #include <linux/fcntl.h>
@@ -55,7 +55,9 @@ bool pagemap_is_right() {
   return right;
 }
 
+/// Not where the order of bytes is another than the machine's may be: under qemu the entries are the machine's.
 void open_pagemap() {
+  if constexpr (kBigEndian) return;
   const long fd = sys(__NR_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   pagemap = failed(fd) ? -1 : put_aside(static_cast<int>(fd));
   if (pagemap >= 0 && !pagemap_is_right()) {
@@ -132,13 +134,25 @@ void write_region(ImageOut& out, const Region& region) {
 }
 
 void write_memory(ImageOut& out) {
-  open_pagemap();
   write_range(out, godwit_program.data_start, godwit_program.data_end, false);
-  write_range(out, godwit_program.arena, godwit_program.arena + kHeaderSize, true);
+  write_range(out, godwit_program.arena, godwit_program.arena + kHeaderSize, false);
   const Header& head = header();
   for (uint32_t i = 0; i < head.regions_used; ++i) write_region(out, head.regions[i]);
+}
+
+uint64_t table_digest() { return xxh64(header().regions, header().regions_used * sizeof(Region), 0); }
+
+/// The table of regions, and what is in them. False: it wasn't the same afterwards, and nobody could read the image.
+bool write_regions(ImageOut& out, bool apart) {
+  if (!apart) open_pagemap();  // which takes a region for a moment
+  const Header& head = header();
+  const uint32_t used = head.regions_used;
+  const uint64_t digest = table_digest();
+  out.put(GODWIT_IMAGE_REGIONS, 0, head.regions, used * sizeof(Region));
+  if (!apart) write_memory(out);
   if (pagemap >= 0) sys(__NR_close, pagemap);
   pagemap = -1;
+  return head.regions_used == used && table_digest() == digest;
 }
 
 const char* machine() {
@@ -245,8 +259,10 @@ long save_image(int fd, int own_socket, bool apart, Refusals& refusals) {
   static char cwd[GODWIT_IMAGE_PATH_MAX];
   const long cwd_size = sys(__NR_getcwd, cwd, sizeof cwd);
   if (failed(cwd_size) || cwd[0] != '/') refusals.add("the working directory has no name any more");
-  if (refusals.count()) return 0;
-
+  if (refusals.count()) {
+    forget_descriptors();
+    return 0;
+  }
   clocks_before_save();
   keep_timers();
   sort_held_signals();
@@ -255,9 +271,10 @@ long save_image(int fd, int own_socket, bool apart, Refusals& refusals) {
   write_process(out, apart);
   out.put(GODWIT_IMAGE_CWD, 0, cwd, static_cast<uint64_t>(cwd_size) - 1);
   write_descriptors(out);
-  const Header& head = header();
-  out.put(GODWIT_IMAGE_REGIONS, 0, head.regions, head.regions_used * sizeof(Region));
-  if (!apart) write_memory(out);
+  if (!write_regions(out, apart)) {
+    refusals.add("its table of regions changed while all threads were at rest");
+    return 0;
+  }
   write_end(out);
   return out.error ? out.error : static_cast<long>(out.bytes);
 }

@@ -3,8 +3,7 @@
 // They are found with system calls that every emulator has, so there is no sock_diag here. A connection is refused by name, and
 // so is one that waits to be accepted, or datagrams that weren't read: poll(2) tells of both.
 //
-// Two things the kernel doesn't tell: the backlog of a UNIX socket (of TCP's under qemu neither), and options that can be set and
-// not be read (filters, multicast groups). So they are noted when the program says them, by the socket's inode.
+// What the kernel doesn't tell of one is noted when the program says it: sockets_noted.cc.
 #include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/stat.h>
@@ -20,52 +19,6 @@ constexpr uint32_t kDatagrams = 2;
 constexpr int kSocketLevel = 1, kType = 3, kAccepts = 30, kProtocol = 38, kDomain = 39;
 constexpr int16_t kIn = 1, kError = 8, kHangUp = 16;
 constexpr uint64_t kFamilySize = 2;
-constexpr uint32_t kUsualBacklog = 4096;  ///< of one that another program made; the kernel has its own limit besides
-
-struct Noted {
-  uint64_t inode;
-  uint32_t backlog;
-  int tie;
-};
-Noted noted[512];
-uint32_t noted_next;
-Lock noted_lock;
-
-uint64_t inode_of(int fd) {
-  NeutralStat file;
-  return failed(native_stat(fd, nullptr, 0, file)) ? 0 : file.ino;
-}
-
-/// With the lock. The oldest makes room for a new one.
-Noted& note(uint64_t inode) {
-  for (Noted& row : noted) {
-    if (row.inode == inode) return row;
-  }
-  Noted& row = noted[noted_next++ % (sizeof noted / sizeof noted[0])];
-  return row = {inode, kUsualBacklog, -1};
-}
-
-Noted look_up(uint64_t inode) {
-  Held held(noted_lock);
-  for (const Noted& row : noted) {
-    if (row.inode == inode) return row;
-  }
-  return {inode, kUsualBacklog, -1};
-}
-
-/// Options after which a socket means something of this machine that can't be read from it.
-bool ties(int64_t level, int64_t name) {
-  struct Tie {
-    int16_t level, name;
-  };
-  // Filters and devices; multicast groups and their interfaces; signed segments and TLS.
-  constexpr Tie kTies[] = {{1, 25}, {1, 26}, {1, 50},  {1, 51},  {1, 52},  {1, 62},  {0, 32},  {0, 35}, {0, 39},
-                           {0, 42}, {0, 46}, {41, 17}, {41, 20}, {41, 27}, {41, 42}, {41, 46}, {6, 14}, {6, 31}};
-  for (const Tie& tie : kTies) {
-    if (tie.level == level && tie.name == name) return true;
-  }
-  return false;
-}
 
 uint32_t number_option(int fd, int name) {
   uint32_t value = 0, size = sizeof value;
@@ -99,10 +52,14 @@ bool is_quiet(int fd, const godwit_image_socket& socket, Line& why) {
   return false;
 }
 
+/// Behind a path of full length the kernel counts a zero, and doesn't take it from anybody.
+uint32_t without_zero(uint32_t size) { return size > GODWIT_ADDRESS_MAX_UNIX ? GODWIT_ADDRESS_MAX_UNIX : size; }
+
 bool read_peer(int fd, godwit_image_socket& socket, Line& why) {
   uint8_t peer[sizeof socket.peer] = {};
   uint32_t size = sizeof peer;
   if (failed(sys(__NR_getpeername, fd, peer, &size))) return true;
+  if (socket.domain == kUnix) size = without_zero(size);
   if (socket.type != kDatagrams || size <= kFamilySize || size > sizeof peer) {
     why << "is connected";
     if (size > kFamilySize && size <= sizeof peer) add_address(why << " with ", peer, size);
@@ -135,6 +92,7 @@ bool read_own_address(int fd, godwit_image_socket& socket, Line& why) {
     why << "has an address that can't be read";
     return false;
   }
+  if (socket.domain == kUnix) size = without_zero(size);
   uint8_t any = 0;
   const uint64_t said = socket.domain == kUnix ? kFamilySize : size;  // of an Internet address zeros say nothing
   for (uint64_t i = kFamilySize; i < said; ++i) any |= address[i];
@@ -177,37 +135,13 @@ void add_address(Line& line, const uint8_t* address, uint64_t size) {
   }
 }
 
-uint32_t noted_backlog(uint64_t inode) { return look_up(inode).backlog; }
-int noted_tie(uint64_t inode) { return look_up(inode).tie; }
-
-void note_backlog(int fd, uint32_t backlog) {
-  const uint64_t inode = inode_of(fd);
-  Held held(noted_lock);
-  if (inode) note(inode).backlog = backlog;
-}
-
-int64_t call_listen(Call& call) {
-  const int64_t result = pass(call);
-  if (!failed(result)) note_backlog(static_cast<int>(call.a[0]), static_cast<uint32_t>(call.a[1]));
-  return result;
-}
-
-int64_t call_setsockopt(Call& call) {
-  const int64_t result = pass(call);
-  if (failed(result) || !ties(call.a[1], call.a[2])) return result;
-  const uint64_t inode = inode_of(static_cast<int>(call.a[0]));
-  Held held(noted_lock);
-  if (inode) note(inode).tie = static_cast<int>(call.a[2]);
-  return result;
-}
-
 bool read_socket(int fd, SocketImage& out, Line& why) {
   memset(&out, 0, sizeof out);
   godwit_image_socket& socket = out.socket;
   socket.domain = number_option(fd, kDomain);
   socket.type = number_option(fd, kType);
   socket.protocol = number_option(fd, kProtocol);
-  if (!socket_is_known(socket)) {
+  if (!godwit_socket_is_known(socket.domain, socket.type, socket.protocol)) {
     why << "is a socket of family " << socket.domain << " and type " << socket.type << ", which can't move";
     return false;
   }

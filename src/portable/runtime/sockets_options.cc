@@ -75,7 +75,17 @@ constexpr Row kRows[] = {
     {kUdp, 102},  // UDP_NO_CHECK6_RX
     {kUdp, 104},  // UDP_GRO
 };
-static_assert(sizeof kRows / sizeof kRows[0] <= GODWIT_IMAGE_OPTIONS_MAX);
+constexpr uint32_t kRowCount = sizeof kRows / sizeof kRows[0];
+static_assert(kRowCount <= GODWIT_IMAGE_OPTIONS_MAX);
+
+/// What a new socket of a kind has. A kind is asked for once in a save, in which each option of each socket takes a system call.
+struct Usual {
+  uint32_t domain, type, protocol;
+  bool there[kRowCount];
+  godwit_image_option options[kRowCount];
+};
+Usual usual_kinds[8];  // one more than there are kinds
+uint32_t usual_count;
 
 bool applies(const Row& row, const godwit_image_socket& kind) {
   switch (row.level) {
@@ -114,6 +124,26 @@ long write_option(int fd, const Row& row, const godwit_image_option& option) {
   }
 }
 
+/// Null: there can't be a new socket.
+const Usual* usual_options(const godwit_image_socket& kind) {
+  for (uint32_t i = 0; i < usual_count; ++i) {
+    const Usual& row = usual_kinds[i];
+    if (row.domain == kind.domain && row.type == kind.type && row.protocol == kind.protocol) return &row;
+  }
+  const long fresh = sys(__NR_socket, +kind.domain, +kind.type, +kind.protocol);
+  if (failed(fresh)) return nullptr;
+  if (usual_count == sizeof usual_kinds / sizeof usual_kinds[0]) usual_count = 0;
+  Usual& row = usual_kinds[usual_count++];
+  row.domain = kind.domain;
+  row.type = kind.type;
+  row.protocol = kind.protocol;
+  for (uint32_t i = 0; i < kRowCount; ++i) {
+    row.there[i] = applies(kRows[i], kind) && read_option(static_cast<int>(fresh), kRows[i], row.options[i]);
+  }
+  sys(__NR_close, fresh);
+  return &row;
+}
+
 const Row* row_of(const godwit_image_option& option) {
   for (const Row& row : kRows) {
     if (static_cast<uint32_t>(row.level) == option.level && static_cast<uint32_t>(row.name) == option.name) return &row;
@@ -123,17 +153,17 @@ const Row* row_of(const godwit_image_option& option) {
 
 }  // namespace
 
+void forget_usual_options() { usual_count = 0; }
+
 int read_options(int fd, const godwit_image_socket& kind, godwit_image_option* out) {
-  const long fresh = sys(__NR_socket, +kind.domain, +kind.type, +kind.protocol);
-  if (failed(fresh)) return -1;
+  const Usual* usual = usual_options(kind);
+  if (!usual) return -1;
   int count = 0;
-  for (const Row& row : kRows) {
-    godwit_image_option mine, usual;
-    if (!applies(row, kind) || !read_option(fd, row, mine) || !read_option(static_cast<int>(fresh), row, usual))
-      continue;
-    if (mine.value != usual.value || mine.more != usual.more) out[count++] = mine;
+  for (uint32_t i = 0; i < kRowCount; ++i) {
+    godwit_image_option mine;
+    if (!usual->there[i] || !read_option(fd, kRows[i], mine)) continue;
+    if (mine.value != usual->options[i].value || mine.more != usual->options[i].more) out[count++] = mine;
   }
-  sys(__NR_close, fresh);
   return count;
 }
 

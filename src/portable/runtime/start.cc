@@ -162,7 +162,6 @@ void start_afresh() {
 }
 
 [[noreturn]] void on_own_stack(void*) {
-  make_room_for_own_descriptors();
   begin_first_thread();
   begin_signals();
   if (environment.restore_from) {

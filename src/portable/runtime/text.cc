@@ -1,7 +1,7 @@
 #include "portable/runtime/text.h"
 
 #include "portable/abi.h"
-#include "portable/runtime/sys.h"
+#include "portable/runtime/runtime.h"
 
 namespace godwit::portable {
 
@@ -89,6 +89,7 @@ void say(const Line& line) {
 }
 
 void end_with(const Line& line, int status) {
+  withdraw_names();
   say(line);
   for (;;) sys(__NR_exit_group, status);
 }

@@ -5,8 +5,10 @@
 //
 // Ending. The kernel clears Native::tid when a thread has really gone (CLONE_CHILD_CLEARTID); only then is its native stack
 // used again, for a later thread, because a thread can't unmap what it stands on. What the program waits for, its own ctid
-// word, is cleared and woken here, just before the native exit: from then on nothing of the thread's neutral memory is
-// touched. The process's first native thread never exits alone, it parks: without it /proc/self shows nothing any more.
+// word, is cleared and woken here, before the thread stops being counted: who saves finds it either still running, or with
+// that word done. (Of musl's threads it is the lock of their list, which the ending one holds: what is restored with it taken
+// hangs.) From then on nothing of the thread's neutral memory is touched. The process's first native thread never exits alone,
+// it parks: without it /proc/self shows nothing any more.
 #include <asm/errno.h>
 #include <asm/signal.h>
 #include <linux/futex.h>
@@ -70,6 +72,7 @@ void enter(void* argument) {
 /// Starts the native thread of a row whose record is filled in. Called with all signals blocked: a handler finds its thread by
 /// tls_native, which the thread itself sets first.
 long spawn(Native& native) {
+  make_room_for_own_descriptors();
   if (!native.stack) native.stack = map_native_stack(kNativeStack);
   if (!native.stack) return -EAGAIN;
   native.arrived = 0;
@@ -160,6 +163,10 @@ int64_t call_exit(Call& call) {
   const auto ctid = as_pointer<uint32_t*>(thread.ctid);
   {
     Held held(lock);
+    if (ctid) {
+      write_shared(*ctid, 0);
+      sys(__NR_futex, ctid, FUTEX_WAKE, 1, nullptr, nullptr, 0);  // not _PRIVATE: as the kernel does it
+    }
     if (thread.function) {
       thread.number = 0;
     } else {
@@ -168,10 +175,6 @@ int64_t call_exit(Call& call) {
     if (last_one()) sys(__NR_exit_group, call.a[0]);
   }
   tell_waiter();
-  if (ctid) {
-    write_shared(*ctid, 0);
-    sys(__NR_futex, ctid, FUTEX_WAKE, 1, nullptr, nullptr, 0);  // not _PRIVATE: as the kernel does it
-  }
   if (parks) park();
   for (;;) sys(__NR_exit, 0);
 }
@@ -179,8 +182,8 @@ int64_t call_exit(Call& call) {
 /// Only fork (musl's is clone(SIGCHLD, 0)). The child is a unit of its own, of one thread.
 int64_t call_clone(Call& call) {
   if (call.a[0] != SIGCHLD || call.a[1]) return -EINVAL;
-  lock.take();
-  arena_lock().take();
+  Lock* const locks[] = {&lock, &arena_lock(), &sockets_lock()};
+  for (Lock* each : locks) each->take();
 #if defined(__x86_64__)
   const long pid = sys(__NR_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
 #elif defined(__s390x__)
@@ -188,11 +191,11 @@ int64_t call_clone(Call& call) {
 #else
   const long pid = sys(__NR_clone, SIGCHLD, nullptr);
 #endif
-  arena_lock().give();
-  lock.give();
-  if (pid) return pid;
-  lock.forget();
-  arena_lock().forget();
+  if (pid) {
+    for (Lock* each : locks) each->give();
+    return pid;
+  }
+  for (Lock* each : locks) each->forget();
   first_tid = static_cast<uint32_t>(sys(__NR_gettid));
   for (uint32_t i = 0; i < rows_used; ++i) {
     Native& native = rows[i];
