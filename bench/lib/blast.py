@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import subprocess
 import zlib
 
@@ -58,9 +59,11 @@ class Process:
 
 def check_possible(build):
     if not os.access(BLAST, os.X_OK):
-        return "needs ncbi-blast+ (scripts/install-dependencies demo)"
+        return "needs BLAST+: install ncbi-blast+ (scripts/install-dependencies demo)"
+    if not shutil.which("makeblastdb"):
+        return "needs makeblastdb, which makes the database: install ncbi-blast+ (scripts/install-dependencies demo)"
     if not (build / "bin" / "examples" / "mutate").exists():
-        return "examples/mutate is not built"
+        return "examples/mutate, which grows the database, is not built (scripts/build release mutate)"
     return None
 
 
