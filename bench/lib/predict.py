@@ -4,7 +4,7 @@ before the run that is predicted, or are measured on something else than what is
     work of each process        CPU seconds of the reference runs, and what starting a unit takes (costs.json)
     speed of the nodes          their limits, less what daemons and keepers take of them (costs.json), times what the machine
                                 gave of the limits in the first stages, before any move: neighbours may take the rest
-    cost of a move              CPU seconds on either node, freeze and waiting of moves of a search that stands still, on two
+    cost of a move              CPU seconds on either node, freeze and waiting of moves of searches that stand still, on two
                                 nodes that do nothing else (costs.json)
 
 What is compared: the makespan, the end of each application, and the number of moves.
@@ -21,8 +21,10 @@ import grid as g
 import sites
 
 LIMIT = sites.NODES[0][2]
-SLEEPERS, MOVES, LOOK_S = 4, 6, 4.0
-RUNS = 0.4  # of its work the search has behind it when it is moved: the memory is that of the middle of its life
+SLEEPERS, SEARCHES, LOOK_S = 4, 4, 4.0
+# The searches have so much of their work behind them when they are moved, since their memory is to be that of the middle of their
+# lives. Each is moved once: what was moved and hasn't run since has less. A process can't be quicker than a CPU.
+RUNS, HURRY = 0.4, 0.8
 # Searches are niced: what serves them has 1024 of the scheduler's weight, they have 15.
 WEIGHT = 1024 / 15
 
@@ -69,19 +71,24 @@ def measure_costs(build, processes):
         with_units = meter.rate(first)
         for unit in grid.json("ps"):
             grid.call("kill", unit["id"])
-        p = processes[0]
+        for group in meter.groups.values():
+            group.limit(HURRY)
+        searches = processes[:SEARCHES]
         options = [word for key, value in blast.environment().items() for word in ("--env", f"{key}={value}")]
-        grid.call("run", "--name", "still", "--node", first, "--cwd", p.segment.parent, *options, "--", *p.command())
-        time.sleep(RUNS * p.work / LIMIT)
-        grid.call("signal", "still", "STOP")
+        for p in searches:
+            grid.call("run", "--name", p.name, "--node", first, "--cwd", p.segment.parent, *options, "--", *p.command())
+        time.sleep(RUNS * sum(p.work for p in searches) / HURRY)
+        for p in searches:
+            grid.call("signal", p.name, "STOP")
+        for group in meter.groups.values():
+            group.limit(LIMIT)
         moves = []
-        for i in range(MOVES):
-            source, destination = grid.nodes[i % 2], grid.nodes[1 - i % 2]
+        for p in searches:
             t0, before = meter.look()
-            report = grid.json("move", "still", "--to", destination)
+            report = grid.json("move", p.name, "--to", second)
             t1, after = meter.look()
-            spent = {n: after[n] - before[n] - with_units * (t1 - t0) for n in grid.nodes}
-            moves.append((spent[source], spent[destination], report["downtime_ms"] / 1000, report["total_ms"] / 1000, report["memory_bytes"]))
+            spent = [after[n] - before[n] - with_units * (t1 - t0) for n in (first, second)]
+            moves.append((*spent, report["downtime_ms"] / 1000, report["total_ms"] / 1000, report["memory_bytes"]))
         middle = [statistics.median(values) for values in zip(*moves)]
     return {
         "build": stamp(build), "idle": idle, "unit": max(0.0, with_units - idle) / SLEEPERS, "start": max(0.0, start),
