@@ -148,7 +148,8 @@ def prepare(build, folder, scale, bases, limits, say):
     folder.mkdir(parents=True, exist_ok=True)
     processes = {name: [Process(name, i + 1, folder) for i in range(count)] for name, count, _ in APPLICATIONS}
     everything = [p for group in processes.values() for p in group]
-    wanted = {"scale": scale, "bases": bases, "applications": [list(a) for a in APPLICATIONS], "nice": list(NICE)}
+    # Reports name their database by its path: a copy of the directory has to be made anew.
+    wanted = {"folder": str(folder), "scale": scale, "bases": bases, "applications": [list(a) for a in APPLICATIONS], "nice": list(NICE)}
     made = folder / "made.json"
     try:
         known = json.loads(made.read_text())
