@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import subprocess
 import zlib
 
@@ -58,9 +59,11 @@ class Process:
 
 def check_possible(build):
     if not os.access(BLAST, os.X_OK):
-        return "needs ncbi-blast+ (scripts/install-dependencies demo)"
+        return "needs BLAST+: install ncbi-blast+ (scripts/install-dependencies demo)"
+    if not shutil.which("makeblastdb"):
+        return "needs makeblastdb, which makes the database: install ncbi-blast+ (scripts/install-dependencies demo)"
     if not (build / "bin" / "examples" / "mutate").exists():
-        return "examples/mutate is not built"
+        return "examples/mutate, which grows the database, is not built (scripts/build release mutate)"
     return None
 
 
@@ -145,7 +148,8 @@ def prepare(build, folder, scale, bases, limits, say):
     folder.mkdir(parents=True, exist_ok=True)
     processes = {name: [Process(name, i + 1, folder) for i in range(count)] for name, count, _ in APPLICATIONS}
     everything = [p for group in processes.values() for p in group]
-    wanted = {"scale": scale, "bases": bases, "applications": [list(a) for a in APPLICATIONS], "nice": list(NICE)}
+    # Reports name their database by its path: a copy of the directory has to be made anew.
+    wanted = {"folder": str(folder), "scale": scale, "bases": bases, "applications": [list(a) for a in APPLICATIONS], "nice": list(NICE)}
     made = folder / "made.json"
     try:
         known = json.loads(made.read_text())

@@ -1,7 +1,8 @@
 """One run of bench/grid: seven nodes, three applications on five of them, two nodes that join and leave again, one policy.
 
 Time 0 is when the first process is started. The two nodes are up from the beginning but take nothing (drained) until they join
-(uncordon): what their daemons cost is then the same in each stage. They leave with notice: `godwit drain` of both.
+(uncordon): what their daemons cost is then the same in each stage. They leave with notice: `godwit node leave` of both, which
+the policy answers with one plan.
 
 What was finished by a moment is each process's part of its queries read (`godwit plan` says so: it is what the policy believes),
 less what it has read and not searched yet, times what it needed when nobody moved it. At the end every report must equal, byte
@@ -18,7 +19,12 @@ import blast
 import grid as g
 import sites
 
+# Looks at the load beside the two events would be moves of neither: off unless they are asked for.
 SETTINGS = ("max_moves=0",)
+NOTICE = "10m"  # more than any run has left
+
+
+NAMES = ("five nodes", "seven nodes", "five again")
 
 
 @dataclasses.dataclass
@@ -40,6 +46,7 @@ class Stage:
     end: float
     work: float  # finished in it
     capacity: float  # CPU seconds that the nodes had in it
+    used: float  # CPU seconds that those nodes used, whatever for
 
 
 @dataclasses.dataclass
@@ -48,14 +55,15 @@ class Outcome:
     run: int
     load1: float
     stages: list
-    ends: dict  # process → seconds
+    makespan: float  # seconds until the last process has ended
     moves: list
     samples: list  # (seconds, {application: work finished})
-    cpu_got: float  # of the limits of the nodes that had work, while they had it
+    commit: str  # of the program that was measured
 
     @property
-    def makespan(self):
-        return max(self.ends.values())
+    def cpu_got(self):
+        """Of the limits of the nodes, what they used."""
+        return sum(s.used for s in self.stages) / sum(s.capacity for s in self.stages)
 
     @property
     def work(self):
@@ -74,10 +82,12 @@ class Outcome:
 
 
 class Run:
-    """Use: Run(grid, processes, options).go(policy, number)."""
+    """Use: Run(grid, processes, options, tell).go(policy, number). `tell(seconds, stage, part done)` after each sample."""
 
-    def __init__(self, grid, processes, options):
-        self.grid, self.processes, self.options = grid, processes, options
+    def __init__(self, grid, processes, options, tell):
+        self.grid, self.processes, self.options, self.tell = grid, processes, options, tell
+        self.stage_name = NAMES[0]
+        self.whole = sum(p.work for p in processes)
         self.by_name = {p.name: p for p in processes}
         self.began = 0.0
         self.samples, self.groups = [], {}
@@ -129,6 +139,7 @@ class Run:
             self.parts[p.name] = max(part, self.parts.get(p.name, 0.0))
             done[p.application] += self.parts[p.name] * p.work
         self.samples.append((self.now(), done))
+        self.tell(self.now(), self.stage_name, sum(done.values()) / self.whole)
         return bool(alive)
 
     def until(self, moment):
@@ -142,10 +153,10 @@ class Run:
                 return True
             time.sleep(self.options.poll)
 
-    def drain(self, pool):
-        """Beside the samples. A unit that ends just before its move is no failure, so what the commands say isn't asked."""
-        for node in sites.LATER:
-            pool.submit(self.grid.call, "drain", node, check=False, timeout=600)
+    def each_later(self, pool, *words):
+        """Both at once: nodes that come or go within a look (half a second) are decided about together."""
+        for done in [pool.submit(self.grid.call, *words[:-1], node, *words[-1]) for node in sites.LATER]:
+            done.result()
 
     def go(self, policy, number):
         self.parts = {}
@@ -155,22 +166,22 @@ class Run:
             self.limit_nodes()
             for node in sites.LATER:
                 self.grid.call("drain", node)
-            self.grid.call("policy", "set", policy, *SETTINGS)
+            self.grid.call("policy", "set", policy, *SETTINGS, f"look_s={self.options.looks:g}")
             self.began = time.time()
-            used = self.usage()
+            borders = [(0.0, self.usage())]
             self.start_all()
-            joined = left = None
             if self.until(self.options.join):
                 self.sample()
-                joined = self.now()
-                for node in sites.LATER:
-                    self.grid.call("uncordon", node)
+                borders.append((self.now(), self.usage()))
+                self.stage_name = NAMES[1]
+                self.each_later(pool, "uncordon", ())
                 if self.until(self.options.leave):
                     self.sample()
-                    left = self.now()
-                    self.drain(pool)
+                    borders.append((self.now(), self.usage()))
+                    self.stage_name = NAMES[2]
+                    self.each_later(pool, "node", "leave", ("--in", NOTICE))
             if not self.until(self.options.limit):
-                return self.outcome(policy, number, load1, joined, left, used)
+                return self.outcome(policy, number, load1, borders)
             raise g.Failure(f"{policy}: not done after {self.options.limit:.0f} s")
         finally:
             pool.shutdown()
@@ -180,37 +191,34 @@ class Run:
     def usage(self):
         return {name: group.seconds() for name, group in self.groups.items()}
 
-    def outcome(self, policy, number, load1, joined, left, used):
-        ends, moves = {}, []
+    def outcome(self, policy, number, load1, borders):
+        used, ends, moves = self.usage(), [], []
         for p in self.processes:
             shown = self.grid.json("show", p.name)
             if shown["exit"] != {"status": 0, "signal": 0}:
                 raise g.Failure(f"{policy}: {p.name} ended with {json.dumps(shown['exit'])}: {self.grid.call('logs', p.name)[-300:]}")
             if self.grid.call("logs", p.name) != p.report.read_text():
                 raise g.Failure(f"{policy}: the report of {p.name} isn't that of the search that nobody moved")
-            ends[p.name] = shown["ended_ms"] / 1000 - self.began
+            ends.append(shown["ended_ms"] / 1000 - self.began)
             for m in shown["migrations"]:
                 if m["state"] == "committed":
                     r = m["report"]
                     moves.append(Move(p.name, m["from"], m["to"], m["time_ms"] / 1000 - self.began, r["downtime_ms"], r["total_ms"],
                                       r["memory_bytes"], r["bytes_sent"]))
-        makespan = max(ends.values())
-        borders = [0.0] + [t for t in (joined, left) if t is not None and t < makespan] + [makespan]
-        names = ("five nodes", "seven nodes", "five again")
-        stages = [self.stage(names[i], borders[i], borders[i + 1], i == 1) for i in range(len(borders) - 1)]
-        busy = {name: seconds - used[name] for name, seconds in self.usage().items()}
-        got = sum(busy.values()) / sum(s.capacity for s in stages)
-        return Outcome(policy, number, load1, stages, ends, moves, self.samples, got)
+        makespan = max(ends)
+        borders = [b for b in borders if b[0] < makespan] + [(makespan, used)]
+        stages = []
+        for i, ((begin, before), (end, after)) in enumerate(zip(borders, borders[1:])):
+            last = i + 2 == len(borders)
+            work = (self.whole if last else self.finished_at(end)) - self.finished_at(begin)
+            spent = sum(after[n[0]] - before[n[0]] for n in sites.NODES if i == 1 or not n[4])
+            stages.append(Stage(NAMES[i], begin, end, work, sites.capacity(i == 1) * (end - begin), spent))
+        return Outcome(policy, number, load1, stages, makespan, moves, self.samples, g.commit())
 
     def finished_at(self, moment):
-        total = sum(p.work for p in self.processes)
+        total = self.whole
         before = [(0.0, 0.0)] + [(t, sum(done.values())) for t, done in self.samples] + [(max(moment, self.samples[-1][0]) + 1e-9, total)]
         for (t0, w0), (t1, w1) in zip(before, before[1:]):
             if t0 <= moment <= t1:
                 return w0 + (w1 - w0) * (moment - t0) / (t1 - t0 or 1)
         return total
-
-    def stage(self, name, begin, end, extended):
-        last = abs(end - max(self.samples[-1][0], end)) < 1e-9
-        work = (sum(p.work for p in self.processes) if last else self.finished_at(end)) - self.finished_at(begin)
-        return Stage(name, begin, end, work, sites.capacity(extended) * (end - begin))

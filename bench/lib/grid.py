@@ -24,6 +24,11 @@ class Answered(Failure):
         super().__init__(f"godwit {' '.join(map(str, arguments))}: status {done.returncode}\n{text}")
 
 
+def commit():
+    done = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or "?"
+
+
 def missing_rights():
     return "needs root" if os.geteuid() != 0 else None
 

@@ -1,25 +1,29 @@
-"""What bench/grid found out, for programs (CSV), for people (a table) and for looking at (SVG by gnuplot).
+"""What bench/grid found out, for programs (CSV, JSON), for people (a table) and for looking at (SVG by gnuplot).
 
     grid.csv          a row for each run and stage
     grid-moves.csv    a row for each move
-    finished.svg      work finished over time, by policy (the paper's Figure 6.4)
+    grid-samples.csv  work finished over time
+    finished.svg      the same, by policy (the paper's Figure 6.4)
     stages.svg        execution time by stage, by policy (Figure 6.3)
+    work.svg          finished work by stage, by policy
+
+The CSVs are all that there is: read() makes the runs of them again, so an experiment that was broken off goes on.
 """
 import csv
+import json
 import platform
 import shutil
 import statistics
 import subprocess
 
+import blast
+import experiment
 import grid as g
 
-COLUMNS = ("host kernel commit load1 scale policy run stage from_s to_s seconds work capacity efficiency moves makespan_s total_efficiency "
-           "moves_extension moves_shrink moves_forced downtime_ms move_ms cpu_got reports predicted_s predicted_moves").split()
-
-
-def commit():
-    done = subprocess.run(["git", "-C", g.ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return done.stdout.strip() or "?"
+COLUMNS = ("host kernel commit load1 scale looks policy run stage from_s to_s seconds work capacity efficiency moves used_s makespan_s "
+           "total_efficiency moves_extension moves_shrink moves_forced downtime_ms move_ms cpu_got reports predicted_s predicted_moves").split()
+MOVES = "policy run at_s unit from to downtime_ms total_ms memory_bytes bytes_sent".split()
+SAMPLES = ["policy", "run", "at_s"] + [a[0] for a in blast.APPLICATIONS]
 
 
 def counts(outcome, later):
@@ -30,17 +34,18 @@ def counts(outcome, later):
     return extension, len(after), sum(1 for m in after if m.source in later)
 
 
-def rows(outcomes, scale, predicted, later):
-    common = {"host": platform.node(), "kernel": platform.release(), "commit": commit(), "scale": f"{scale:g}"}
+def rows(outcomes, options, predicted, later):
     for o in outcomes:
         extension, shrink, forced = counts(o, later)
         simulated = (predicted or {}).get(o.policy)
         for i, s in enumerate(o.stages):
             yield {
-                **common, "load1": f"{o.load1:.2f}", "policy": o.policy, "run": o.run, "stage": s.name, "from_s": f"{s.begin:.2f}",
-                "to_s": f"{s.end:.2f}", "seconds": f"{s.end - s.begin:.2f}", "work": f"{s.work:.3f}", "capacity": f"{s.capacity:.3f}",
-                "efficiency": f"{s.work / s.capacity:.4f}", "moves": o.moves_in(i), "makespan_s": f"{o.makespan:.2f}",
-                "total_efficiency": f"{o.efficiency:.4f}", "moves_extension": extension, "moves_shrink": shrink, "moves_forced": forced,
+                "host": platform.node(), "kernel": platform.release(), "commit": o.commit, "scale": f"{options.scale:g}",
+                "looks": f"{options.looks:g}", "load1": f"{o.load1:.2f}", "policy": o.policy, "run": o.run, "stage": s.name,
+                "from_s": f"{s.begin:.2f}", "to_s": f"{s.end:.2f}", "seconds": f"{s.end - s.begin:.2f}", "work": f"{s.work:.3f}",
+                "capacity": f"{s.capacity:.3f}", "efficiency": f"{s.work / s.capacity:.4f}", "moves": o.moves_in(i),
+                "used_s": f"{s.used:.3f}", "makespan_s": f"{o.makespan:.2f}", "total_efficiency": f"{o.efficiency:.4f}",
+                "moves_extension": extension, "moves_shrink": shrink, "moves_forced": forced,
                 "downtime_ms": f"{o.median_ms('downtime_ms'):.1f}", "move_ms": f"{o.median_ms('total_ms'):.1f}",
                 "cpu_got": f"{o.cpu_got:.3f}", "reports": "equal",
                 "predicted_s": f"{float(simulated['makespan_s']):.2f}" if simulated else "",
@@ -48,18 +53,69 @@ def rows(outcomes, scale, predicted, later):
             }
 
 
-def write(folder, outcomes, scale, predicted, later):
-    with open(folder / "grid.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+def replace(path, columns, lines):
+    """Whole or not at all, so that what was measured is not lost with the machine."""
+    part = path.with_suffix(".part")
+    with open(part, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows(outcomes, scale, predicted, later))
-    with open(folder / "grid-moves.csv", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow("policy run at_s unit from to downtime_ms total_ms memory_bytes bytes_sent".split())
-        for o in outcomes:
-            for m in sorted(o.moves, key=lambda m: m.at):
-                writer.writerow([o.policy, o.run, f"{m.at:.2f}", m.unit, m.source, m.destination, f"{m.downtime_ms:.1f}", f"{m.total_ms:.1f}",
-                                 m.memory, m.sent])
+        writer.writerows(lines)
+    part.rename(path)
+
+
+def write(folder, outcomes, options, predicted, later):
+    replace(folder / "grid-moves.csv", MOVES, (
+        dict(zip(MOVES, (o.policy, o.run, f"{m.at:.2f}", m.unit, m.source, m.destination, f"{m.downtime_ms:.1f}", f"{m.total_ms:.1f}",
+                         m.memory, m.sent)))
+        for o in outcomes for m in sorted(o.moves, key=lambda m: m.at)))
+    replace(folder / "grid-samples.csv", SAMPLES, (
+        {"policy": o.policy, "run": o.run, "at_s": f"{at:.2f}", **{a: f"{work:.3f}" for a, work in done.items()}}
+        for o in outcomes for at, done in o.samples))
+    # Last, since it says which runs there are.
+    replace(folder / "grid.csv", COLUMNS, rows(outcomes, options, predicted, later))
+
+
+def table_of(path):
+    try:
+        with open(path, newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def read(folder, options):
+    """The runs that are in the CSVs of an earlier call."""
+    found = {}
+    for row in table_of(folder / "grid.csv"):
+        for name in ("scale", "looks"):
+            if row.get(name) != f"{getattr(options, name):g}":
+                raise g.Failure(f"{folder}/grid.csv is of --{name} {row.get(name)}, not {getattr(options, name):g}: name another --output")
+        key = (row["policy"], int(row["run"]))
+        o = found.setdefault(key, experiment.Outcome(*key, float(row["load1"]), [], float(row["makespan_s"]), [], [], row["commit"]))
+        o.stages.append(experiment.Stage(row["stage"], float(row["from_s"]), float(row["to_s"]), float(row["work"]), float(row["capacity"]),
+                                         float(row["used_s"])))
+    for row in table_of(folder / "grid-moves.csv"):
+        if o := found.get((row["policy"], int(row["run"]))):
+            o.moves.append(experiment.Move(row["unit"], row["from"], row["to"], float(row["at_s"]), float(row["downtime_ms"]),
+                                           float(row["total_ms"]), int(row["memory_bytes"]), int(row["bytes_sent"])))
+    for row in table_of(folder / "grid-samples.csv"):
+        if o := found.get((row["policy"], int(row["run"]))):
+            o.samples.append((float(row["at_s"]), {a[0]: float(row[a[0]]) for a in blast.APPLICATIONS}))
+    return found
+
+
+def as_json(outcomes, predicted, later):
+    runs = []
+    for o in outcomes:
+        extension, shrink, forced = counts(o, later)
+        simulated = (predicted or {}).get(o.policy)
+        runs.append({
+            "policy": o.policy, "run": o.run, "makespan_s": round(o.makespan, 3), "efficiency": round(o.efficiency, 4),
+            "moves_extension": extension, "moves_shrink": shrink, "moves_forced": forced, "cpu_got": round(o.cpu_got, 4),
+            "reports": "equal", "predicted_s": float(simulated["makespan_s"]) if simulated else None,
+            "stages": [{"name": s.name, "from_s": round(s.begin, 3), "to_s": round(s.end, 3), "work": round(s.work, 3),
+                        "capacity": round(s.capacity, 3)} for s in o.stages]})
+    return json.dumps(runs, indent=2) + "\n"
 
 
 def spread(values, form="{:.1f}"):
@@ -112,7 +168,7 @@ set border 3 lc rgb '#666666'
 set tics nomirror
 set grid ytics lc rgb '#dddddd' lt 1
 """
-COLOURS = "#222222 #0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #8c564b #7f7f7f #bcbd22 #17becf".split()
+COLOURS = "#222222 #0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #8c564b #7f7f7f #bcbd22 #17becf #999933 #aa4499".split()
 
 
 def plots(folder, outcomes, join, leave):
@@ -137,15 +193,21 @@ set label 'two nodes join' at {join},graph 0.97 offset 0.5,0 tc rgb '#666666'
 set label 'they leave' at {leave},graph 0.97 offset 0.5,0 tc rgb '#666666'
 plot [0:][0:] {', '.join(curves)}
 """)
+    stacked(folder / "stages.svg", "Execution time by stage", "seconds", groups, lambda s: s.end - s.begin, lambda o: o.makespan)
+    stacked(folder / "work.svg", "Work finished by stage", "CPU seconds", groups, lambda s: s.work, lambda o: o.work)
+    return True
+
+
+def stacked(path, title, unit, groups, of_stage, of_run):
     lines = []
     for policy, runs in groups.items():
-        seconds = [statistics.mean(o.stages[i].end - o.stages[i].begin if i < len(o.stages) else 0 for o in runs) for i in range(3)]
-        low, high = min(o.makespan for o in runs), max(o.makespan for o in runs)
-        lines.append(f"\"{policy}\" {seconds[0]:.2f} {seconds[1]:.2f} {seconds[2]:.2f} {sum(seconds):.2f} {low:.2f} {high:.2f}\n")
+        parts = [statistics.mean(of_stage(o.stages[i]) if i < len(o.stages) else 0 for o in runs) for i in range(3)]
+        low, high = min(map(of_run, runs)), max(map(of_run, runs))
+        lines.append(f"\"{policy}\" {parts[0]:.2f} {parts[1]:.2f} {parts[2]:.2f} {sum(parts):.2f} {low:.2f} {high:.2f}\n")
     gnuplot(STYLE + "$t << END\n" + "".join(lines) + f"""END
-set output '{folder / 'stages.svg'}'
-set title 'Execution time by stage'
-set ylabel 'seconds'
+set output '{path}'
+set title '{title}'
+set ylabel '{unit}'
 set style data histogram
 set style histogram rowstacked
 set style fill solid 0.9 border -1
@@ -155,4 +217,3 @@ set xtics rotate by -30
 plot [][0:] $t using 2:xtic(1) title 'five nodes' lc rgb '#9ecae1', '' using 3 title 'seven nodes' lc rgb '#4292c6', \\
   '' using 4 title 'five again' lc rgb '#084594', '' using 0:5:6:7 with yerrorbars lc rgb '#222222' ps 0 notitle
 """)
-    return True

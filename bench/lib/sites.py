@@ -40,25 +40,32 @@ class Group:
     def __init__(self, name, cpus, weight):
         self.cpus, self.folders = cpus, []
         own = f"godwit-bench-{os.getpid()}-{name}"
-        quota = str(int(cpus * PERIOD_US))
         top = pathlib.Path("/sys/fs/cgroup")
         if (top / "cpu" / "cpu.shares").exists():
             # Time is counted in a hierarchy of its own, if it isn't the same one.
             self.folders = [top / "cpu" / own, top / "cpuacct" / own]
-            settings = (("cpu.cfs_period_us", str(PERIOD_US)), ("cpu.cfs_quota_us", quota), ("cpu.shares", str(1024 * weight)))
+            settings = (("cpu.cfs_period_us", str(PERIOD_US)), ("cpu.shares", str(1024 * weight)))
             self.usage, self.scale, self.word = self.folders[1] / "cpuacct.usage", 1e-9, 0
         else:
             self.folders = [top / own]
-            settings = (("cpu.max", f"{quota} {PERIOD_US}"), ("cpu.weight", str(100 * weight)))
+            settings = (("cpu.weight", str(100 * weight)),)
             self.usage, self.scale, self.word = self.folders[0] / "cpu.stat", 1e-6, 1
         try:
             for folder in self.folders:
                 folder.mkdir(exist_ok=True)
             for name, value in settings:
                 (self.folders[0] / name).write_text(value)
+            self.limit(cpus)
         except OSError as error:
             self.close()
             raise g.Failure(f"no control group for CPUs: {error}") from error
+
+    def limit(self, cpus):
+        quota = int(cpus * PERIOD_US)
+        if len(self.folders) == 2:
+            (self.folders[0] / "cpu.cfs_quota_us").write_text(str(quota))
+        else:
+            (self.folders[0] / "cpu.max").write_text(f"{quota} {PERIOD_US}")
 
     def add(self, pid):
         """What it starts from now on is in it, too."""

@@ -71,7 +71,7 @@ extern const Command kUp, kDown;
 extern const Command kRun, kPs, kShow, kLogs, kAttach, kWait, kSignal, kKill;
 extern const Command kMove, kCheckpoint, kHistory, kForget, kRestore, kImageShow, kCheck, kLimits;
 extern const Command kNodes, kDrain, kNodeLeave, kUncordon, kTokenCreate;
-extern const Command kPolicy, kPolicySet, kPlan, kTop, kSim;
+extern const Command kPolicy, kPolicySet, kPlan, kTop, kSim, kBenchGrid;
 extern const Command kCc, kCxx, kExplain;
 extern const Command kKeyNew, kKeyShow, kDocNew, kDocShow, kDocVerify, kDocTrace, kDocRevoke;
 extern const Command kController, kNode, kNodeJoin;

@@ -12,7 +12,7 @@ const std::vector<const Command*>& commands() {
       &kKeyNew,     &kKeyShow,    &kDocNew,     &kDocShow,  // keys and documents
       &kDocVerify,  &kDocTrace,   &kDocRevoke,  // and what becomes of them
       &kNodes,      &kDrain,      &kNodeLeave,  &kUncordon, &kTokenCreate,  // nodes
-      &kPolicy,     &kPolicySet,  &kPlan,       &kTop,      &kSim,  // rescheduling
+      &kPolicy,     &kPolicySet,  &kPlan,       &kTop,      &kSim,         &kBenchGrid,  // rescheduling
       &kController, &kNode,       &kNodeJoin,  // daemons
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
       &kGrid,       &kArm,        &kComplete,  // hidden

@@ -192,8 +192,6 @@ std::string plan_json(const wire::PlanReply& plan) {
 std::string top_text(const wire::NodesReply& nodes, const wire::PsReply& units, const wire::PlanReply& plan) {
   std::map<std::string, const wire::PlanUnit*> planned;
   for (const auto& u : plan.units()) planned[u.unit()] = &u;
-  std::map<std::string, int> column;
-  for (int i = 0; i < plan.nodes_size(); ++i) column[plan.nodes(i)] = i;
   std::vector<std::vector<std::string>> rows = {
       {"UNIT", "ON", "STATE", "CPU", "MEMORY", "READS", "WRITES", "PROCESSES", "DONE", "BY", "LEFT"}};
   for (const auto& u : units.units()) {
@@ -203,9 +201,7 @@ std::string top_text(const wire::NodesReply& nodes, const wire::PsReply& units, 
       const wire::PlanUnit& p = *it->second;
       by = p.source();
       if (p.source() != "unknown" && p.total() > 0) done = percent(p.finished() / p.total());
-      const auto n = column.find(p.node());
-      if (p.source() != "unknown" && n != column.end() && n->second < p.etc_size())
-        left = seconds_text(p.etc(n->second));
+      if (p.source() != "unknown") left = seconds_text(p.left());
     }
     rows.push_back({u.spec().name(), u.node(), state_word(u.state()), fmt::format("{:.2f}", a.cpu_rate()),
                     size_text(u.load().memory_bytes()), rate_text(a.read_rate()), rate_text(a.write_rate()),

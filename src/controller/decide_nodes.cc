@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "controller/decide.h"
+#include "controller/sched_view.h"
 #include "controller/token.h"
 
 namespace godwit::controller {
@@ -150,6 +151,8 @@ Changes exited(const State& state, const wire::UnitExitedRequest& request) {
   *ended.mutable_exit() = request.exit();
   changes.units.push_back(ended);
   changes.unit_guard = UnitGuard{unit.id(), unit.epoch()};
+  // What a program needed is worth knowing for its next run.
+  learn(state, ended, changes);
   return changes;
 }
 

@@ -5,8 +5,6 @@
 namespace godwit::controller {
 namespace {
 
-constexpr double kLongest = 7 * 24 * 3600.0;
-
 /// From now on it takes nothing, and is to be empty by then.
 void set_leaving(wire::NodeInfo& node, const Now& now, double seconds, bool spot) {
   node.set_state(wire::CORDONED);
@@ -18,8 +16,8 @@ void set_leaving(wire::NodeInfo& node, const Now& now, double seconds, bool spot
 
 Outcome<LeavePlan> plan_leave(const State& state, const Now& now, const wire::LeaveRequest& request) {
   TRY(wire::NodeInfo node, find_node(state, request.node()));
-  if (!(request.seconds() >= 0) || request.seconds() > kLongest)
-    return failure(Code::kUsage, fmt::format("a node leaves in 0 to {:.0f} seconds", kLongest));
+  if (!(request.seconds() >= 0) || request.seconds() > rpc::kLongestNotice)
+    return failure(Code::kUsage, fmt::format("a node leaves in 0 to {:.0f} seconds", rpc::kLongestNotice));
   if (is_gone(state, now, node.name()))
     return failure(Code::kRefused, fmt::format("node {} doesn't answer; see: godwit nodes", node.name()));
   LeavePlan plan;
@@ -40,7 +38,7 @@ Changes heed_notice(const State& state, const Now& now, const std::string& node,
   info.set_notice(load.notice().id());
   // A user's word that is sooner than the machine's holds.
   const bool sooner = leaves(info) && static_cast<double>(info.leaves_ms() - now.wall_ms) < seconds * 1000;
-  if (!sooner) set_leaving(info, now, seconds > 0 && seconds < kLongest ? seconds : 0, true);
+  if (!sooner) set_leaving(info, now, seconds > 0 && seconds < rpc::kLongestNotice ? seconds : 0, true);
   changes.nodes.push_back(info);
   return changes;
 }

@@ -31,7 +31,6 @@ void Rescheduler::loop() {
   while (!stopping_) {
     (void)ledger_.wait([](const State&, const Now&) { return false; }, kLook, [this] { return stopping_.load(); });
     if (stopping_) return;
-    learn_ended();
     reap();
     look();
     carry_out();
@@ -114,23 +113,6 @@ void Rescheduler::reap() {
     }
     return true;
   });
-}
-
-/// What a program needed is worth knowing for its next run.
-void Rescheduler::learn_ended() {
-  const auto ended = ledger_.read([&](const State& s, const Now&) {
-    std::vector<wire::Unit> out;
-    for (const auto& [id, unit] : s.units) {
-      if (unit.state() == wire::RUNNING) alive_[id] = true;
-      if (unit.state() == wire::EXITED && alive_.erase(id) > 0) out.push_back(unit);
-    }
-    std::erase_if(alive_, [&](const auto& row) { return !s.units.contains(row.first); });
-    return out;
-  });
-  for (const auto& unit : ended) {
-    const auto known = ledger_.decide([&](const State& s, const Now&) { return learn(s, unit); });
-    if (!known) log::warn("the work of {} isn't kept: {}", unit.id(), known.error().error.message());
-  }
 }
 
 }  // namespace godwit::controller

@@ -47,7 +47,6 @@ class Rescheduler {
   void bar(const Wanted& refused);
   void carry_out();
   void reap();
-  void learn_ended();
 
   Ledger& ledger_;
   Mover& mover_;
@@ -58,7 +57,6 @@ class Rescheduler {
   std::deque<Wanted> wanted_;
   std::vector<Running> running_;
   std::map<std::pair<std::string, std::string>, int64_t> refused_;  ///< (unit, node) → until when, monotonic ms
-  std::map<std::string, bool> alive_;  ///< units seen running: to notice their end
 };
 
 }  // namespace godwit::controller

@@ -29,11 +29,6 @@ wire::PolicyReply describe(const Automation& a) {
   return reply;
 }
 
-std::string name_of(const State& state, const std::string& id) {
-  const auto it = state.units.find(id);
-  return it == state.units.end() ? id : it->second.spec().name();
-}
-
 double shown(double seconds) { return seconds == sched::kNever ? -1 : seconds; }
 
 std::string reason(const sched::Move& m, const SchedView& view) {
@@ -111,21 +106,39 @@ Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& 
   return change;
 }
 
-wire::PlanReply plan_reply(const State& state, const SchedView& view, const sched::Choice& choice,
-                           const sched::Problem& problem, const sched::Plan& plan) {
+namespace {
+
+/// Of each unit how far it is, and what it still needs where it is.
+wire::PlanReply progress_reply(const Question& q) {
   wire::PlanReply reply;
-  reply.set_policy(sched::full_name(choice));
-  reply.set_event(std::string(sched::event_word(view.now.event.kind)));
-  for (const auto& n : view.nodes) reply.add_nodes(n);
-  for (size_t u = 0; u < view.units.size(); ++u) {
-    const sched::Unit& unit = view.now.units[u];
+  reply.set_policy(sched::full_name(q.choice));
+  reply.set_event(std::string(sched::event_word(q.view.now.event.kind)));
+  for (size_t u = 0; u < q.view.units.size(); ++u) {
+    const sched::Unit& unit = q.view.now.units[u];
+    const auto home = static_cast<size_t>(unit.node);
     auto* row = reply.add_units();
-    row->set_unit(view.units[u]);
-    row->set_name(name_of(state, view.units[u]));
-    row->set_node(view.nodes[static_cast<size_t>(unit.node)]);
+    row->set_unit(q.view.units[u]);
+    row->set_name(q.view.names[u]);
+    row->set_node(q.view.nodes[home]);
     row->set_total(unit.total);
     row->set_finished(unit.finished);
-    row->set_source(sched::progress_source_word(view.sources[u]));
+    row->set_source(sched::progress_source_word(q.view.sources[u]));
+    row->set_left(shown(sched::alone_s(unit, q.view.now.nodes[home])));
+  }
+  return reply;
+}
+
+}  // namespace
+
+wire::PlanReply answer(const Question& q, bool only_progress) {
+  wire::PlanReply reply = progress_reply(q);
+  if (only_progress) return reply;
+  const SchedView& view = q.view;
+  const sched::Problem problem = sched::make_problem(view.now);
+  const sched::Plan plan = sched::decide(q.choice, problem);
+  for (const auto& n : view.nodes) reply.add_nodes(n);
+  for (size_t u = 0; u < view.units.size(); ++u) {
+    auto* row = reply.mutable_units(static_cast<int>(u));
     for (size_t n = 0; n < view.nodes.size(); ++n) {
       row->add_etc(shown(problem.etc.at(u, n)));
       row->add_cost(problem.cost.at(u, n));
@@ -133,9 +146,8 @@ wire::PlanReply plan_reply(const State& state, const SchedView& view, const sche
   }
   for (const auto& m : plan.moves) {
     auto* move = reply.add_moves();
-    const auto& id = view.units[static_cast<size_t>(m.unit)];
-    move->set_unit(id);
-    move->set_name(name_of(state, id));
+    move->set_unit(view.units[static_cast<size_t>(m.unit)]);
+    move->set_name(view.names[static_cast<size_t>(m.unit)]);
     if (m.from != sched::kNowhere) move->set_from(view.nodes[static_cast<size_t>(m.from)]);
     move->set_to(view.nodes[static_cast<size_t>(m.to)]);
     move->set_why(m.why == sched::Why::kGain ? "gain" : m.why == sched::Why::kForced ? "forced" : "placed");
@@ -148,22 +160,25 @@ wire::PlanReply plan_reply(const State& state, const SchedView& view, const sche
   reply.set_makespan_after_s(plan.after.makespan);
   reply.set_flow_before_s(plan.before.flow);
   reply.set_flow_after_s(plan.after.flow);
-  for (const int u : plan.stuck) reply.add_stuck(name_of(state, view.units[static_cast<size_t>(u)]));
+  for (const int u : plan.stuck) reply.add_stuck(view.names[static_cast<size_t>(u)]);
   reply.set_dropped(static_cast<uint32_t>(plan.dropped));
   return reply;
 }
 
-std::map<std::string, std::string> plan_emptying(const State& state, const Now& now, const std::string& node) {
-  const SchedView view = sched_view(state, now, {sched::EventKind::kDrain, node});
-  const sched::Plan plan = sched::decide(automation(state).choice, sched::make_problem(view.now));
+Question emptying_question(const State& state, const Now& now, const std::string& node) {
+  return {sched_view(state, now, {sched::EventKind::kDrain, node}), automation(state).choice};
+}
+
+std::map<std::string, std::string> emptying(const Question& q) {
+  const sched::Plan plan = sched::decide(q.choice, sched::make_problem(q.view.now));
   std::map<std::string, std::string> out;
   for (const auto& m : plan.moves)
     if (m.why == sched::Why::kForced)
-      out[view.units[static_cast<size_t>(m.unit)]] = view.nodes[static_cast<size_t>(m.to)];
+      out[q.view.units[static_cast<size_t>(m.unit)]] = q.view.nodes[static_cast<size_t>(m.to)];
   return out;
 }
 
-Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request) {
+Outcome<Question> plan_question(const State& state, const Now& now, const wire::PlanRequest& request) {
   TRY(const SchedEvent event, parse_event(state, request.event()));
   const Automation a = automation(state);
   auto choice = sched::choose(request.policy().empty() ? a.name : request.policy(), a.choice.settings);
@@ -171,9 +186,12 @@ Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::Pl
   for (const auto& s : request.settings())
     if (auto done = sched::set(choice->settings, s); !done) return std::unexpected(rpc::Failure{done.error(), {}});
   TRY_DO(check_affordable(choice->settings));
-  const SchedView view = sched_view(state, now, event);
-  const sched::Problem problem = sched::make_problem(view.now);
-  return plan_reply(state, view, *choice, problem, sched::decide(*choice, problem));
+  return Question{sched_view(state, now, event), *choice};
+}
+
+Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request) {
+  TRY(const Question question, plan_question(state, now, request));
+  return answer(question, request.only_progress());
 }
 
 }  // namespace godwit::controller

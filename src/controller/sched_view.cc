@@ -6,6 +6,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "base/pki.h"
 #include "controller/delegated.h"
 #include "controller/leave.h"
 
@@ -18,6 +19,8 @@ using sched::kNowhere;
 constexpr const char* kWork = "sched.work.";
 constexpr const char* kAt = "sched.at.";
 constexpr double kCrowded = 0.9;  // of its CPUs in use
+// Where a quota is dealt out in small slices a full node uses less: then in half of the time something waits for a CPU.
+constexpr double kWaiting = 50, kHalf = 0.5;
 constexpr double kLeastWidth = 0.05;
 constexpr double kSettled = 1;  // CPU seconds in its place after which a rate of 0 means that it does nothing
 
@@ -70,13 +73,22 @@ std::map<std::string, int64_t> last_moves(const State& state) {
   return out;
 }
 
+/// A row of the history: "LOG_MEAN COUNT ENDED_MS".
+struct Learned {
+  sched::History history;
+  int64_t ended_ms = 0;  ///< when it was last added to; 0: rows of older versions don't say
+};
+Learned parse_learned(const std::string& text) {
+  std::istringstream in(text);
+  Learned out;
+  if (!(in >> out.history.log_mean >> out.history.count) || !std::isfinite(out.history.log_mean)) return {};
+  if (!(in >> out.ended_ms)) out.ended_ms = 0;
+  return out;
+}
+
 std::optional<double> learned_work(const State& state, const std::string& key) {
   const auto it = state.meta.find(kWork + key);
-  if (it == state.meta.end()) return std::nullopt;
-  std::istringstream in(it->second);
-  double log_mean = 0;
-  if (!(in >> log_mean) || !std::isfinite(log_mean)) return std::nullopt;
-  return std::exp(log_mean);
+  return it == state.meta.end() ? std::nullopt : parse_learned(it->second).history.work();
 }
 
 /// "WORK SOURCE DONE TOTAL RATE"; the source is "-" where it isn't known.
@@ -167,6 +179,14 @@ std::map<std::string, Used> used_by_units(const State& state) {
   return out;
 }
 
+/// Its units would use more if they could.
+bool is_crowded(const wire::NodeInfo& info) {
+  const auto& activity = info.load().activity();
+  const double cpus = or_one(activity.cpus());
+  return activity.cpu_busy() > kCrowded * cpus ||
+         (activity.cpu_busy() > kHalf * cpus && activity.cpu_pressure() > kWaiting);
+}
+
 sched::Node node_of(const State& state, const Now& now, const wire::NodeInfo& info, const Used& ours,
                     const SchedEvent& event) {
   const auto& load = info.load();
@@ -211,11 +231,14 @@ Outcome<SchedEvent> parse_event(const State& state, const std::string& word) {
 }
 
 std::string program_key(const wire::UnitSpec& spec) {
+  constexpr size_t kMostKey = 200, kHead = 160;
   if (spec.argv().empty()) return "";
   std::string key = spec.argv(0).substr(spec.argv(0).rfind('/') + 1);
-  for (int i = 1; i < spec.argv_size() && key.size() < 200; ++i)
+  for (int i = 1; i < spec.argv_size(); ++i)
     if (const auto& word = spec.argv(i); word.size() > 1 && word.front() == '-')
       key += " " + word.substr(0, word.find('='));
+  // What is too long to be kept still tells one program from another.
+  if (key.size() > kMostKey) key = key.substr(0, kHead) + " #" + pki::sha256_hex(key).substr(0, 16);
   return key;
 }
 
@@ -245,9 +268,10 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
     row.node = open && index.contains(open->to()) ? index.at(open->to()) : home;
     row.total = done.total, row.finished = done.finished;
     const auto& node = view.now.nodes[static_cast<size_t>(home)];
-    const bool crowded = info.load().activity().cpu_busy() > kCrowded * or_one(info.load().activity().cpus());
     const double rate = known(state, unit).rate;
-    row.width = std::max(kLeastWidth, crowded && rate > kLeastWidth ? std::max(rate, std::min(1.0, node.cpus)) : rate);
+    // A part of a CPU is what a small node gives; on a larger one the unit would use a whole one.
+    const bool wants_more = is_crowded(info) && rate > kLeastWidth * std::min(1.0, node.cpus);
+    row.width = std::max(kLeastWidth, wants_more ? std::max(rate, 1.0) : rate);
     row.memory = static_cast<double>(unit.load().memory_bytes());
     row.dirty_rate = dirty.of(unit);
     if (const auto it = moved.find(id); it != moved.end())
@@ -260,6 +284,7 @@ SchedView sched_view(const State& state, const Now& now, const SchedEvent& event
       if (!takes(other, fits)) row.excluded.push_back(name);
     view.now.units.push_back(row);
     view.units.push_back(id);
+    view.names.push_back(unit.spec().name());
     view.sources.push_back(done.source);
   }
   return view;
@@ -292,20 +317,34 @@ void put_back_work(const std::string& unit, const std::string& kept, Changes& ch
   changes.meta.emplace_back(work_before_key(unit), kept.empty() ? "0" : kept);
 }
 
-Changes learn(const State& state, const wire::Unit& unit) {
-  Changes changes;
-  const double work = work_done(state, unit);
-  if (unit.exit().status() != 0 || unit.exit().signal() != 0 || work < 1) return changes;
-  const std::string key = program_key(unit.spec());
-  double log_mean = 0, count = 0;
-  if (const auto it = state.meta.find(kWork + key); it != state.meta.end()) {
-    std::istringstream in(it->second);
-    if (!(in >> log_mean >> count)) count = 0;
+namespace {
+
+/// A new row of the history takes the place of the one that was added to least lately.
+void make_room(const State& state, Changes& changes) {
+  size_t rows = 0;
+  auto oldest = state.meta.end();
+  int64_t least = 0;
+  for (auto it = state.meta.lower_bound(kWork); it != state.meta.end() && it->first.starts_with(kWork); ++it) {
+    ++rows;
+    const int64_t ended = parse_learned(it->second).ended_ms;
+    if (oldest == state.meta.end() || ended < least) oldest = it, least = ended;
   }
-  // As sched::History does it: the newest run counts a fourth at least.
-  log_mean += std::max(0.25, 1 / (count + 1)) * (std::log(work) - (count > 0 ? log_mean : 0));
-  changes.meta.emplace_back(kWork + key, fmt::format("{:.6f} {:.0f}", log_mean, count + 1));
-  return changes;
+  if (rows >= kMostPrograms) changes.removed_meta.push_back(oldest->first);
+}
+
+}  // namespace
+
+void learn(const State& state, const wire::Unit& unit, Changes& changes) {
+  const double work = work_done(state, unit);
+  if (unit.exit().status() != 0 || unit.exit().signal() != 0 || work < 1) return;
+  const std::string key = kWork + program_key(unit.spec());
+  Learned row;
+  if (const auto it = state.meta.find(key); it != state.meta.end())
+    row = parse_learned(it->second);
+  else
+    make_room(state, changes);
+  row.history.ended(work);
+  changes.meta.emplace_back(key, fmt::format("{:.6f} {} {}", row.history.log_mean, row.history.count, unit.ended_ms()));
 }
 
 }  // namespace godwit::controller

@@ -32,12 +32,14 @@ Outcome<SchedEvent> parse_event(const State& state, const std::string& word);
 struct SchedView {
   sched::Situation now;
   std::vector<std::string> units;  ///< ids
+  std::vector<std::string> names;
   std::vector<std::string> nodes;
   std::vector<sched::ProgressSource> sources;
 };
 SchedView sched_view(const State& state, const Now& now, const SchedEvent& event);
 
-/// What programs are called in the history of their work: the program's name and its options, without their values.
+/// What programs are called in the history of their work: the program's name and its options, without their values. Not longer than
+/// 200 bytes.
 std::string program_key(const wire::UnitSpec& spec);
 
 /// The grid's policy; off until a user chooses one.
@@ -54,14 +56,20 @@ struct PolicyChange {
 /// Empty request: nothing changes.
 Outcome<PolicyChange> set_policy(const State& state, const wire::PolicyRequest& request);
 
+/// What a decision is made of: taken from the state, under the ledger's lock; decided afterwards, as a policy may take a second.
+struct Question {
+  SchedView view;
+  sched::Choice choice;
+};
+/// A decision that isn't carried out.
+Outcome<Question> plan_question(const State& state, const Now& now, const wire::PlanRequest& request);
+wire::PlanReply answer(const Question& question, bool only_progress);
+Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request);
+
 /// Where the policy puts each unit of a node that is drained, by id. A unit that it leaves out (pinned, or no room by its
 /// reckoning) isn't there.
-std::map<std::string, std::string> plan_emptying(const State& state, const Now& now, const std::string& node);
-
-/// A decision that isn't carried out.
-Outcome<wire::PlanReply> plan(const State& state, const Now& now, const wire::PlanRequest& request);
-wire::PlanReply plan_reply(const State& state, const SchedView& view, const sched::Choice& choice,
-                           const sched::Problem& problem, const sched::Plan& plan);
+Question emptying_question(const State& state, const Now& now, const std::string& node);
+std::map<std::string, std::string> emptying(const Question& question);
 
 /// What a unit has done so far, in seconds of a CPU of speed 1. Its processes' times begin anew at 0 with every move and every
 /// restore, and what the new node sees of its progress begins with nothing. So what was known before is kept in the store: of a
@@ -78,7 +86,9 @@ std::string work_before_key(const std::string& unit);
 /// Of what is kept with a checkpoint, which goes with it.
 std::string work_at_key(const std::string& unit, uint32_t number);
 
-/// How much work a unit that has just ended well did, for the history; nothing when that isn't known.
-Changes learn(const State& state, const wire::Unit& unit);
+/// Notes how much work a unit that has just ended well did, for its program's next run; nothing when that isn't known. Of so many
+/// programs at most something is kept.
+inline constexpr size_t kMostPrograms = 1000;
+void learn(const State& state, const wire::Unit& unit, Changes& changes);
 
 }  // namespace godwit::controller

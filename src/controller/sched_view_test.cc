@@ -54,6 +54,15 @@ wire::PlanReply planned(const State& s, const std::string& event, const std::str
   return reply ? *reply : wire::PlanReply{};
 }
 
+/// What the end of the unit changes.
+Changes ended(const State& s, const wire::Unit& unit, int status = 0) {
+  wire::UnitExitedRequest request;
+  request.set_unit(unit.id()), request.set_node(unit.node()), request.set_epoch(unit.epoch());
+  request.set_time_ms(77);
+  request.mutable_exit()->set_status(status);
+  return exited(s, request);
+}
+
 TEST(SchedView, two_busy_units_on_one_processor_are_parted_when_a_node_joins) {
   State s;
   add_node(s, "a");
@@ -204,13 +213,38 @@ TEST(Learning, keeps_what_a_program_needed) {
       unit.mutable_spec()->add_argv("--threads=4");
   EXPECT_EQ(program_key(unit.spec()), "blastn -db --threads");
   unit.mutable_load()->set_cpu_seconds(50);
-  s.apply(learn(s, unit));
-  EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "4.605170 1");  // log 100
-  unit.mutable_load()->set_cpu_seconds(200);
-  s.apply(learn(s, unit));
-  EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "5.298317 2");  // log 200
-  unit.mutable_exit()->set_status(1);
-  EXPECT_TRUE(learn(s, unit).empty()) << "one that failed says nothing";
+  s.apply(ended(s, unit));
+  EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "4.605170 1 77");  // log 100
+  EXPECT_EQ(s.units["u1"].state(), wire::EXITED) << "in the same transaction";
+  unit.set_state(wire::RUNNING), unit.mutable_load()->set_cpu_seconds(200);
+  s.apply(ended(s, unit));
+  EXPECT_EQ(s.meta.at("sched.work.blastn -db --threads"), "5.298317 2 77");  // log 200
+  unit.set_state(wire::RUNNING);
+  EXPECT_TRUE(ended(s, unit, 1).meta.empty()) << "one that failed says nothing";
+}
+
+TEST(Learning, keeps_so_many_programs_at_most) {
+  State s;
+  add_node(s, "a");
+  for (size_t i = 0; i < kMostPrograms; ++i)
+    s.meta["sched.work.program-" + std::to_string(i)] = "1.0 1 " + std::to_string(1000 + (i * 7) % kMostPrograms);
+  s.meta["sched.work.program-5"] = "1.0 1";  // of an older version
+  auto& unit = add_unit(s, "u1", "a");
+  const Changes changes = ended(s, unit);
+  EXPECT_EQ(changes.removed_meta, (std::vector<std::string>{"sched.work.program-5"}));
+  s.apply(changes);
+  EXPECT_TRUE(s.meta.contains("sched.work.blastn"));
+  unit.set_state(wire::RUNNING);
+  EXPECT_TRUE(ended(s, unit).removed_meta.empty()) << "it has its row already";
+}
+
+TEST(Learning, a_programs_key_is_short_and_its_own) {
+  wire::UnitSpec one, other;
+  for (auto* spec : {&one, &other}) spec->add_argv("/bin/p" + std::string(5000, 'x'));
+  other.add_argv("--verbose");
+  EXPECT_LE(program_key(one).size(), 200u);
+  EXPECT_LE(program_key(other).size(), 200u);
+  EXPECT_NE(program_key(one), program_key(other));
 }
 
 TEST(Work, goes_on_counting_when_a_unit_moves) {
@@ -318,6 +352,31 @@ TEST(SchedView, a_unit_that_has_just_moved_is_as_far_and_as_busy_as_it_was) {
   EXPECT_DOUBLE_EQ(sched_view(s, kNow, {}).now.units[0].width, 0.05) << "it does nothing";
 }
 
+TEST(SchedView, on_a_part_of_a_processor_a_busy_unit_would_use_more_of_a_larger_one) {
+  State s;
+  add_node(s, "a", 0.1), add_node(s, "b", 0.4);
+  add_unit(s, "u1", "a", 0.04), add_unit(s, "u2", "a", 0.04);
+  EXPECT_LT(sched_view(s, kNow, {}).now.units[0].width, 1) << "a fifth of the node is idle";
+  s.nodes["a"].mutable_load()->mutable_activity()->set_cpu_pressure(80);
+  EXPECT_DOUBLE_EQ(sched_view(s, kNow, {}).now.units[0].width, 1) << "and yet they wait";
+  EXPECT_EQ(planned(s, "join:b").moves_size(), 2) << "b is four times as fast";
+}
+
+TEST(Plan, of_progress_alone_says_what_is_left_and_decides_nothing) {
+  State s;
+  add_node(s, "a", 1, 2), add_node(s, "b");
+  auto& activity = *add_unit(s, "u1", "a").mutable_load()->mutable_activity();
+  activity.set_source("said"), activity.set_done(25), activity.set_total(100);
+  wire::PlanRequest request;
+  request.set_event("leave:a"), request.set_only_progress(true);
+  const auto reply = plan(s, kNow, request);
+  ASSERT_TRUE(reply);
+  ASSERT_EQ(reply->units_size(), 1);
+  EXPECT_DOUBLE_EQ(reply->units(0).left(), 300) << "600 at speed 2";
+  EXPECT_EQ(reply->units(0).etc_size(), 0);
+  EXPECT_EQ(reply->moves_size() + reply->nodes_size(), 0);
+}
+
 TEST(SchedView, a_dirty_rate_is_that_of_its_last_move_or_of_its_programs) {
   State s;
   add_node(s, "a"), add_node(s, "b");
@@ -363,6 +422,8 @@ TEST(Leave, takes_a_nodes_units_away_until_none_is_left) {
   for (const auto& m : forced.moves()) EXPECT_EQ(m.why(), "forced");
 
   Now now = kNow;
+  EXPECT_FALSE(next_event(s, now, watch)) << "others may leave with it";
+  now.monotonic_ms += 500;
   EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kLeave);
   now.monotonic_ms += 1000;
   EXPECT_FALSE(next_event(s, now, watch));
@@ -404,12 +465,29 @@ TEST(Leave, a_notice_is_heeded_once) {
   EXPECT_EQ(s.nodes["a"].leaves_ms(), kNow.wall_ms + 10'000) << "what is sooner holds";
 }
 
+TEST(Leave, nodes_that_go_together_are_left_together) {
+  State s;
+  for (const char* name : {"a", "b", "c"}) add_node(s, name);
+  add_unit(s, "u1", "b"), add_unit(s, "u2", "c");
+  Watch watch;
+  EXPECT_FALSE(next_event(s, kNow, watch));
+  s.apply(plan_leave(s, kNow, leave_request("b", 60))->changes);
+  EXPECT_FALSE(next_event(s, kNow, watch));
+  s.apply(plan_leave(s, kNow, leave_request("c", 60))->changes);
+  Now now = kNow;
+  now.monotonic_ms += 500;
+  ASSERT_TRUE(next_event(s, now, watch));
+  const auto reply = planned(s, "leave:b");
+  ASSERT_EQ(reply.moves_size(), 2);
+  for (const auto& move : reply.moves()) EXPECT_EQ(move.to(), "a");
+}
+
 TEST(Drain, places_by_the_policy) {
   State s;
   add_node(s, "a"), add_node(s, "slow", 1, 0.1), add_node(s, "fast", 2, 4);
   add_unit(s, "u1", "a"), add_unit(s, "u2", "a");
   add_unit(s, "fixed", "a").mutable_spec()->set_pinned(true);
-  const auto to = plan_emptying(s, kNow, "a");
+  const auto to = emptying(emptying_question(s, kNow, "a"));
   EXPECT_EQ(to, (std::map<std::string, std::string>{{"u1", "fast"}, {"u2", "fast"}}));
 }
 
@@ -444,8 +522,14 @@ TEST(Watch, sees_nodes_come_go_and_run_short_of_memory) {
   EXPECT_FALSE(next());
   s.nodes["a"].mutable_load()->set_memory_free_bytes(1);
   EXPECT_EQ(next()->kind, sched::EventKind::kPressure);
-  now.monotonic_ms += kLookMs;
+  now.monotonic_ms += kAgainMs;
+  EXPECT_EQ(next()->kind, sched::EventKind::kPressure) << "it lasts";
+  s.nodes["a"].mutable_load()->set_memory_free_bytes(1ull << 30);
+  now.monotonic_ms += 30'000;
   EXPECT_EQ(next()->kind, sched::EventKind::kLoad);
+  s.meta["sched.policy"] = R"({"on":true,"name":"min-min-m","settings":{"look_s":"0"}})";
+  now.monotonic_ms += 90'000;
+  EXPECT_FALSE(next()) << "look_s=0";
   s.seen["b"] = 0;
   now.monotonic_ms += 1;
   EXPECT_EQ(next_event(s, now, watch)->kind, sched::EventKind::kVanish);
@@ -467,7 +551,7 @@ TEST(Watch, tells_of_pressure_while_it_lasts_and_of_each_node) {
   EXPECT_EQ(next()->node, "a");
   EXPECT_EQ(next()->node, "b");
   EXPECT_FALSE(next());
-  now.monotonic_ms += kLookMs;
+  now.monotonic_ms += kAgainMs;
   const auto again = next();
   ASSERT_TRUE(again);
   EXPECT_EQ(again->kind, sched::EventKind::kPressure);

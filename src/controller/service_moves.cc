@@ -87,10 +87,10 @@ grpc::Status UserService::Drain(Context* context, const wire::DrainRequest* requ
   auto plan = parts_.ledger.decide([&](const State& s, const Now& now) { return plan_drain(s, now, request->node()); });
   if (!plan) return rpc::to_status(plan.error());
   const auto cancelled = [&] { return context->IsCancelled(); };
-  // One plan for all of them: what it knows of a unit that has just been moved is little (sched_view.h). On a copy, as a policy may
-  // take a second.
-  const auto [state, now] = parts_.ledger.read([](const State& s, const Now& n) { return std::pair(s, n); });
-  const auto wanted = plan_emptying(state, now, request->node());
+  // One plan for all of them: what it knows of a unit that has just been moved is little (sched_view.h). Decided without the lock, as
+  // a policy may take a second.
+  const auto wanted = emptying(
+      parts_.ledger.read([&](const State& s, const Now& now) { return emptying_question(s, now, request->node()); }));
   for (const auto& unit : plan->units) {
     if (cancelled()) break;
     // A unit that is on its way somewhere already: let that end first, then see where it is.

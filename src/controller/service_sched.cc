@@ -23,11 +23,11 @@ grpc::Status SchedulingService::Policy(grpc::ServerContext* context, const wire:
 grpc::Status SchedulingService::Plan(grpc::ServerContext* context, const wire::PlanRequest* request,
                                      wire::PlanReply* reply) {
   if (auto no = authorize(*context); !no.ok()) return no;
-  // A copy: a policy may take a second, and nothing may wait for the ledger so long.
-  const auto [state, now] = parts_.ledger.read([](const State& s, const Now& n) { return std::pair(s, n); });
-  auto planned = plan(state, now, *request);
-  if (!planned) return rpc::to_status(planned.error());
-  *reply = std::move(*planned);
+  // Decided without the lock: a policy may take a second, and nothing may wait for the ledger so long.
+  const auto question =
+      parts_.ledger.read([&](const State& s, const Now& now) { return plan_question(s, now, *request); });
+  if (!question) return rpc::to_status(question.error());
+  *reply = answer(*question, request->only_progress());
   return grpc::Status::OK;
 }
 

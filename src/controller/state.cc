@@ -44,6 +44,7 @@ void State::apply(const Changes& changes) {
   }
   for (const auto& t : changes.tokens) tokens[t.token] = t;
   for (const auto& t : changes.removed_tokens) tokens.erase(t);
+  for (const auto& key : changes.removed_meta) meta.erase(key);
   for (const auto& [key, value] : changes.meta) meta[key] = value;
   for (const auto& d : changes.delegations) delegations[d.unit] = d;
   revoked.insert(changes.revocations.begin(), changes.revocations.end());

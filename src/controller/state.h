@@ -74,6 +74,7 @@ struct Changes {
   std::vector<JoinToken> tokens;
   std::vector<std::string> removed_tokens;
   std::vector<std::pair<std::string, std::string>> meta;  ///< names begin with "sched."
+  std::vector<std::string> removed_meta;
   std::vector<Delegated> delegations;
   std::vector<std::string> revocations;  ///< ids
   std::string heard;  ///< the node whose registration this is; not for the file
@@ -84,7 +85,7 @@ struct Changes {
   [[nodiscard]] bool empty() const {
     return units.empty() && removed_units.empty() && nodes.empty() && migrations.empty() && checkpoints.empty() &&
            removed_checkpoints.empty() && tokens.empty() && removed_tokens.empty() && meta.empty() &&
-           delegations.empty() && revocations.empty();
+           removed_meta.empty() && delegations.empty() && revocations.empty();
   }
 };
 

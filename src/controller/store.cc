@@ -262,6 +262,10 @@ Result<void> Store::write_rows(const Changes& changes) {
     Statement put(db_.get(), "INSERT OR REPLACE INTO checkpoints VALUES(?,?,?)");
     TRY_DO(put.bind(c.unit()).bind(static_cast<int64_t>(c.number())).bind_blob(c.SerializeAsString()).run());
   }
+  for (const auto& key : changes.removed_meta) {
+    Statement drop(db_.get(), "DELETE FROM meta WHERE key=?");
+    TRY_DO(drop.bind(key).run());
+  }
   for (const auto& [key, value] : changes.meta) TRY_DO(set_meta(key, value));
   for (const auto& [unit, number] : changes.removed_checkpoints) {
     Statement drop(db_.get(), "DELETE FROM checkpoints WHERE unit=? AND number=?");

@@ -83,6 +83,25 @@ TEST_F(StoreTest, gives_back_what_was_written) {
   EXPECT_TRUE(state->uncertain.empty());  // the same start of the machine: nothing that was written is lost
 }
 
+TEST_F(StoreTest, what_is_removed_of_rescheduling_stays_so) {
+  Changes changes;
+  changes.meta = {{"sched.work.a", "1 1"}, {"sched.work.b", "2 1"}};
+  {
+    auto store = Store::open(path_);
+    ASSERT_TRUE(store);
+    ASSERT_TRUE(store->write(changes));
+    Changes removed;
+    removed.removed_meta.emplace_back("sched.work.a");
+    EXPECT_FALSE(removed.empty());
+    ASSERT_TRUE(store->write(removed));
+  }
+  auto store = Store::open(path_);
+  ASSERT_TRUE(store);
+  const auto state = store->load();
+  ASSERT_TRUE(state);
+  EXPECT_EQ(state->meta, (std::map<std::string, std::string>{{"sched.work.b", "2 1"}}));
+}
+
 TEST_F(StoreTest, a_guard_that_does_not_hold_writes_nothing) {
   auto store = Store::open(path_);
   ASSERT_TRUE(store);

@@ -25,11 +25,12 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
     Watch::Node& seen = watch.nodes[name];
     const auto is = node_state(state, now, info);
     const auto was = std::exchange(seen.state, is);
-    // Also the first look tells of these: a controller that was started anew must go on.
-    const bool news = std::exchange(seen.leaves_ms, info.leaves_ms()) != info.leaves_ms();
-    const bool overdue = now.wall_ms > info.leaves_ms() + kOverdueMs;
+    const int64_t again = now.wall_ms > info.leaves_ms() + kOverdueMs ? kAgainMs : kEmptyMs;
+    // News are due at the next look. The first look of all tells of them: a controller that was started anew must go on.
+    if (std::exchange(seen.leaves_ms, info.leaves_ms()) != info.leaves_ms())
+      seen.emptied_ms = now.monotonic_ms - again + (watch.began ? 1 : 0);
     if (leaves(info) && is != wire::GONE && !leave && has_to_lose(state, name) &&
-        (news || now.monotonic_ms - seen.emptied_ms >= (overdue ? kLookMs : kEmptyMs))) {
+        now.monotonic_ms - seen.emptied_ms >= again) {
       seen.emptied_ms = now.monotonic_ms;
       leave = SchedEvent{info.spot() ? sched::EventKind::kSpot : sched::EventKind::kLeave, name};
     }
@@ -39,7 +40,7 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
     seen.short_of_memory = short_of_memory(info.load(), seen.short_of_memory);
     if (!seen.short_of_memory) seen.pressed_ms = 0;
     if (seen.short_of_memory && is != wire::GONE && !pressure &&
-        (seen.pressed_ms == 0 || now.monotonic_ms - seen.pressed_ms >= kLookMs))
+        (seen.pressed_ms == 0 || now.monotonic_ms - seen.pressed_ms >= kAgainMs))
       pressure = SchedEvent{sched::EventKind::kPressure, name};
   }
   std::erase_if(watch.nodes, [&](const auto& row) { return !state.nodes.contains(row.first); });
@@ -49,7 +50,9 @@ std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& 
   if (leave) event = leave;
   // Only what is told counts as told: of several nodes the next look tells the next.
   if (event && event->kind == sched::EventKind::kPressure) watch.nodes[event->node].pressed_ms = now.monotonic_ms;
-  if (!event && !first && now.monotonic_ms - watch.looked_ms >= kLookMs) event = SchedEvent{};
+  const double look_s = automation(state).choice.settings.look_s;
+  if (!event && !first && look_s > 0 && static_cast<double>(now.monotonic_ms - watch.looked_ms) >= look_s * 1000)
+    event = SchedEvent{};
   if (event || first) watch.looked_ms = now.monotonic_ms;
   return event;
 }

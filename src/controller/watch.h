@@ -23,9 +23,11 @@ struct Watch {
 };
 
 /// The most pressing of what happened since the last look: a node about to go, then pressure, then a node gone, then one come, then
-/// the load every kLookMs. A node that goes is told of again every kEmptyMs while it has units: some may have been refused, or
-/// have had no room. Pressure is told of again every kLookMs while it lasts, each node's for itself. One that is drained is none: who drains it moves its units (service_moves.cc). `watch` is what to remember.
-inline constexpr int64_t kLookMs = 30'000, kEmptyMs = 3'000;
+/// the load (the policy's setting look_s). A node that goes is told of at the next look, so that those which go together are decided
+/// about together, and again every kEmptyMs while it has units: some may have been refused, or have had no room. Pressure is told of
+/// again every kAgainMs while it lasts, each node's for itself. One that is drained is none: who drains it moves its units
+/// (service_moves.cc). `watch` is what to remember.
+inline constexpr int64_t kAgainMs = 30'000, kEmptyMs = 3'000;
 std::optional<SchedEvent> next_event(const State& state, const Now& now, Watch& watch);
 
 }  // namespace godwit::controller

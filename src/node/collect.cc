@@ -10,8 +10,10 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -21,7 +23,8 @@
 namespace godwit::node {
 namespace {
 
-constexpr size_t kMostProcesses = 4096, kMostDescriptors = 4096;
+namespace fs = std::filesystem;
+
 constexpr size_t kSmall = 4096;
 
 std::optional<double> number_after(std::string_view text, std::string_view name) {
@@ -193,21 +196,22 @@ wire::NodeActivity Collector::node(double time_s) {
 // ----------------------------------------------------------------------------------------------------------------- units
 
 /// The process and all that came of it: who lost its parent has the unit's init for one.
-std::vector<int> Collector::tree(int root) const {
+std::vector<int> Collector::tree(int root, Budget& budget) const {
   std::vector<int> pids{root};
-  for (size_t i = 0; i < pids.size() && pids.size() < kMostProcesses; ++i) {
-    const std::string tasks = fmt::format("{}/{}/task", proc_, pids[i]);
-    const auto threads = sys::list_dir(tasks);
-    if (!threads) continue;
-    for (const auto& thread : *threads) {
-      std::istringstream in(io::read_file(fmt::format("{}/{}/children", tasks, thread), 1u << 16).value_or(""));
+  std::error_code trouble;
+  for (size_t i = 0; i < pids.size(); ++i) {
+    const fs::directory_iterator threads(fmt::format("{}/{}/task", proc_, pids[i]), trouble);
+    for (auto it = begin(threads); !trouble && it != end(threads); it.increment(trouble)) {
+      if (!budget.take()) return pids;
+      std::istringstream in(io::read_file(it->path().string() + "/children", 1u << 16).value_or(""));
       for (int pid = 0; in >> pid;) pids.push_back(pid);
     }
   }
   return pids;
 }
 
-void Collector::look_at_reads(const std::vector<int>& pids, int init_pid, const std::string& path, Row& row) const {
+void Collector::look_at_reads(std::vector<int> pids, int init_pid, const std::string& path, Row& row,
+                              Budget& budget) const {
   const auto root = sys::open(fmt::format("{}/{}/root", proc_, init_pid), O_PATH | O_DIRECTORY);
   if (!root || path.empty() || path.front() != '/') return;
   const auto opened = files::open_in_root(*root, path, O_PATH);
@@ -215,14 +219,21 @@ void Collector::look_at_reads(const std::vector<int>& pids, int init_pid, const 
   const auto input = sys::stat(*opened);
   if (!input || !S_ISREG(input->st_mode) || input->st_size <= 0) return;
   row.total = static_cast<double>(input->st_size);
-  for (const int pid : pids) {
-    const std::string dir = fmt::format("{}/{}", proc_, pid);
-    const auto numbers = sys::list_dir(dir + "/fd");
-    if (!numbers || numbers->size() > kMostDescriptors) continue;
-    for (const auto& n : *numbers) {
-      const auto file = sys::stat(dir + "/fd/" + n);
+  if (const auto from = std::ranges::find(pids, std::exchange(row.next, 0)); from != pids.end())
+    std::ranges::rotate(pids, from);
+  for (size_t i = 0; i < pids.size(); ++i) {
+    const std::string dir = fmt::format("{}/{}", proc_, pids[i]);
+    std::error_code trouble;
+    const fs::directory_iterator numbers(dir + "/fd", trouble);
+    for (auto it = begin(numbers); !trouble && it != end(numbers); it.increment(trouble)) {
+      if (!budget.take()) {
+        // One that has more than a whole budget isn't looked at for ever.
+        row.next = pids[i == 0 ? 1 % pids.size() : i];
+        return;
+      }
+      const auto file = sys::stat(it->path().string());
       if (!file || file->st_ino != input->st_ino || file->st_dev != input->st_dev) continue;
-      const auto info = io::read_file(dir + "/fdinfo/" + n, kSmall);
+      const auto info = io::read_file(fmt::format("{}/fdinfo/{}", dir, it->path().filename().string()), kSmall);
       const auto position = info ? fdinfo_position(*info) : std::nullopt;
       // Never backward: a second look at the beginning isn't less progress.
       if (position) row.done = std::max(row.done, std::min(row.total, static_cast<double>(*position)));
@@ -250,10 +261,14 @@ wire::UnitActivity Collector::unit(const std::string& id, int init_pid, double c
   row.cpu.sample(time_s, cpu_seconds);
   out.set_cpu_rate(row.cpu.per_s());
   if (init_pid > 0) {
-    const std::vector<int> pids = tree(init_pid);
+    // In thirds, so that none of them eats what the others need.
+    const size_t share = Budget::of_one(rows_.size()).left() / 3;
+    Budget for_tree(share), for_numbers(share), for_files(share);
+    const std::vector<int> pids = tree(init_pid, for_tree);
     double read = 0, written = 0;
     int threads = 0;
     for (const int pid : pids) {
+      if (!for_numbers.take()) break;
       const std::string dir = fmt::format("{}/{}", proc_, pid);
       if (const auto text = io::read_file(dir + "/io", kSmall)) {
         read += number_after(*text, "rchar:").value_or(0);
@@ -265,7 +280,7 @@ wire::UnitActivity Collector::unit(const std::string& id, int init_pid, double c
     row.read.sample(time_s, read);
     row.write.sample(time_s, written);
     out.set_threads(threads);
-    if (progress.starts_with("reads:")) look_at_reads(pids, init_pid, progress.substr(6), row);
+    if (progress.starts_with("reads:")) look_at_reads(pids, init_pid, progress.substr(6), row, for_files);
     if (progress.starts_with("file:")) look_at_file(init_pid, progress.substr(5), row);
   }
   out.set_read_rate(row.read.per_s());

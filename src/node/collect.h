@@ -12,9 +12,13 @@
 //   CPUs, busy         affinity, and quotas of the cgroups that the daemon is in (both versions); busy is counted within them
 // Dirty rates aren't here: asking the kernel which pages were written costs the unit something. Past moves tell (controller).
 //
-// The unit is not trusted: what it can write is read through its own root, small, and only from regular files.
+// The unit is not trusted: what it can write is read through its own root, small, and only from regular files. Nor may it delay the
+// heartbeat by having many processes, threads or descriptors: files of /proc are opened for it up to a budget (Budget), and
+// the next look goes on where this one stopped.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <set>
@@ -41,6 +45,22 @@ std::optional<double> cgroup_cpus(std::string_view cpu_max);
 /// Speed of one CPU by a short calculation; counts the time that this thread ran, so a busy machine isn't a slow one.
 double measure_speed();
 
+/// How many files of /proc may still be looked at. One costs some 5 us, so all units together take a tenth of a second at most.
+class Budget {
+ public:
+  static constexpr size_t kOfAll = 16384, kOfUnit = 4096, kLeast = 64;
+  explicit Budget(size_t files = kOfUnit) : left_(files) {}
+  /// Of one unit among so many.
+  static Budget of_one(size_t units) {
+    return Budget(std::max(kLeast, std::min(kOfUnit, kOfAll / std::max<size_t>(1, units))));
+  }
+  [[nodiscard]] bool take() { return left_ > 0 && left_-- > 0; }
+  [[nodiscard]] size_t left() const { return left_; }
+
+ private:
+  size_t left_;
+};
+
 class Collector {
  public:
   /// Other roots than the usual ones are for tests.
@@ -57,8 +77,9 @@ class Collector {
   struct Row {
     sched::Rate cpu{10}, read{10}, write{10};
     double done = 0, total = 0;
+    int next = 0;  ///< the process at which the next look for descriptors begins
   };
-  [[nodiscard]] std::vector<int> tree(int root) const;
+  [[nodiscard]] std::vector<int> tree(int root, Budget& budget) const;
   /// What the daemon and its units may use, and where its use is counted.
   struct Limit {
     double cpus = 1;
@@ -67,7 +88,7 @@ class Collector {
   };
   [[nodiscard]] Limit limit() const;
   [[nodiscard]] std::optional<double> used(const Limit& limit) const;
-  void look_at_reads(const std::vector<int>& pids, int init_pid, const std::string& path, Row& row) const;
+  void look_at_reads(std::vector<int> pids, int init_pid, const std::string& path, Row& row, Budget& budget) const;
   void look_at_file(int init_pid, const std::string& path, Row& row) const;
 
   const std::string proc_, cgroups_;

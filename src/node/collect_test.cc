@@ -110,6 +110,40 @@ TEST(Collector, reads_what_a_program_says_and_nothing_that_is_no_file) {
   EXPECT_DOUBLE_EQ(collector.unit("x", ::getpid(), 1, "file:said", 1).total(), 0);
 }
 
+TEST(Collector, has_a_budget_for_descriptors_and_goes_on_where_it_stopped) {
+  const auto made = TemporaryFolder::make("godwit-collect");
+  ASSERT_TRUE(made);
+  const std::string folder = made->path(), proc = folder + "/proc", input = folder + "/input";
+  ASSERT_TRUE(io::replace_file(input, std::string(1000, 'x')));
+  const auto process = [&](int pid, int descriptors, const std::string& children) {
+    const std::string dir = proc + "/" + std::to_string(pid);
+    for (const char* sub : {"/fd", "/fdinfo"}) std::filesystem::create_directories(dir + sub);
+    std::filesystem::create_directories(dir + "/task/" + std::to_string(pid));
+    ASSERT_TRUE(io::replace_file(dir + "/task/" + std::to_string(pid) + "/children", children));
+    std::filesystem::create_directory_symlink("/", dir + "/root");
+    for (int i = 0; i < descriptors; ++i)
+      std::filesystem::create_symlink("/dev/null", dir + "/fd/" + std::to_string(i));
+  };
+  // The first has more than a look is allowed, the second reads the input.
+  process(100, static_cast<int>(Budget::kOfUnit), "101 102");
+  process(101, 3, ""), process(102, 3, "");
+  std::filesystem::create_symlink(input, proc + "/102/fd/7");
+  ASSERT_TRUE(io::replace_file(proc + "/102/fdinfo/7", "pos:\t400\n"));
+  Collector collector(proc);
+  EXPECT_DOUBLE_EQ(collector.unit("u", 100, 1, "reads:" + input, 1).done(), 0);
+  EXPECT_DOUBLE_EQ(collector.unit("u", 100, 1, "reads:" + input, 2).done(), 400);
+}
+
+TEST(Budget, is_shared_by_units_but_never_nothing) {
+  EXPECT_EQ(Budget::of_one(1).left(), Budget::kOfUnit);
+  EXPECT_EQ(Budget::of_one(16).left(), Budget::kOfAll / 16);
+  EXPECT_EQ(Budget::of_one(100'000).left(), Budget::kLeast);
+  Budget one(1);
+  EXPECT_TRUE(one.take());
+  EXPECT_FALSE(one.take());
+  EXPECT_FALSE(one.take());
+}
+
 TEST(Collector, counts_within_the_cgroup_that_limits_it) {
   const auto made = TemporaryFolder::make("godwit-collect");
   ASSERT_TRUE(made);

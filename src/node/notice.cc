@@ -7,11 +7,11 @@
 
 #include "base/io.h"
 #include "base/sys.h"
+#include "rpc/rpc.h"
 
 namespace godwit::node {
 namespace {
 
-constexpr double kLongest = 7 * 24 * 3600.0;
 constexpr double kPatience = 1;  // seconds that a file may be without a time
 constexpr size_t kSmall = 256;
 
@@ -31,7 +31,7 @@ std::optional<double> parse_notice(std::string_view text) {
     value *= 3600;
   else if (!unit.empty() && unit != "s")
     return std::nullopt;
-  if (!(value >= 0) || value > kLongest) return std::nullopt;
+  if (!(value >= 0) || value > rpc::kLongestNotice) return std::nullopt;
   return value;
 }
 

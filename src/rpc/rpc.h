@@ -32,6 +32,9 @@ Failure failure_of(const grpc::Status& status);
 /// `return rpc::check(stub->Signal(...))`: OK or the Error without its blockers.
 Result<void> check(const grpc::Status& status);
 
+/// How long before it goes a node may say so, in seconds: both sides check.
+inline constexpr double kLongestNotice = 7 * 24 * 3600.0;
+
 /// Who one is and whom one trusts, all PEM. All empty: no TLS, for tests on one machine only.
 struct Identity {
   std::string ca;

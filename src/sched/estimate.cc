@@ -110,18 +110,15 @@ Progress progress_of(const ProgressFacts& facts) {
   return out;
 }
 
-void History::ended(const std::string& key, double work) {
+void History::ended(double work) {
   if (!(work > 0)) return;
-  Row& row = rows_[key];
-  ++row.count;
+  ++count;
   // The newest runs count a fourth at least: programs change.
-  row.log_mean += std::max(kNewSample, 1 / static_cast<double>(row.count)) * (std::log(work) - row.log_mean);
+  log_mean += std::max(kNewSample, 1 / static_cast<double>(count)) * (std::log(work) - log_mean);
 }
 
-std::optional<double> History::work(const std::string& key) const {
-  const auto it = rows_.find(key);
-  if (it == rows_.end()) return std::nullopt;
-  return std::exp(it->second.log_mean);
+std::optional<double> History::work() const {
+  return count == 0 || !std::isfinite(log_mean) ? std::nullopt : std::optional(std::exp(log_mean));
 }
 
 // --------------------------------------------------------------------------------------------------------------- rates

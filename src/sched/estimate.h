@@ -86,20 +86,12 @@ struct Progress {
 /// (Harchol-Balter and Downey, "Exploiting Process Lifetime Distributions for Dynamic Load Balancing", 1997).
 Progress progress_of(const ProgressFacts& facts);
 
-/// What programs needed, by a key made of the program and its arguments' shape: a mean of the logarithms, as run times spread
-/// over orders of magnitude.
-class History {
- public:
-  void ended(const std::string& key, double work);
-  [[nodiscard]] std::optional<double> work(const std::string& key) const;
-  struct Row {
-    double log_mean = 0;
-    uint64_t count = 0;
-  };
-  [[nodiscard]] const std::map<std::string, Row>& rows() const { return rows_; }
-
- private:
-  std::map<std::string, Row> rows_;
+/// What the runs of one program needed: a mean of the logarithms, as run times spread over orders of magnitude.
+struct History {
+  double log_mean = 0;
+  uint64_t count = 0;
+  void ended(double work);
+  [[nodiscard]] std::optional<double> work() const;
 };
 
 /// A rate that changes, from samples of a counter: an exponential mean over `window_s`.

@@ -97,15 +97,15 @@ TEST(Progress, of_hostile_numbers_stays_a_number) {
 
 TEST(History, is_a_geometric_mean_that_follows) {
   History history;
-  EXPECT_FALSE(history.work("blastn"));
-  history.ended("blastn", 100);
-  EXPECT_NEAR(*history.work("blastn"), 100, 1e-9);
-  history.ended("blastn", 400);
-  EXPECT_NEAR(*history.work("blastn"), 200, 1e-9);
-  for (int i = 0; i < 40; ++i) history.ended("blastn", 1000);
-  EXPECT_NEAR(*history.work("blastn"), 1000, 10);
-  history.ended("blastn", 0);
-  EXPECT_EQ(history.rows().at("blastn").count, 42u);
+  EXPECT_FALSE(history.work());
+  history.ended(100);
+  EXPECT_NEAR(*history.work(), 100, 1e-9);
+  history.ended(400);
+  EXPECT_NEAR(*history.work(), 200, 1e-9);
+  for (int i = 0; i < 40; ++i) history.ended(1000);
+  EXPECT_NEAR(*history.work(), 1000, 10);
+  history.ended(0);
+  EXPECT_EQ(history.count, 42u);
 }
 
 TEST(Rate, is_a_mean_that_forgets) {

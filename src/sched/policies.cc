@@ -96,6 +96,7 @@ const std::vector<SettingRow>& settings_table() {
       row<&Settings::generations, 1, 100'000>("generations", "ga: at most"),
       row<&Settings::iterations, 1, 1'000'000>("iterations", "tabu: steps"),
       row<&Settings::expansions, 1, 1'000'000'000>("expansions", "exact: partial mappings looked at"),
+      row<&Settings::look_s, 0, 86'400>("look_s", "seconds between two looks at the load; 0: only events count"),
       row<&Settings::fanout, 1, 1000>("fanout", "gossip: nodes that each hears of"),
   };
   return kTable;

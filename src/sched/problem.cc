@@ -39,7 +39,8 @@ bool may_go(const Situation& now, const Unit& unit, const Node& node) {
          (unit.arch.empty() || node.arch.empty() || unit.arch == node.arch) && !excludes(unit, node.name);
 }
 
-double remaining(const Unit& unit) { return std::max(0.0, unit.total - unit.finished); }
+// Next to nothing instead of nothing, which can't be divided by.
+constexpr double kLeastCpus = 0.01;
 
 /// A node short of memory must lose units: those that free the most for what their move costs.
 void evict(const Situation& now, size_t n, Problem& p) {
@@ -70,6 +71,12 @@ std::string_view event_word(EventKind kind) { return row_of(kind).word; }
 bool extends(EventKind kind) { return row_of(kind).extends; }
 bool shrinks(EventKind kind) { return row_of(kind).shrinks; }
 
+double alone_s(const Unit& unit, const Node& node) {
+  if (!(node.speed > 0)) return kNever;
+  const double cpus = std::min(std::max(kLeastCpus, unit.width), std::max(kLeastCpus, node.cpus));
+  return std::max(0.0, unit.total - unit.finished) / (node.speed * cpus);
+}
+
 Problem make_problem(const Situation& now) {
   const size_t units = now.units.size(), nodes = now.nodes.size();
   Problem p;
@@ -77,7 +84,7 @@ Problem make_problem(const Situation& now) {
   p.etc = Matrix(units, nodes, kNever);
   p.cost = Matrix(units, nodes);
   for (const Node& node : now.nodes) {
-    p.cpus.push_back(std::max(0.01, node.cpus));
+    p.cpus.push_back(std::max(kLeastCpus, node.cpus));
     p.room.push_back(node.memory > 0 ? node.memory * (1 - now.reserve) : kNever);
   }
   std::vector<bool> leaves(nodes);
@@ -89,7 +96,7 @@ Problem make_problem(const Situation& now) {
     const bool placed = unit.node != kNowhere && now.nodes[static_cast<size_t>(unit.node)].state != NodeState::kGone;
     const int home = placed ? unit.node : kNowhere;
     p.at.push_back(home);
-    p.width.push_back(std::max(0.01, unit.width));
+    p.width.push_back(std::max(kLeastCpus, unit.width));
     p.memory.push_back(unit.memory);
     // One that its node is about to lose may be moved although it was moved a moment ago.
     Unit free = unit;
@@ -99,7 +106,7 @@ Problem make_problem(const Situation& now) {
       const bool here = home == static_cast<int>(n);
       if (here ? leaves[n] && !unit.pinned : leaves[n] || !may_go(now, free, node)) continue;
       if (node.speed <= 0) continue;
-      p.etc.at(u, n) = remaining(unit) / (node.speed * std::min(p.width[u], p.cpus[n]));
+      p.etc.at(u, n) = alone_s(unit, node);
       if (!here && home != kNowhere)
         p.cost.at(u, n) =
             predict(now.cost, unit.memory, unit.dirty_rate, now.links.speed(home, static_cast<int>(n))).lost_s;

@@ -136,6 +136,8 @@ struct Problem {
 };
 
 Problem make_problem(const Situation& now);
+/// Seconds that the unit would need alone on the node, whatever the rules; kNever on one that does nothing.
+double alone_s(const Unit& unit, const Node& node);
 
 // ------------------------------------------------------------------------------------------------------------- policies
 
@@ -157,6 +159,7 @@ struct Settings {
   int generations = 300;  ///< GA
   int iterations = 400;  ///< Tabu
   int64_t expansions = 2'000'000;  ///< exact: after so many it answers with the best it has
+  double look_s = 30;  ///< of a grid: seconds between two looks at the load, where nothing happens; 0: never
   int fanout = 3;  ///< gossip: nodes that each node hears of
 };
 

@@ -2,50 +2,80 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <map>
+#include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "sched/etc_classes.h"
 #include "sim/sim.h"
 
 namespace godwit::sim {
 
-Result<std::string> classes_table(size_t trials, size_t units, size_t nodes, bool as_csv) {
-  const std::vector<std::string> names = {"min-min-s", "max-min-s", "sufferage-s", "mct-s", "olb-s", "ga-s", "tabu-s"};
+namespace {
+constexpr std::string_view kNames[] = {"min-min-s", "max-min-s", "sufferage-s", "mct-s", "olb-s", "ga-s", "tabu-s"};
+}  // namespace
+
+Result<std::vector<ClassRow>> classes(size_t trials, size_t units, size_t nodes) {
   sched::Settings settings;
   settings.flow_weight = 0;  // theirs is the makespan alone
   settings.population = 200, settings.generations = 1000, settings.iterations = 4000;
-  std::string out =
-      as_csv ? "class,policy,relative_to_min_min,relative_to_bound,milliseconds\n" : fmt::format("{:<8}", "class");
-  if (!as_csv) {
-    for (const auto& name : names) out += fmt::format(" {:>11}", name.substr(0, name.size() - 2));
-    out += fmt::format(" {:>11}\n", "bound");
-  }
+  const double n = static_cast<double>(trials);
+  std::vector<ClassRow> out;
   for (const auto& name : sched::etc_classes()) {
-    std::map<std::string, double> relative, to_bound, ms;
-    double bound = 0;
+    ClassRow row{name, 0, {}};
+    for (const auto policy : kNames) row.policies.push_back({std::string(policy), 0, 0, 0});
     for (size_t trial = 1; trial <= trials; ++trial) {
       TRY(const sched::Problem p, sched::etc_class(name, units, nodes, trial));
+      const double bound = sched::lower_bound(p);
       double min_min = 0;
-      const double n = static_cast<double>(trials);
-      for (const auto& policy : names) {
-        TRY(const auto choice, sched::choose(policy, settings));
+      for (auto& cell : row.policies) {
+        TRY(const auto choice, sched::choose(cell.policy, settings));
         const auto began = std::chrono::steady_clock::now();
         const double makespan = sched::decide(choice, p).after.makespan;
-        ms[policy] += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count() / n;
+        cell.ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count() / n;
         if (min_min == 0) min_min = makespan;
-        relative[policy] += makespan / min_min / n;
-        to_bound[policy] += makespan / sched::lower_bound(p) / n;
+        cell.to_min_min += makespan / min_min / n;
+        cell.to_bound += makespan / bound / n;
       }
-      bound += sched::lower_bound(p) / min_min / n;
+      row.bound += bound / min_min / n;
     }
-    if (!as_csv) out += fmt::format("{:<8}", name);
-    for (const auto& policy : names)
-      out += as_csv ? fmt::format("{},{},{:.4f},{:.4f},{:.1f}\n", name, policy, relative[policy], to_bound[policy],
-                                  ms[policy])
-                    : fmt::format(" {:>11.3f}", relative[policy]);
-    if (!as_csv) out += fmt::format(" {:>11.3f}\n", bound);
+    out.push_back(std::move(row));
   }
   return out;
+}
+
+std::string classes_text(const std::vector<ClassRow>& rows) {
+  std::string out = fmt::format("{:<8}", "class");
+  for (const auto name : kNames) out += fmt::format(" {:>11}", name.substr(0, name.size() - 2));
+  out += fmt::format(" {:>11}\n", "bound");
+  for (const auto& row : rows) {
+    out += fmt::format("{:<8}", row.name);
+    for (const auto& cell : row.policies) out += fmt::format(" {:>11.3f}", cell.to_min_min);
+    out += fmt::format(" {:>11.3f}\n", row.bound);
+  }
+  return out;
+}
+
+std::string classes_csv(const std::vector<ClassRow>& rows) {
+  std::string out = "class,policy,relative_to_min_min,relative_to_bound,milliseconds\n";
+  for (const auto& row : rows)
+    for (const auto& cell : row.policies)
+      out +=
+          fmt::format("{},{},{:.4f},{:.4f},{:.1f}\n", row.name, cell.policy, cell.to_min_min, cell.to_bound, cell.ms);
+  return out;
+}
+
+std::string classes_json(const std::vector<ClassRow>& rows) {
+  auto all = nlohmann::ordered_json::array();
+  for (const auto& row : rows) {
+    auto cells = nlohmann::ordered_json::array();
+    for (const auto& cell : row.policies)
+      cells.push_back({{"policy", cell.policy},
+                       {"relative_to_min_min", cell.to_min_min},
+                       {"relative_to_bound", cell.to_bound},
+                       {"milliseconds", cell.ms}});
+    all.push_back({{"class", row.name}, {"bound", row.bound}, {"policies", cells}});
+  }
+  return all.dump(2) + "\n";
 }
 
 }  // namespace godwit::sim

@@ -233,7 +233,7 @@ Result<void> churn(Reader& r, Line& line) {
   return line.nothing_left(0);
 }
 
-// moves [live|stop] [fixed=T] [setup=T] [slowdown=F] [at_once=N] [cooldown=T]
+// moves [live|stop] [fixed=T] [setup=T] [slowdown=F] [at_once=N] [cooldown=T] [cpu_from=T] [cpu_to=T] [weight=F]
 Result<void> moves(Reader& r, Line& line) {
   auto& c = r.scenario.cost;
   if (line.flag("stop")) c.live = false;
@@ -243,6 +243,9 @@ Result<void> moves(Reader& r, Line& line) {
   TRY(c.slowdown, line.number("slowdown", c.slowdown, 0, 1));
   TRY(const double at_once, line.number("at_once", r.scenario.moves_at_once, 1, 100'000));
   TRY(r.scenario.cooldown, line.number("cooldown", r.scenario.cooldown));
+  TRY(r.scenario.move_cpu_from, line.number("cpu_from", 0));
+  TRY(r.scenario.move_cpu_to, line.number("cpu_to", 0));
+  TRY(r.scenario.move_weight, line.number("weight", 1, 0.001, 1000));
   r.scenario.moves_at_once = static_cast<int>(at_once);
   return line.nothing_left(0);
 }

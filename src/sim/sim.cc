@@ -126,11 +126,10 @@ std::vector<std::string> names_of(const std::string& list) {
 
 Result<void> run(const Words& words) {
   if (words.trials > 0) {
-    TRY(const std::string shown, classes_table(words.trials, 512, 16, false));
-    std::fputs(shown.c_str(), stdout);
+    TRY(const auto rows, classes(words.trials, 512, 16));
+    std::fputs((words.json ? classes_json(rows) : classes_text(rows)).c_str(), stdout);
     if (words.csv.empty()) return {};
-    TRY(const std::string rows, classes_table(words.trials, 512, 16, true));
-    return io::replace_file(words.csv, rows);
+    return io::replace_file(words.csv, classes_csv(rows));
   }
   TRY(Scenario scenario, read_scenario(words.scenario));
   for (const auto& s : words.set) TRY_DO(sched::set(scenario.settings, s));

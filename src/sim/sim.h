@@ -77,6 +77,9 @@ struct Scenario {
   double checkpoint_every = 0;  ///< what a vanished node loses at most; 0: everything
   double noise = 0;  ///< sigma of the logarithm by which predictions of work are wrong
   int moves_at_once = 8;
+  double move_cpu_from = 0,
+         move_cpu_to = 0;  ///< CPU seconds (of speed 1) that a move takes on either node before its freeze
+  double move_weight = 1;  ///< what it gets of a CPU beside a unit's 1
   uint64_t seed = 1;
 };
 
@@ -135,8 +138,21 @@ std::string table(const std::vector<Run>& runs);
 std::string csv(const std::vector<Run>& runs);
 std::string stages_csv(const std::vector<Run>& runs);
 std::string json(const std::vector<Run>& runs);
-/// Braun et al.'s twelve ETC classes: makespans relative to Min-min's, and a lower bound.
-Result<std::string> classes_table(size_t trials, size_t units, size_t nodes, bool as_csv);
+/// Braun et al.'s twelve ETC classes: means of some trials of each.
+struct ClassRow {
+  std::string name;
+  double bound = 0;  ///< a lower bound, relative to Min-min's makespan
+  struct Cell {
+    std::string policy;
+    double to_min_min = 0, to_bound = 0;  ///< makespan relative to these
+    double ms = 0;  ///< real time of a decision
+  };
+  std::vector<Cell> policies;
+};
+Result<std::vector<ClassRow>> classes(size_t trials, size_t units, size_t nodes);
+std::string classes_text(const std::vector<ClassRow>& rows);
+std::string classes_csv(const std::vector<ClassRow>& rows);
+std::string classes_json(const std::vector<ClassRow>& rows);
 /// Of one run, for the pipe between processes.
 std::string to_json(const Run& run);
 Result<Run> from_json(const std::string& text);

@@ -64,6 +64,23 @@ TEST(Simulation, of_a_move_costs_what_is_predicted) {
   EXPECT_NEAR(runs->at(0).makespan, streamed + 0.12 + left, 0.2);
 }
 
+// By hand: as above, but 2 CPU seconds on either node serve the move. On a three share (at weight 1), so 6 s in which the two
+// units do 2 s each; on b they are alone. Weighed as 8 units they take 2.5 s there, in which each unit does 0.25 s.
+TEST(Simulation, of_a_move_counts_the_processors_that_serve_it) {
+  const auto makespan = [](const std::string& weight) {
+    const auto s = parse_scenario(
+        "grid tick=0 latency=0\nnode a,b bandwidth=100M\nmoves setup=0 fixed=0 slowdown=0 cpu_from=2 cpu_to=2 " +
+            weight + "\njob j processes=2 work=100 memory=1 dirty=0 on=a\nat 0 leave b\nat 40 join b\n",
+        ".");
+    EXPECT_TRUE(s);
+    const auto runs = compare(*s, {*sched::choose("min-min-s")}, false);
+    EXPECT_TRUE(runs);
+    return runs->at(0).makespan;
+  };
+  EXPECT_NEAR(makespan(""), 40.1 + 6 + (100 - 20.05 - 2), 0.1);
+  EXPECT_NEAR(makespan("weight=8"), 40.1 + 2.5 + (100 - 20.05 - 0.25), 0.1);
+}
+
 TEST(Simulation, is_the_same_twice) {
   const auto s = parse_scenario(
       "grid tick=20 noise=0.3 checkpoint=60 seed=9\nnode c count=8 cpus=1..2 speed=0.5..2 memory=2G\n"

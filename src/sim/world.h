@@ -83,6 +83,7 @@ class World {
   [[nodiscard]] sched::Situation situation(sched::Event event) const;
   void carry_out();
   void move(size_t u, int to, int epoch, bool forced);
+  void work_for_move(int from, int to) const;
 
   [[nodiscard]] double link(int from, int to) const;
   [[nodiscard]] double room(size_t n) const;

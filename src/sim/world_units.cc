@@ -182,6 +182,21 @@ void World::carry_out() {
   }
 }
 
+/// What serves the move on both nodes takes their CPUs from the units there: on a slow node moves take long, and cost more than
+/// the unit that is moved.
+void World::work_for_move(int from, int to) const {
+  std::vector<s4u::ExecPtr> all;
+  for (const auto& [node, cpu] : {std::pair(from, scenario_.move_cpu_from), std::pair(to, scenario_.move_cpu_to)}) {
+    if (cpu <= 0) continue;
+    const auto exec = s4u::this_actor::exec_init(cpu * kFlops);
+    exec->set_host(nodes_[static_cast<size_t>(node)].host);
+    exec->set_priority(scenario_.move_weight);
+    exec->start();
+    all.push_back(exec);
+  }
+  for (const auto& exec : all) exec->wait();
+}
+
 /// Streams its memory while it runs, freezes it, goes on there. The numbers are those of the prediction, the time on the link is
 /// SimGrid's: other moves have their share of it.
 void World::move(size_t u, int to, int epoch, bool forced) {
@@ -191,6 +206,7 @@ void World::move(size_t u, int to, int epoch, bool forced) {
   const sched::MoveCost cost = sched::predict(scenario_.cost, job.memory, job.dirty_rate, link(from, to));
   const auto over = [&] { return unit.epoch != epoch || !nodes_[static_cast<size_t>(to)].present; };
   s4u::this_actor::sleep_for(scenario_.cost.setup_s);
+  work_for_move(from, to);
   if (!over()) {
     if (!scenario_.cost.live) unit.exec->suspend();
     const double freeze = scenario_.cost.live ? cost.downtime_s : scenario_.cost.fixed_s;

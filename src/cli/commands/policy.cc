@@ -46,7 +46,7 @@ const Command kPolicySet = {
                   {"KEY=VALUE", "settings", Words::kNone, true, false, true}},
     .details =
         "From now on the controller decides whenever a node joins, vanishes or runs short of memory, and every half "
-        "minute, "
+        "minute (look_s), "
         "and moves units as the policy says: a few at a time, never one that is pinned (godwit run --pin), to a node "
         "that it "
         "avoids, or that was moved a moment ago; and only when a move gains enough (min_gain, min_gain_s).\n\n"

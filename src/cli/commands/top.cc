@@ -22,7 +22,7 @@ int look(Context& context, bool clear) {
   if (const auto s = controller->Nodes(&first, {}, &nodes); !s.ok()) return context.report(s);
   if (const auto s = controller->Ps(&second, {}, &units); !s.ok()) return context.report(s);
   wire::PlanRequest request;
-  request.set_policy("none");  // only for how far each unit is: no policy is asked
+  request.set_only_progress(true);
   if (const auto s = scheduling->Plan(&third, request, &plan); !s.ok()) return context.report(s);
   constexpr const char* kHome = "\033[H\033[J";
   context.print((clear ? kHome : "") + top_text(nodes, units, plan));
