@@ -76,9 +76,13 @@ class ConfinementImpl final : public Confinement {
     for (const auto& path : rules_.read) paths.push_back({path, false});
     for (const auto& path : rules_.write) paths.push_back({path, true});
     TRY(ruleset_, make_ruleset(paths));
+    for (const auto& rule : paths)
+      if (rule.in_proc()) late_.push_back({rule.path, rule.access(), rule.access_of_file()});
     return {};
   }
-  [[nodiscard]] Bonds bonds() const override { return {groups_.joins(), ruleset_.get(), kept_capabilities(rules_)}; }
+  [[nodiscard]] Bonds bonds() const override {
+    return {groups_.joins(), ruleset_.get(), late_, kept_capabilities(rules_)};
+  }
   Result<void> arm_limits() override { return groups_.arm(); }
   Result<void> arm_addresses() override { return guard_ ? guard_->arm() : Result<void>(); }
 
@@ -87,6 +91,7 @@ class ConfinementImpl final : public Confinement {
   Groups groups_;
   std::optional<NetworkGuard> guard_;
   Fd ruleset_;
+  std::vector<Bonds::PathRule> late_;
 };
 
 }  // namespace

@@ -55,6 +55,11 @@ uint64_t kept_capabilities(const Rules& rules);
 struct Bonds {
   std::vector<int> groups;  ///< files that "0" is written to: the control groups that it joins
   int ruleset = -1;  ///< a Landlock ruleset
+  struct PathRule {
+    std::string path;
+    uint64_t access = 0, access_of_file = 0;  ///< as the kernel's bits; the latter when it is no directory
+  };
+  std::vector<PathRule> late;  ///< rules to be added when init has mounted the unit's /proc
   uint64_t capabilities = 0;  ///< that stay in its bounding set
 };
 

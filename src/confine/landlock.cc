@@ -59,19 +59,22 @@ int landlock_version() {
   return kHere < 0 ? 0 : static_cast<int>(kHere);
 }
 
+uint64_t PathRule::access() const { return known(write ? kWrite : kRead); }
+uint64_t PathRule::access_of_file() const { return access() & kOfFiles; }
+
 Result<Fd> make_ruleset(const std::vector<PathRule>& rules) {
   const uint64_t handled = known(kAll);
   Fd ruleset(static_cast<int>(::syscall(kCreateRuleset, &handled, sizeof handled, 0)));
   if (!ruleset.valid()) return fail_errno(errno, "a Landlock ruleset");
   for (const auto& rule : rules) {
+    if (rule.in_proc()) continue;
     auto place = sys::open(rule.path, O_PATH);
     if (!place) {
       log::info("{} isn't here: there is no rule for it", rule.path);
       continue;
     }
     TRY(const auto st, sys::stat(*place));
-    PathBeneath beneath{known(rule.write ? kWrite : kRead), place->get()};
-    if (!S_ISDIR(st.st_mode)) beneath.access &= kOfFiles;
+    PathBeneath beneath{S_ISDIR(st.st_mode) ? rule.access() : rule.access_of_file(), place->get()};
     if (::syscall(kAddRule, ruleset.get(), kPathBeneath, &beneath, 0) < 0)
       return fail_errno(errno, "a Landlock rule for " + rule.path);
   }

@@ -17,7 +17,12 @@ inline constexpr int kLandlockNeeded = 3;
 struct PathRule {
   std::string path;  ///< as the calling process sees it; one that isn't there is left out
   bool write = false;  ///< besides, not instead: reading is a rule of its own
+  /// In the unit's /proc, which isn't mounted yet. A rule on a directory that is mounted over later isn't looked at.
+  [[nodiscard]] bool in_proc() const { return path == "/proc" || path.starts_with("/proc/"); }
+  [[nodiscard]] uint64_t access() const;
+  [[nodiscard]] uint64_t access_of_file() const;
 };
+/// Of those that aren't in /proc.
 Result<Fd> make_ruleset(const std::vector<PathRule>& rules);
 
 }  // namespace godwit::confine

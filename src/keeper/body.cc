@@ -42,7 +42,9 @@ Result<void> Body::enter(const wire::UnitSpec& spec, std::optional<pod::ClockOff
   if (!confinement_) return {};
   TRY_DO(confinement_->enter_view());
   const confine::Bonds bonds = confinement_->bonds();
-  sandbox_->bind({bonds.groups, bonds.ruleset, bonds.capabilities});
+  pod::Sandbox::Bonds of_init{bonds.groups, bonds.ruleset, {}, bonds.capabilities};
+  for (const auto& rule : bonds.late) of_init.late.push_back({rule.path, rule.access, rule.access_of_file});
+  sandbox_->bind(std::move(of_init));
   return {};
 }
 

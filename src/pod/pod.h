@@ -99,6 +99,12 @@ class Sandbox {
   struct Bonds {
     std::vector<int> groups;  ///< "0" is written to them: files cgroup.procs
     int ruleset = -1;  ///< of Landlock; -1: none
+    struct PathRule {
+      std::string path;
+      uint64_t access = 0, access_of_file = 0;  ///< the latter when it is no directory
+    };
+    /// Added to the ruleset when the unit's own /proc is mounted: a rule from before would be of what lies beneath.
+    std::vector<PathRule> late;
     uint64_t capabilities = ~uint64_t{0};  ///< that stay in the bounding set
   };
   void bind(Bonds bonds) { bonds_ = std::move(bonds); }

@@ -138,6 +138,20 @@ Error error_of(const NotStarted& why, const Sandbox::Program* program) {
   ::_exit(127);
 }
 
+// A path that isn't there needs no rule.
+bool add_rule(int ruleset, const Sandbox::Bonds::PathRule& rule) {
+  constexpr long kAddRule = 445;
+  constexpr int kPathBeneath = 1;
+  struct [[gnu::packed]] {
+    uint64_t access;
+    int32_t parent;
+  } beneath{rule.access, ::open(rule.path.c_str(), O_PATH | O_CLOEXEC)};
+  if (beneath.parent < 0) return true;
+  if (::syscall(kAddRule, ruleset, kPathBeneath, &beneath, 0) == 0) return true;
+  beneath.access = rule.access_of_file;
+  return errno == EINVAL && ::syscall(kAddRule, ruleset, kPathBeneath, &beneath, 0) == 0;
+}
+
 // Without a need for no_new_privs, which the unit would see: landlock_restrict_self(2) asks for CAP_SYS_ADMIN instead.
 bool enter_bonds(const Sandbox::Bonds& bonds) {
   constexpr long kRestrictSelf = 446;
@@ -148,6 +162,8 @@ bool enter_bonds(const Sandbox::Bonds& bonds) {
     if ((bonds.capabilities >> c & 1) != 0 || ::prctl(PR_CAPBSET_READ, c) != 1) continue;
     if (::prctl(PR_CAPBSET_DROP, c) < 0) return false;
   }
+  for (const auto& rule : bonds.late)
+    if (!add_rule(bonds.ruleset, rule)) return false;
   return bonds.ruleset < 0 || ::syscall(kRestrictSelf, bonds.ruleset, 0) == 0;
 }
 

@@ -135,6 +135,7 @@ TRIES = [
     ("write-forbidden", lambda: write(DIR + "/file")),
     ("write-readable", lambda: write(DIR + "/readable/new")),
     ("truncate-readable", lambda: os.truncate(DIR + "/readable/file", 0)),
+    ("read-proc", lambda: read("/proc/self/status")),
     ("run-allowed", lambda: run("/bin/true")),
     ("run-forbidden", lambda: run(DIR + "/true")),
     ("mount", mount),

@@ -94,6 +94,7 @@ const Results kLimited = {
     {"write-forbidden", "EACCES"},
     {"write-readable", "EACCES"},
     {"truncate-readable", "EACCES"},
+    {"read-proc", "ok"},
     {"run-allowed", "ok"},
     {"run-forbidden", "EACCES"},
     {"mount", "EPERM"},
@@ -149,8 +150,8 @@ TEST_F(EnforcedUnits, cant_lift_the_limits_of_a_document_that_says_nothing_of_pa
     EXPECT_EQ(got["memory"], "signal 9");
     EXPECT_EQ(got["mount"], "EPERM");
     EXPECT_EQ(got["groups"], "EROFS");
-    for (const char* free : {"read-forbidden", "write-forbidden", "run-forbidden", "tcp4-allowed", "udp4-address",
-                             "bind-forbidden", "listen-unbound", "processes"})
+    for (const char* free : {"read-proc", "read-forbidden", "write-forbidden", "run-forbidden", "tcp4-allowed",
+                             "udp4-address", "bind-forbidden", "listen-unbound", "processes"})
       EXPECT_EQ(got[free], "ok") << free;
   }
 }
