@@ -28,16 +28,30 @@ Result<std::unique_ptr<Body>> Body::open(const std::string& unit_dir, const std:
   return body;
 }
 
-Result<void> Body::enter(const std::string& hostname, std::optional<pod::ClockOffsets> time) {
+Result<void> Body::enter(const wire::UnitSpec& spec, std::optional<pod::ClockOffsets> time) {
+  // Init, and the relay beside a program with an input.
+  const unsigned own = spec.tty() || spec.interactive() ? 2 : 1;
+  if (rules_.any()) {
+    TRY(confinement_, confine::Confinement::make(rules_, unit_dir_, own));
+  }
   pod::SandboxOptions options;
-  options.hostname = hostname;
   options.time = time;
   options.build_view = [this] { return build_view(); };
   TRY(options.proc, sys::dup(proc_.get()));
   keep_state_visible();
   TRY(sandbox_, pod::Sandbox::enter(std::move(options)));
+  if (!confinement_) return {};
+  TRY_DO(confinement_->enter_view());
+  const confine::Bonds bonds = confinement_->bonds();
+  pod::Sandbox::Bonds of_init{bonds.groups, bonds.ruleset, {}, bonds.capabilities};
+  for (const auto& rule : bonds.late) of_init.late.push_back({rule.path, rule.access, rule.access_of_file});
+  sandbox_->bind(std::move(of_init));
   return {};
 }
+
+Result<void> Body::arm_limits() { return confinement_ ? confinement_->arm_limits() : Result<void>(); }
+
+Result<void> Body::arm_addresses() { return confinement_ ? confinement_->arm_addresses() : Result<void>(); }
 
 // In the new mount namespace. The output file first: build_view() takes along what is mounted, and afterwards the unit's
 // directory may lie below an overlay, where a bind would be of the overlay's file.
@@ -105,7 +119,9 @@ Result<void> Body::emulate(pod::Sandbox::Program& program) const {
 
 Result<void> Body::launch(const wire::UnitSpec& spec) {
   TRY_DO(plan_own_directories(spec));
-  TRY_DO(enter({}, std::nullopt));
+  TRY_DO(enter(spec, std::nullopt));
+  TRY_DO(arm_limits());
+  TRY_DO(arm_addresses());
   pod::Sandbox::Program program;
   program.argv.assign(spec.argv().begin(), spec.argv().end());
   return start(spec, std::move(program));
@@ -127,6 +143,7 @@ Result<void> Body::start(const wire::UnitSpec& spec, pod::Sandbox::Program progr
 void Body::destroy() {
   init_ = 0;
   if (sandbox_) sandbox_->kill();
+  confinement_.reset();
 }
 
 void Body::kill_all() const {

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "confine/confine.h"
 #include "files/travel.h"
 #include "godwit/common.pb.h"
 #include "pod/pod.h"
@@ -31,6 +32,8 @@ class Body {
   /// isn't the machine's own.
   static Result<std::unique_ptr<Body>> open(const std::string& unit_dir, const std::string& emulated);
 
+  /// Before the unit comes to be here: what its document lets it do. Without: everything.
+  void set_rules(confine::Rules rules) { rules_ = std::move(rules); }
   /// Starts the program of the spec in namespaces of its own.
   Result<void> launch(const wire::UnitSpec& spec);
   /// Which engine, and what it is to know.
@@ -94,7 +97,10 @@ class Body {
   Result<void> plan_own_directories(const wire::UnitSpec& spec);
   void keep_state_visible();
   std::vector<pid_t> processes() const;
-  Result<void> enter(const std::string& hostname, std::optional<pod::ClockOffsets> time);
+  Result<void> enter(const wire::UnitSpec& spec, std::optional<pod::ClockOffsets> time);
+  /// The rules hold from here on: on resources when the unit is complete, on addresses just before it runs.
+  Result<void> arm_limits();
+  Result<void> arm_addresses();
   std::string unit_dir_, emulated_;
   Fd output_;  // out.log, from outside of the unit
   Fd unit_mount_;
@@ -103,6 +109,8 @@ class Body {
   files::MemoryMounts memory_;  // until they are a part of the view
   std::vector<Layer> layers_;
   std::map<std::string, Fd> own_;
+  confine::Rules rules_;
+  std::unique_ptr<confine::Confinement> confinement_;  // none without rules
   std::unique_ptr<pod::Sandbox> sandbox_;
   std::atomic<pid_t> init_{0};
 };

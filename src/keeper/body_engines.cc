@@ -61,9 +61,13 @@ class Body::Receiver : public engine::DestinationEngine {
   }
   Result<void> restore(const std::string& state) override {
     if (!engine_) return fail(Code::kPeer, "a state without an outline");
-    return engine_->restore(state);
+    TRY_DO(engine_->restore(state));
+    return body_.arm_limits();
   }
-  Result<void> resume() override { return engine_->resume(); }
+  Result<void> resume() override {
+    TRY_DO(body_.arm_addresses());
+    return engine_->resume();
+  }
   Result<void> discard() override {
     auto result = engine_ ? engine_->discard() : Result<void>();
     body_.destroy();
@@ -85,15 +89,18 @@ class Body::Receiver : public engine::DestinationEngine {
 // The pod engine needs to know the unit's clocks when it is made; they come with the first outline.
 class Body::PodReceiver : public Body::Receiver {
  public:
-  PodReceiver(Body& body, bool close_connections) : Receiver(body, wire::POD), close_connections_(close_connections) {}
+  PodReceiver(Body& body, wire::UnitSpec spec, bool close_connections)
+      : Receiver(body, wire::POD), spec_(std::move(spec)), close_connections_(close_connections) {}
 
  private:
   Result<void> begin(const std::string& outline) override {
     TRY(const pod::ClockOffsets offsets, pod::clock_offsets_for(outline));
-    if (!body_.sandbox_) TRY_DO(body_.enter({}, offsets));
+    if (!body_.sandbox_) TRY_DO(body_.enter(spec_, offsets));
     pod::DestinationOptions options;
     options.scratch_dir = body_.unit_dir_;
     options.close_connections = close_connections_;
+    if (body_.rules_.any()) options.forbidden_capabilities = ~confine::kept_capabilities(body_.rules_);
+    options.sockets_of_tree = body_.rules_.addresses;
     options.monotonic_offset = offsets.monotonic;
     options.boottime_offset = offsets.boottime;
     options.start_init = [this](int keep_fd) -> Result<pid_t> {
@@ -107,6 +114,7 @@ class Body::PodReceiver : public Body::Receiver {
     TRY(engine_, pod::make_destination(std::move(options)));
     return {};
   }
+  const wire::UnitSpec spec_;
   bool close_connections_;
 };
 
@@ -121,7 +129,7 @@ class Body::PortableReceiver : public Body::Receiver {
     options.architecture = body_.architecture();
     TRY(options.proc, sys::dup(body_.proc_.get()));
     options.start = [this](const std::string& program, const std::string& variable) -> Result<pid_t> {
-      if (!body_.sandbox_) TRY_DO(body_.enter({}, std::nullopt));
+      if (!body_.sandbox_) TRY_DO(body_.enter(spec_, std::nullopt));
       pod::Sandbox::Program first;
       // Its arguments are in its memory; these are for who lists processes.
       first.argv = {program};
@@ -142,7 +150,7 @@ Result<std::unique_ptr<engine::DestinationEngine>> Body::destination(const Wish&
   if (wish.grain == wire::PORTABLE) return std::make_unique<PortableReceiver>(*this, spec);
   if (!emulated_.empty())
     return fail(Code::kRefused, "this node is an emulated " + emulated_ + ": only portable programs can come here");
-  return std::make_unique<PodReceiver>(*this, wish.close_connections);
+  return std::make_unique<PodReceiver>(*this, spec, wish.close_connections);
 }
 
 Result<std::unique_ptr<engine::DestinationEngine>> Body::gate(wire::Grain grain) const {

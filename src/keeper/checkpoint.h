@@ -39,8 +39,10 @@ struct Restored {
   wire::UnitSpec spec;
   std::vector<engine::Timing> phases;
 };
+/// `asked`: the unit's spec, whose document counts; with empty argv it is the image's.
 Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const std::string& image,
-                                    NodeStores& stores, const Told& told, std::vector<engine::Blocker>& blockers);
+                                    const wire::UnitSpec& asked, NodeStores& stores, const Told& told,
+                                    std::vector<engine::Blocker>& blockers);
 
 /// Manifest::engine.
 inline constexpr const char *kEnginePod = "pod", *kEnginePortable = "portable";

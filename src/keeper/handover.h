@@ -25,6 +25,11 @@ class Handover {
   [[nodiscard]] Error refusal() const;
   [[nodiscard]] std::vector<engine::Blocker> blockers() const;
 
+  /// After admit(): what the unit may do from here on; none without a delegation.
+  [[nodiscard]] const delegation::Grants* grants() const {
+    return admission_ ? &admission_->authority.grants() : nullptr;
+  }
+
   /// Source: the entry with this node's signature.
   Result<std::string> hand_over(std::string_view digest);
   /// Destination: the entry with both.

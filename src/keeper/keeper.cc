@@ -126,7 +126,12 @@ void Keeper::do_job(const Packet& request) {
 
 void Keeper::launch(const Packet& request) {
   const Stopwatch watch;
-  const auto started = body_->launch(request.launch().spec());
+  const auto started = [&]() -> Result<void> {
+    // The daemon has asked already whether they can be made to hold here.
+    TRY(auto rules, confine::rules_of_document(request.launch().spec().delegation()));
+    body_->set_rules(std::move(rules));
+    return body_->launch(request.launch().spec());
+  }();
   Packet p;
   if (started) {
     if (auto r = write_epoch(request.launch().epoch(), {}); !r) log::warn("epoch file: {}", r.error().message());
@@ -179,8 +184,8 @@ void Keeper::checkpoint(const k::TakeCheckpoint& request) {
 
 void Keeper::restore(const k::Restore& request) {
   std::vector<engine::Blocker> blockers;
-  const auto restored =
-      restore_checkpoint(*body_, args_.dir, request.image(), stores_, [this](const auto& p) { progress(p); }, blockers);
+  const auto restored = restore_checkpoint(
+      *body_, args_.dir, request.image(), request.spec(), stores_, [this](const auto& p) { progress(p); }, blockers);
   Packet p;
   if (restored) {
     if (auto r = write_epoch(request.epoch(), {}); !r) log::warn("epoch file: {}", r.error().message());

@@ -25,6 +25,12 @@ migration::Plan plan_of(const wire::MoveOptions& options) {
   return plan;
 }
 
+/// What the unit may do here. A unit with a document but without a passage has all that the document says.
+Result<confine::Rules> rules_of(const Handover& handover, const wire::UnitSpec& spec) {
+  if (const auto* grants = handover.grants()) return confine::rules_of(*grants);
+  return confine::rules_of_document(spec.delegation());
+}
+
 /// While the unit is frozen its input waits: in the FIFO it could come too late to be carried.
 class HoldsInput : public engine::SourceEngine {
  public:
@@ -224,6 +230,14 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
     if (!handover) return reply_failure(id, handover.error());
     return reply_failure(id, handover->refusal(), handover->blockers());
   }
+  auto rules = rules_of(*handover, request.spec());
+  auto unmet = rules ? confine::missing(*rules) : std::vector<engine::Blocker>();
+  if (!rules || !unmet.empty()) {
+    set_phase(k::EMPTY);
+    if (!rules) return reply_failure(id, rules.error());
+    return reply_failure(id, {Code::kRefused, 0, "this node can't enforce the unit's delegation"}, unmet);
+  }
+  body_->set_rules(*std::move(rules));
   Questioner delegate(
       outbox_, std::move(question), *handover, [this](const auto& p) { progress(p); },
       [this](const migration::Answer& answer) {

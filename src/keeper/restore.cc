@@ -102,7 +102,8 @@ Result<void> refuse_for(std::vector<engine::Blocker>& blockers, std::vector<engi
 }  // namespace
 
 Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const std::string& name,
-                                    NodeStores& stores, const Told& told, std::vector<engine::Blocker>& blockers) {
+                                    const wire::UnitSpec& asked, NodeStores& stores, const Told& told,
+                                    std::vector<engine::Blocker>& blockers) {
   Restored out;
   Stopwatch lap;
   const auto phase = [&](const char* step) { out.phases.push_back({step, lap.lap_ms()}); };
@@ -113,6 +114,9 @@ Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, con
   wire::keeper::Launch who;
   if (!who.ParseFromString(parts.keeper->content)) return fail(Code::kCorrupt, "the image doesn't say what unit it is");
   out.spec = who.spec();
+  TRY(auto rules, confine::rules_of_document((asked.argv().empty() ? out.spec : asked).delegation()));
+  TRY_DO(refuse_for(blockers, confine::missing(rules)));
+  body.set_rules(std::move(rules));
 
   TRY(const auto gate, body.gate(grain));
   TRY(auto unwelcome, gate->admit(manifest.demands));

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/base.h"
+#include "confine/confine.h"
 #include "node/keeper_process.h"
 #include "node/load.h"
 #include "node/notice.h"
@@ -249,6 +250,7 @@ Outcome<void> Daemon::make_room(const std::string& id) {
     }
     remove(old);
   }
+  confine::forget(unit_dir(id));
   if (auto cleared = sys::remove_tree(unit_dir(id)); !cleared) return failed(cleared.error());
   return {};
 }
@@ -302,6 +304,7 @@ void Daemon::remove(const UnitPtr& unit) {
     const std::lock_guard lock(units_mutex_);
     if (const auto it = units_.find(id); it != units_.end() && it->second == unit) units_.erase(it);
   }
+  confine::forget(unit->dir());
   if (auto removed = sys::remove_tree(unit->dir()); !removed) log::warn("{}", removed.error().message());
 }
 

@@ -34,6 +34,7 @@
 #include "base/pki.h"
 #include "base/program_file.h"
 #include "base/sys.h"
+#include "confine/confine.h"
 #include "node/grid_record.h"
 #include "node/grid_world.h"
 #include "node/node.h"
@@ -223,6 +224,20 @@ Error explain_rootless(const Error& error) {
 
 }  // namespace
 
+namespace {
+
+/// Control groups of units whose keepers died with the nodes: of all that a node is, they alone are the machine's.
+void forget_groups(const std::string& state_dir) {
+  const std::string nodes = state_dir + "/nodes";
+  for (const auto& node : sys::list_dir(nodes).value_or(std::vector<std::string>())) {
+    const std::string units = nodes + "/" + node + "/units";
+    for (const auto& unit : sys::list_dir(units).value_or(std::vector<std::string>()))
+      confine::forget(units + "/" + unit);
+  }
+}
+
+}  // namespace
+
 Result<void> grid_up(const GridOptions& options, const std::function<void(std::string_view)>& progress) {
   TRY(GridRecord record, plan_grid(options));
   const std::string& dir = options.state_dir;
@@ -249,6 +264,7 @@ Result<void> grid_down(const std::string& state_dir, bool purge) {
   const auto record = load_record(state_dir);
   if (!record && record.error().code != Code::kNotFound) return std::unexpected(record.error());
   if (record) TRY_DO(kill_and_wait(record->hub));
+  forget_groups(state_dir);
   for (const char* name : {"grid.json", "client.json"}) (void)::unlink((state_dir + "/" + name).c_str());
   (void)::unlink(controller_socket(state_dir).c_str());
   if (!purge) return {};

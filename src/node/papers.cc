@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/program_file.h"
+#include "confine/confine.h"
 
 namespace godwit::node {
 namespace {
@@ -35,6 +36,9 @@ std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const
   if (spec.delegation().empty()) return {};
   const auto document = dl::read_document(spec.delegation());
   if (!document) return refused(document.error());
+  if (auto unmet = confine::missing(confine::rules_of(document->document.grants)); !unmet.empty())
+    return std::unexpected(
+        rpc::Failure{Error{Code::kRefused, 0, "this node can't enforce the unit's delegation"}, std::move(unmet)});
   const std::vector<std::string> argv(spec.argv().begin(), spec.argv().end());
   if (dl::digest_of_arguments(argv) != document->document.arguments)
     return refused({dl::Why::kWrongArguments, fmt::format("{} words", argv.size())});

@@ -83,6 +83,8 @@ class PodDestinationImpl final : public PodDestination {
     r.boottime_offset = o.boottime_offset;
     r.assume_foreign_vdso = o.assume_foreign_vdso;
     r.outlives_engine = o.outlives_engine;
+    r.forbidden_capabilities = o.forbidden_capabilities;
+    r.sockets_of_tree = o.sockets_of_tree;
     return r;
   }
   ProcFs proc_;

@@ -169,6 +169,8 @@ class RestoreContext {
   std::map<std::string, Fd>& shelf() { return shelf_; }
   /// True when descriptors of established connections should be closed connections (--tcp close).
   virtual bool close_connections() const = 0;
+  /// A new socket of AF_INET or AF_INET6, of the control group that the tree's own would be of.
+  virtual Result<Fd> internet_socket(int domain, int type);
   /// What a family of kinds remembers during one restore; null at first. The context lives until resume() or discard()
   /// is done, so an object's destructor is the place to take away what was left outside of the processes (staged names).
   std::shared_ptr<void>& memory(std::string_view family) { return memory_[std::string(family)]; }

@@ -59,6 +59,10 @@ struct DestinationOptions {
   Nanos boottime_offset{0};
   bool assume_foreign_vdso = false;  ///< tests only: treat the source's vDSO as another kernel's
   bool outlives_engine = false;  ///< the tree and its init go on when this process has ended
+  /// Capabilities that no thread may have, or come to have; a state that says otherwise is refused.
+  uint64_t forbidden_capabilities = 0;
+  /// Internet sockets are made by a process of the tree: they belong to the control group of who makes them, for ever.
+  bool sockets_of_tree = false;
   Fd proc;
 };
 /// What a destination engine can tell beyond the interface.
@@ -91,6 +95,19 @@ class Sandbox {
   /// PID and time namespaces.
   static Result<std::unique_ptr<Sandbox>> enter(SandboxOptions options);
   ~Sandbox();
+  /// What init is put into before it does anything, and so everybody who descends from it. Descriptors stay the caller's.
+  struct Bonds {
+    std::vector<int> groups;  ///< "0" is written to them: files cgroup.procs
+    int ruleset = -1;  ///< of Landlock; -1: none
+    struct PathRule {
+      std::string path;
+      uint64_t access = 0, access_of_file = 0;  ///< the latter when it is no directory
+    };
+    /// Added to the ruleset when the unit's own /proc is mounted: a rule from before would be of what lies beneath.
+    std::vector<PathRule> late;
+    uint64_t capabilities = ~uint64_t{0};  ///< that stay in the bounding set
+  };
+  void bind(Bonds bonds) { bonds_ = std::move(bonds); }
   /// Forks the unit's init: PID 1, reaps, dies with this process. It keeps `keep_fd` (-1: none).
   Result<pid_t> start_init(int keep_fd);
   /// Forks the unit's init with a program as its first child. `stdio`: three descriptors of this process.
@@ -131,6 +148,7 @@ class Sandbox {
   Sandbox() = default;
   Result<pid_t> fork_init(const Program* program, int keep_fd);
   SandboxOptions options_;
+  Bonds bonds_;
   pid_t init_ = 0;
   pid_t main_pid_ = 0;
   Fd exits_;

@@ -4,7 +4,8 @@
 // see and trace the whole unit. A process that has unshared its children's PID namespace can't make threads any more
 // (clone(2), EINVAL), so a short-lived fork unshares those two and clones the unit's init with CLONE_PARENT: init is the
 // keeper's child. Init runs no program: it keeps two descriptors, reaps whom it inherits, and writes (pid, status) of
-// each to a pipe. It dies with the keeper (PR_SET_PDEATHSIG), and with it, by pid_namespaces(7), everybody in the unit.
+// each to a pipe. What the unit must not get out of (control groups, a Landlock domain, a bounding set of capabilities), init
+// enters before it has a child: all of these are inherited, and there is no way back. It dies with the keeper (PR_SET_PDEATHSIG), and with it, by pid_namespaces(7), everybody in the unit.
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
@@ -49,7 +50,7 @@ struct StartRecord {
 
 // What a program says that couldn't be started.
 struct NotStarted {
-  enum Step : int { kDirectory, kUser, kProgram, kCompanion } step;
+  enum Step : int { kDirectory, kUser, kProgram, kCompanion, kBonds } step;
   int error;
 };
 
@@ -107,14 +108,15 @@ bool write_offsets(const std::string& lines) {
   ::_exit(127);
 }
 
-Error error_of(const NotStarted& why, const Sandbox::Program& program) {
+Error error_of(const NotStarted& why, const Sandbox::Program* program) {
   switch (why.step) {
-    case NotStarted::kDirectory: return {Code::kSystem, why.error, "the working directory " + program.cwd};
+    case NotStarted::kDirectory: return {Code::kSystem, why.error, "the working directory " + program->cwd};
     case NotStarted::kUser: return {Code::kSystem, why.error, "becoming the unit's user"};
-    case NotStarted::kCompanion: return {Code::kSystem, why.error, "starting " + program.companion->path};
+    case NotStarted::kBonds: return {Code::kSystem, why.error, "what the unit's document limits"};
+    case NotStarted::kCompanion: return {Code::kSystem, why.error, "starting " + program->companion->path};
     case NotStarted::kProgram: break;
   }
-  return {Code::kSystem, why.error, "starting " + program.argv[0]};
+  return {Code::kSystem, why.error, "starting " + program->argv[0]};
 }
 
 // With init's signal mask: all blocked. Its environment is empty.
@@ -136,8 +138,37 @@ Error error_of(const NotStarted& why, const Sandbox::Program& program) {
   ::_exit(127);
 }
 
+// A path that isn't there needs no rule.
+bool add_rule(int ruleset, const Sandbox::Bonds::PathRule& rule) {
+  constexpr long kAddRule = 445;
+  constexpr int kPathBeneath = 1;
+  struct [[gnu::packed]] {
+    uint64_t access;
+    int32_t parent;
+  } beneath{rule.access, ::open(rule.path.c_str(), O_PATH | O_CLOEXEC)};
+  if (beneath.parent < 0) return true;
+  if (::syscall(kAddRule, ruleset, kPathBeneath, &beneath, 0) == 0) return true;
+  beneath.access = rule.access_of_file;
+  return errno == EINVAL && ::syscall(kAddRule, ruleset, kPathBeneath, &beneath, 0) == 0;
+}
+
+// Without a need for no_new_privs, which the unit would see: landlock_restrict_self(2) asks for CAP_SYS_ADMIN instead.
+bool enter_bonds(const Sandbox::Bonds& bonds) {
+  constexpr long kRestrictSelf = 446;
+  constexpr int kCapabilities = 64;
+  for (const int group : bonds.groups)
+    if (::write(group, "0", 1) != 1) return false;
+  for (int c = 0; c < kCapabilities; c++) {
+    if ((bonds.capabilities >> c & 1) != 0 || ::prctl(PR_CAPBSET_READ, c) != 1) continue;
+    if (::prctl(PR_CAPBSET_DROP, c) < 0) return false;
+  }
+  for (const auto& rule : bonds.late)
+    if (!add_rule(bonds.ruleset, rule)) return false;
+  return bonds.ruleset < 0 || ::syscall(kRestrictSelf, bonds.ruleset, 0) == 0;
+}
+
 [[noreturn]] void run_init(int exits, int keep_fd, const Sandbox::Program* program, ProgramVectors& vectors,
-                           int error_pipe) {
+                           int error_pipe, const Sandbox::Bonds& bonds) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // A keeper that died before that line sends no signal. It alone has the other end of the pipe.
   pollfd keeper{exits, 0, 0};
@@ -149,6 +180,11 @@ Error error_of(const NotStarted& why, const Sandbox::Program& program) {
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
   // Fails only where there is no mount namespace of its own, and then the old /proc is right.
   (void)::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
+  if (!enter_bonds(bonds)) {
+    const NotStarted why{NotStarted::kBonds, errno};
+    (void)!::write(error_pipe, &why, sizeof why);
+    ::_exit(127);
+  }
   if (program != nullptr) {
     const pid_t child = ::fork();
     if (child == 0) run_program(*program, vectors, error_pipe);
@@ -254,7 +290,7 @@ Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
       record.error = errno;
     } else {
       record.init = static_cast<pid_t>(::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0));
-      if (record.init == 0) run_init(exits.second.get(), keep_fd, program, vectors, error.second.get());
+      if (record.init == 0) run_init(exits.second.get(), keep_fd, program, vectors, error.second.get(), bonds_);
       if (record.init < 0) record.error = errno;
     }
     (void)!::write(start.second.get(), &record, sizeof record);
@@ -275,9 +311,9 @@ Result<pid_t> Sandbox::fork_init(const Program* program, int keep_fd) {
   // when init has mounted the unit's /proc: a restore stops init and must not stop it before that.
   NotStarted why{};
   const auto n = io::read_some(error.first.get(), std::as_writable_bytes(std::span(&why, 1)));
-  if (program != nullptr && n && *n == sizeof why) {
+  if (n && *n == sizeof why) {
     kill();
-    return std::unexpected(error_of(why, *program));
+    return std::unexpected(error_of(why, program));
   }
   if (program != nullptr) main_pid_ = 2;
   return init_;

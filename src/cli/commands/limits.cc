@@ -1,4 +1,4 @@
-// What can't be moved, from the refusal tables of the engine and of the file layer.
+// What can't be moved, from the refusal tables of the engines, of the file layer and of what enforces documents.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "cli/command.h"
 #include "cli/context.h"
+#include "confine/confine.h"
 #include "files/files.h"
 #include "files/refusals.h"
 #include "pod/pod.h"
@@ -22,6 +23,7 @@ std::vector<Row> rows() {
   std::vector<Row> all;
   for (const auto& r : pod::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
   for (const auto& r : portable::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
+  for (const auto& r : confine::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
   for (const auto& r : files::refusals()) all.push_back({r.code, r.what, r.reason, r.lift});
   std::ranges::sort(all, {}, &Row::code);
   return all;
@@ -39,6 +41,13 @@ constexpr std::string_view kNotRefused = R"(
 * Hard resource limits, a lower oom_score_adj and real-time priorities are given as far as the destination's rights
   allow; a warning in the unit's log says what was not.
 * A core-dump flag in the exit status of a zombie is lost.
+
+## What a document can't limit
+
+* Looking at names, times, owners and rights of files outside its paths, and changing the latter where the file's own rights let the
+  unit's user do it; connecting to a UNIX socket by its path: the kernel's Landlock doesn't ask.
+* Addresses of other families than IPv4 and IPv6.
+* Shared memory that came with a move is counted as the node's, not as the unit's.
 )";
 
 std::string document() {

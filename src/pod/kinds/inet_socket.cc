@@ -188,8 +188,7 @@ Result<Fd> restore(RestoreContext& ctx, const pb::OpenFile& file) {
       (type == SOCK_DGRAM && s.role() == pb::InetSocket::LISTENING)) {
     return fail(Code::kCorrupt, "an Internet socket that can't exist");
   }
-  Fd fd(::socket(domain, type | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return fail_errno(errno, "making an Internet socket");
+  TRY(Fd fd, ctx.internet_socket(domain, type));
   if (s.role() != pb::InetSocket::CLOSED) TRY_DO(restore_socket_options(fd, s.options(), OptionStage::kBeforeBind));
   if (s.role() == pb::InetSocket::CLOSED) {
     if (auto done = connect_and_reset(fd, domain); !done)
@@ -270,6 +269,12 @@ Result<void> connect(RestoreContext& ctx, const pb::OpenFile& file, const Fd& fd
 }
 
 }  // namespace
+
+Result<Fd> RestoreContext::internet_socket(int domain, int type) {
+  Fd fd(::socket(domain, type | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return fail_errno(errno, "making an Internet socket");
+  return fd;
+}
 
 const FileKind kInetSocketKind = {.name = "inet",
                                   .matches = matches,

@@ -13,6 +13,7 @@
 
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "base/log.h"
@@ -303,6 +304,17 @@ Result<pid_t> Restorer::host_pid(pid_t pid) {
 Result<pid_t> Restorer::any_host_pid() {
   if (blanks_.empty()) return fail(Code::kFailed, "no process is there yet");
   return blanks_.back()->host_pid;
+}
+
+// By the first process, which is there from the beginning to the end: a unit's init.
+Result<Fd> Restorer::internet_socket(int domain, int type) {
+  if (!options_.sockets_of_tree || blanks_.empty()) return RestoreContext::internet_socket(domain, type);
+  Blank& maker = *blanks_.front();
+  TRY(const int64_t number, maker.remote->call(maker.leader(), SYS_socket, domain, type | SOCK_CLOEXEC, 0));
+  TRY(const Fd pidfd, sys::pidfd_open(maker.host_pid));
+  auto fd = sys::pidfd_getfd(pidfd, static_cast<int>(number));
+  TRY_DO(maker.remote->call(maker.leader(), SYS_close, number));
+  return fd;
 }
 
 Result<int64_t> Restorer::remote_call(pid_t pid, long number, std::span<const uint64_t> arguments) {

@@ -71,6 +71,8 @@ struct RestoreOptions {
   Nanos boottime_offset{0};
   bool assume_foreign_vdso = false;  ///< tests only
   bool outlives_engine = false;  ///< the tree goes on when this process has ended
+  uint64_t forbidden_capabilities = 0;
+  bool sockets_of_tree = false;
 };
 
 /// Which pieces of anonymous memory have one anon_vma; see families.cc.
@@ -118,6 +120,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   const Fd& proc_dir() override { return proc_.dir(); }
   Nanos clock(clockid_t clock) override;
   Result<Fd> inherit(int fd, const std::string& link) override;
+  Result<Fd> internet_socket(int domain, int type) override;
 
   // PageWriter
   Result<void> write(std::span<const PageRun> runs, std::span<const std::byte> data) override;
@@ -209,7 +212,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> clone_threads(Blank& blank, const pb::Process& process);
   Result<void> restore_thread(Plan& plan, Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> set_xstate(Plan& plan, Blank& blank, Tracee& tracee, const pb::Thread& thread);
-  static Result<void> set_credentials(Plan& plan, const pb::Thread& thread);
+  Result<void> set_credentials(Plan& plan, const pb::Thread& thread) const;
   static Result<void> set_seccomp(Plan& plan, const pb::Thread& thread);
   Result<void> arm_restart(Blank& blank, Tracee& tracee, const pb::Thread& thread);
   Result<void> finish_thread(Blank& blank, Tracee& tracee, const pb::Thread& thread);

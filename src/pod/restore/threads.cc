@@ -118,8 +118,11 @@ Result<void> Restorer::set_xstate(Plan& plan, Blank& blank, Tracee& tracee, cons
 
 // credentials(7), capabilities(7). User ids are changed with SECBIT_NO_SETUID_FIXUP, so that capabilities stay until they
 // are set by hand; the real securebits come when PR_SET_SECUREBITS is still allowed, just before capset().
-Result<void> Restorer::set_credentials(Plan& plan, const pb::Thread& thread) {
+Result<void> Restorer::set_credentials(Plan& plan, const pb::Thread& thread) const {
   const auto& c = thread.creds();
+  const uint64_t has = c.cap_effective() | c.cap_permitted() | c.cap_inheritable() | c.cap_ambient() | c.cap_bounding();
+  if ((has & options_.forbidden_capabilities) != 0)
+    return fail(Code::kRefused, "a thread with capabilities that the unit's document doesn't let it have");
   if (c.uids_size() != 4 || c.gids_size() != 4 || c.groups_size() > 4096)
     return fail(Code::kCorrupt, "credentials that can't be");
   const std::vector<uint32_t> list(c.groups().begin(), c.groups().end());
