@@ -19,10 +19,9 @@
 #include <string>
 #include <thread>
 
-#include "base/pki.h"
-#include "delegation/delegation.h"
 #include "keeper/body.h"
 #include "keeper/feeder.h"
+#include "keeper/identity.h"
 #include "keeper/outbox.h"
 #include "keeper/unit_files.h"
 #include "link/keeper_args.h"
@@ -30,13 +29,7 @@
 
 namespace godwit::keeper {
 
-/// This node's name and key, read before the keeper enters any other root.
-struct NodeIdentity {
-  pki::Identity node;
-  std::string authority;
-  /// With which this node signs handovers; none on a node that was never registered.
-  std::optional<delegation::PrivateKey> trace = {};
-};
+class Handover;
 
 class Keeper {
  public:
@@ -79,6 +72,7 @@ class Keeper {
   void progress(const migration::Progress& p);
   void post_move_ended(const std::string& id, const migration::Outcome& outcome, const wire::Report* report);
   void goes_on_here();
+  void keep_receipt(const Handover& handover);
   Result<void> write_epoch(uint64_t epoch, const std::string& token);
 
   void set_phase(wire::keeper::Phase phase);
