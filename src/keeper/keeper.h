@@ -73,6 +73,8 @@ class Keeper {
   void post_move_ended(const std::string& id, const migration::Outcome& outcome, const wire::Report* report);
   void goes_on_here();
   void keep_receipt(const Handover& handover);
+  /// Whom this node trusts, and what it wants said, at this moment: a keeper lives as long as its unit.
+  Result<void> look_at_trust();
   Result<void> write_epoch(uint64_t epoch, const std::string& token);
 
   void set_phase(wire::keeper::Phase phase);
@@ -82,7 +84,7 @@ class Keeper {
   void wake();
 
   const link::KeeperArgs args_;
-  const NodeIdentity identity_;
+  NodeIdentity identity_;  // main thread
   Fd listener_;
   Fd unit_dir_;
   Fd wake_;  // eventfd: a job was queued, or something to exit for happened

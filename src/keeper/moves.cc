@@ -121,6 +121,12 @@ void Keeper::goes_on_here() {
   if (auto r = write_epoch(epoch, token); !r) log::warn("epoch file: {}", r.error().message());
 }
 
+Result<void> Keeper::look_at_trust() {
+  TRY(identity_.sites, pki::Sites::load(args_.state));
+  identity_.wish = load_wish(args_.state);
+  return {};
+}
+
 void Keeper::keep_receipt(const Handover& handover) {
   if (auto kept = handover.keep_receipt(args_.state); !kept) log::warn("receipt: {}", kept.error().message());
 }
@@ -155,7 +161,10 @@ void Keeper::move_out(const k::MigrateOut& request) {
   plan.token = request.token();
   Packet question;
   question.mutable_resolve_question()->set_migration(request.migration());
-  auto handover = Handover::open(request.passage(), identity_, request.destination(), request.token(), request.epoch());
+  const auto looked = look_at_trust();
+  auto handover =
+      looked ? Handover::open(request.passage(), identity_, request.destination(), request.token(), request.epoch())
+             : Result<Handover>(std::unexpected(looked.error()));
   const bool refused = handover && !handover->depart();
   Handover none;
   Questioner delegate(
