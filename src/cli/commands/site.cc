@@ -105,12 +105,12 @@ const Command kSiteTrust = {.name = "site trust",
                             .run = run_trust};
 
 const Command kSiteDrop = {.name = "site distrust",
-                               .group = "daemons",
-                               .summary = "trust a site no longer",
-                               .arguments = {{"NAME", "of that site"}},
-                               .details = kWhose,
-                               .examples = "  godwit site distrust away --state /var/lib/godwit/controller",
-                               .run = run_distrust};
+                           .group = "daemons",
+                           .summary = "trust a site no longer",
+                           .arguments = {{"NAME", "of that site"}},
+                           .details = kWhose,
+                           .examples = "  godwit site distrust away --state /var/lib/godwit/controller",
+                           .run = run_distrust};
 
 const Command kSiteShow = {.name = "site show",
                            .group = "daemons",
