@@ -50,7 +50,8 @@ void row(size_t hops, int runs) {
   const auto admitting = measure(runs, [&] { testing::sure(admit(offer, question, world.trust)); });
   const auto signing = measure(runs, [&] { testing::sure(entry.sign(source)); });
   const auto accepting = measure(runs, [&] {
-    SignedEntry e = testing::sure(accept(admission, sent, to, entry.state, entry.nonce, world.trust, kNow));
+    SignedEntry e =
+        testing::sure(accept(admission, sent, {to, entry.epoch, entry.state, entry.nonce}, world.trust, kNow));
     e.envelope.sign(destination);
   });
   const auto appending = measure(runs, [&] { testing::sure(append(world.state, {}, cosigned, world.trust, kNow)); });

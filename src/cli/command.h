@@ -75,6 +75,7 @@ extern const Command kPolicy, kPolicySet, kPlan, kTop, kSim, kBenchGrid;
 extern const Command kCc, kCxx, kExplain;
 extern const Command kKeyNew, kKeyShow, kDocNew, kDocShow, kDocVerify, kDocTrace, kDocRevoke;
 extern const Command kController, kNode, kNodeJoin;
+extern const Command kSiteInit, kSiteTrust, kSiteDrop, kSiteShow;
 extern const Command kHelp, kVersion, kCompletion, kMan, kGrid, kArm, kComplete;
 
 /// The table.

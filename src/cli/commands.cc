@@ -14,6 +14,7 @@ const std::vector<const Command*>& commands() {
       &kNodes,      &kDrain,      &kNodeLeave,  &kUncordon, &kTokenCreate,  // nodes
       &kPolicy,     &kPolicySet,  &kPlan,       &kTop,      &kSim,         &kBenchGrid,  // rescheduling
       &kController, &kNode,       &kNodeJoin,  // daemons
+      &kSiteInit,   &kSiteTrust,  &kSiteDrop,   &kSiteShow,  // and whom they believe
       &kHelp,       &kVersion,    &kCompletion, &kMan,  // this program
       &kGrid,       &kArm,        &kComplete,  // hidden
   };

@@ -9,13 +9,20 @@
 
 namespace godwit::cli {
 
-std::string user_key_path(const std::string& given) {
+namespace {
+
+std::string key_path(const std::string& given, const char* variable, const std::string& name) {
   if (!given.empty()) return given;
-  if (const char* set = ::getenv("GODWIT_KEY"); set && *set) return set;
-  if (const char* set = ::getenv("XDG_CONFIG_HOME"); set && *set) return std::string(set) + "/godwit/user.key";
+  if (const char* set = ::getenv(variable); set && *set) return set;
+  if (const char* set = ::getenv("XDG_CONFIG_HOME"); set && *set) return std::string(set) + "/godwit/" + name;
   const char* home = ::getenv("HOME");
-  return std::string(home ? home : "") + "/.config/godwit/user.key";
+  return std::string(home ? home : "") + "/.config/godwit/" + name;
 }
+
+}  // namespace
+
+std::string user_key_path(const std::string& given) { return key_path(given, "GODWIT_KEY", "user.key"); }
+std::string seal_key_path(const std::string& given) { return key_path(given, "GODWIT_SEAL_KEY", "seal.key"); }
 
 Result<delegation::PrivateKey> user_key(const std::string& given) {
   const std::string path = user_key_path(given);

@@ -11,6 +11,8 @@ namespace godwit::cli {
 
 /// `given` (an option), else GODWIT_KEY, else XDG_CONFIG_HOME/godwit/user.key, else ~/.config/godwit/user.key.
 std::string user_key_path(const std::string& given);
+/// The same of the key that opens encrypted images: GODWIT_SEAL_KEY, and seal.key in those folders.
+std::string seal_key_path(const std::string& given);
 /// Refused, with what to do, when there is none.
 Result<delegation::PrivateKey> user_key(const std::string& given);
 /// The public key of a private key's file, or of a .pub file.

@@ -152,6 +152,7 @@ Outcome<RunPlan> plan_run(const State& state, const Now& now, const wire::UnitSp
   plan.unit.set_grain(spec.grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD);
   plan.unit.set_created_ms(now.wall_ms);
   plan.changes.units.push_back(plan.unit);
+  if (spec.delegation().empty() && is_foreign(where)) return std::unexpected(no_document(where));
   if (!spec.delegation().empty()) {
     TRY(auto row, begin(state, now, new_id, spec.delegation(), where));
     plan.changes.delegations.push_back(std::move(row));
@@ -258,7 +259,7 @@ CommitVerdict commit(const State& state, const Now& now, const wire::CommitReque
   }
   // The commit is also where the handover becomes history: both or neither.
   if (state.delegations.contains(request.unit())) {
-    auto row = append(state, now, request.unit(), request.entry());
+    auto row = append(state, now, migration, request.entry());
     if (!row) return refuse(words(row.error()));
     verdict.changes.delegations.push_back(*std::move(row));
   }

@@ -17,6 +17,7 @@
 #include "base/replayed_scripts.h"
 #include "controller/decide.h"
 #include "controller/token.h"
+#include "delegation/testing.h"
 
 namespace godwit::controller {
 namespace {
@@ -64,6 +65,7 @@ class World {
     return out;
   }
 
+  std::string trusts(const Words& w);
   std::string joins(const Words& w);
   std::string beats(const Words& w);
   std::string silent(const Words& w);
@@ -87,11 +89,31 @@ class World {
   int migrations_ = 0;
 };
 
+// trust [SITE…]: these and no others
+std::string World::trusts(const Words& w) {
+  state_.sites = {w.begin() + 1, w.end()};
+  return "ok";
+}
+
+/// That of a unit whose user lets it be at these sites; all when none are named.
+std::string document(const std::string& instance, const std::string& sites) {
+  namespace dl = delegation;
+  dl::Grants grants;
+  grants.not_after = dl::testing::kNow;
+  if (!sites.empty()) grants.sites.trusted.clear();
+  std::istringstream words(sites);
+  for (std::string word; std::getline(words, word, ',');) grants.sites.trusted.push_back(word);
+  dl::Document out = dl::testing::document_of("user", grants);
+  out.instance = dl::testing::id_of(instance);
+  return dl::testing::sure(out.sign(dl::testing::key_of("user"))).encode();
+}
+
 // node-joins NAME [cpus=N] [load=X] [arch=A] [emulated=yes] [has=…] [receiving=UNIT]
 std::string World::joins(const Words& w) {
   wire::RegisterRequest request;
   auto& node = *request.mutable_node();
   node.set_name(w.at(1));
+  node.set_trace_key(delegation::testing::key_of(w.at(1)).public_key().base64());
   node.set_arch(option(w, "arch").empty() ? "x86_64" : option(w, "arch"));
   node.set_emulated(!option(w, "emulated").empty());
   node.mutable_load()->set_cpus(option(w, "cpus").empty() ? 1 : static_cast<uint32_t>(std::stoul(option(w, "cpus"))));
@@ -122,7 +144,7 @@ std::string World::silent(const Words& w) {
   return "ok";
 }
 
-// run NAME [node=A] [for=ARCHITECTURE,…] [portable=ARCHITECTURE,…]
+// run NAME [node=A] [document=yes] [sites=SITE,…] [for=ARCHITECTURE,…] [portable=ARCHITECTURE,…]
 std::string World::starts(const Words& w) {
   wire::UnitSpec spec;
   if (w.size() > 1 && w[1].find('=') == std::string::npos) spec.set_name(w[1]);
@@ -132,6 +154,8 @@ std::string World::starts(const Words& w) {
     std::istringstream words(option(w, kind));
     for (std::string word; std::getline(words, word, ',');) spec.add_architectures(word);
   }
+  if (!option(w, "document").empty() || !option(w, "sites").empty())
+    spec.set_delegation(document(fmt::format("u{}", units_ + 1), option(w, "sites")));
   const auto plan = plan_run(state_, now_, spec, option(w, "node"), fmt::format("u{}", units_ + 1));
   if (!plan) return refused(plan.error());
   ++units_;
@@ -254,11 +278,12 @@ std::string World::power_cut(const Words&) {
 
 std::string World::run(const Words& w) {
   static const std::map<std::string, std::string (World::*)(const Words&)> kTable = {
-      {"node-joins", &World::joins}, {"heartbeat", &World::beats},  {"silent", &World::silent},
-      {"run", &World::starts},       {"started", &World::started},  {"move", &World::moves},
-      {"commit", &World::commits},   {"resolve", &World::resolves}, {"exited", &World::ends},
-      {"drain", &World::drains},     {"restore", &World::restores}, {"place", &World::placed},
-      {"show", &World::shows},       {"save", &World::save},        {"power-cut", &World::power_cut}};
+      {"trust", &World::trusts},       {"node-joins", &World::joins}, {"heartbeat", &World::beats},
+      {"silent", &World::silent},      {"run", &World::starts},       {"started", &World::started},
+      {"move", &World::moves},         {"commit", &World::commits},   {"resolve", &World::resolves},
+      {"exited", &World::ends},        {"drain", &World::drains},     {"restore", &World::restores},
+      {"place", &World::placed},       {"show", &World::shows},       {"save", &World::save},
+      {"power-cut", &World::power_cut}};
   const auto it = kTable.find(w.at(0));
   return it == kTable.end() ? "no such command" : (this->*it->second)(w);
 }

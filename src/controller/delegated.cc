@@ -50,7 +50,29 @@ std::vector<std::string> caveats_of(const dl::Authority& authority) {
 
 }  // namespace
 
-std::string full_name(const std::string& node) { return dl::full_name(kSite, node); }
+bool is_foreign(const std::string& node) { return node.find('/') != std::string::npos; }
+
+std::string full_name(const State& state, const std::string& node) {
+  return is_foreign(node) ? node : dl::full_name(state.site, node);
+}
+
+namespace {
+
+dl::Checked<void> check_place(const State& state, const dl::Grants& grants, const std::string& node) {
+  const std::string full = full_name(state, node);
+  TRY_DO(grants.check_place(dl::site_of(full), dl::node_of(full)));
+  if (is_foreign(node) && !state.sites.contains(std::string(dl::site_of(node))))
+    return dl::refuse(dl::Why::kUntrustedSite, std::string(dl::site_of(node)));
+  return {};
+}
+
+/// Of a unit without a document: it stays at home.
+dl::Checked<void> check_home(const std::string& node) {
+  if (is_foreign(node)) return dl::refuse(dl::Why::kNoDocument, node);
+  return {};
+}
+
+}  // namespace
 
 rpc::Failure failure_of(const dl::Refusal& why, const std::string& object) {
   const dl::Row& row = dl::row_of(why.why);
@@ -61,14 +83,15 @@ rpc::Failure failure_of(const dl::Refusal& why, const std::string& object) {
 
 dl::Trust trust_of(const State& state, const dl::Document& document, const std::vector<std::string>& nodes) {
   dl::Trust out;
-  out.site = kSite;
+  out.site = state.site;
+  out.sites = state.sites;
   out.users.emplace(document.issuer.id(), document.issuer);
   for (const auto& name : nodes) {
-    const auto node = dl::site_of(name) == kSite ? state.nodes.find(std::string(dl::node_of(name))) : state.nodes.end();
+    const auto node = state.nodes.find(dl::site_of(name) == state.site ? std::string(dl::node_of(name)) : name);
     if (node == state.nodes.end()) continue;
     if (const auto key = dl::public_key_of(node->second.trace_key())) out.nodes.emplace(name, *key);
   }
-  if (state.log_key) out.logs.emplace(kSite, *state.log_key);
+  if (state.log_key) out.logs.emplace(state.site, *state.log_key);
   if (state.revoked.contains(document.revocation)) out.revoked.insert(document.revocation);
   return out;
 }
@@ -84,36 +107,50 @@ Outcome<Delegated> begin(const State& state, const Now& now, const std::string& 
   const dl::Trust trust = trust_of(state, read->document, {});
   auto authority = dl::chain(*std::move(read), {});
   if (!authority) return refused(authority.error());
-  auto log = dl::open_log(*std::move(authority), std::string(kSite), full_name(node), 1, seconds(now), trust);
+  auto log = dl::open_log(*std::move(authority), state.site, full_name(state, node), 1, seconds(now), trust);
   if (!log) return refused(log.error());
+  if (const auto there = check_place(state, log->authority.grants(), node); !there) return refused(there.error());
   return Delegated{unit, *std::move(log), {}};
 }
 
 std::set<std::string> forbidden_nodes(const State& state, const dl::Grants& grants) {
   std::set<std::string> out;
   for (const auto& [name, node] : state.nodes)
-    if (!grants.check_place(kSite, name)) out.insert(name);
+    if (!check_place(state, grants, name)) out.insert(name);
   return out;
 }
 
+std::set<std::string> foreign_nodes(const State& state) {
+  std::set<std::string> out;
+  for (const auto& [name, node] : state.nodes)
+    if (is_foreign(name)) out.insert(name);
+  return out;
+}
+
+rpc::Failure no_document(const std::string& node) { return failure_of({dl::Why::kNoDocument, ""}, "node " + node); }
+
 std::set<std::string> forbidden_nodes(const State& state, const std::string& document) {
+  if (document.empty()) return foreign_nodes(state);
   const auto read = dl::read_document(document);
   return read ? forbidden_nodes(state, read->document.grants) : std::set<std::string>{};  // begin() says why
 }
 
 std::set<std::string> forbidden_nodes_of(const State& state, const std::string& unit) {
   const Delegated* row = row_of(state, unit);
-  return row == nullptr ? std::set<std::string>{} : forbidden_nodes(state, row->log.authority.grants());
+  return row == nullptr ? foreign_nodes(state) : forbidden_nodes(state, row->log.authority.grants());
 }
 
 std::vector<engine::Blocker> restore_blockers(const State& state, const Now& now, const std::string& unit, bool branch,
                                               const std::string& to) {
   std::vector<engine::Blocker> out;
   const Delegated* row = row_of(state, unit);
-  if (row == nullptr) return out;
   const auto note = [&](const dl::Checked<void>& checked, const std::string& object) {
     if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
   };
+  if (row == nullptr) {
+    note(check_home(to), "unit " + unit);
+    return out;
+  }
   const dl::Document& document = document_of(*row);
   if (branch) {
     note(dl::refuse(dl::Why::kCloned, "a branch; restore it in place, or run it anew with a document of its own"),
@@ -124,7 +161,7 @@ std::vector<engine::Blocker> restore_blockers(const State& state, const Now& now
   note(trust_of(state, document, {}).check_revoked(document), "unit " + unit);
   note(grants.check_time(seconds(now)), "unit " + unit);
   if (!grants.allows(dl::kRun)) note(dl::refuse(dl::Why::kForbiddenOperation, std::string(dl::kRun)), "unit " + unit);
-  note(grants.check_place(kSite, to), "node " + to);
+  note(check_place(state, grants, to), "node " + to);
   return out;
 }
 
@@ -132,19 +169,24 @@ std::vector<engine::Blocker> blockers(const State& state, const Now& now, const 
                                       std::string_view operation, const std::string& to) {
   std::vector<engine::Blocker> out;
   const Delegated* row = row_of(state, unit);
-  if (row == nullptr) return out;
   const auto note = [&](const dl::Checked<void>& checked, const std::string& object) {
     if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
   };
+  if (row == nullptr) {
+    note(check_home(to), "unit " + unit);
+    return out;
+  }
   const dl::Grants& grants = row->log.authority.grants();
   const dl::Document& document = document_of(*row);
-  const std::vector<std::string> ends{row->log.head.holder, full_name(to)};
+  const std::vector<std::string> ends{row->log.head.holder, full_name(state, to)};
   const dl::Trust trust = trust_of(state, document, ends);
   note(trust.check_revoked(document), "unit " + unit);
   if (!grants.allows(operation)) note(dl::refuse(dl::Why::kForbiddenOperation, std::string(operation)), "unit " + unit);
   note(grants.check_time(seconds(now)), "unit " + unit);
   if (to.empty()) return out;
-  note(grants.check_place(kSite, to), "node " + to);
+  note(check_place(state, grants, to), "node " + to);
+  if (const auto from = dl::site_of(row->log.head.holder); !trust.trusts_site(from))
+    note(dl::refuse(dl::Why::kUntrustedSite, std::string(from)), "unit " + unit);
   if (const uint64_t next = row->log.head.sequence + 1; next > grants.handovers)
     note(dl::refuse(dl::Why::kOverLimit, fmt::format("{}, at most {}", next, grants.handovers)), "unit " + unit);
   for (const auto& node : ends)
@@ -152,17 +194,27 @@ std::vector<engine::Blocker> blockers(const State& state, const Now& now, const 
   return out;
 }
 
-Outcome<Delegated> append(const State& state, const Now& now, const std::string& unit, const std::string& entry) {
+Outcome<Delegated> append(const State& state, const Now& now, const wire::Migration& migration,
+                          const std::string& text) {
+  const std::string& unit = migration.unit();
   const Delegated* row = row_of(state, unit);
   if (row == nullptr) return failure(Code::kNotFound, "the unit has no document");
   const auto refused = [&](const dl::Refusal& why) { return std::unexpected(failure_of(why, "unit " + unit)); };
-  const auto read = dl::read_entry(entry, 2);
+  const auto statement = dl::read_statement(text);
+  if (!statement) return refused(statement.error());
+  const auto read = dl::read_entry(statement->entry, 2);
   if (!read) return refused(read.error());
   auto nodes = signers(*row);
   nodes.insert(nodes.end(), {read->entry.source, read->entry.destination});
-  auto log = dl::append(row->log, {}, *read, trust_of(state, document_of(*row), nodes), seconds(now));
+  const dl::Trust trust = trust_of(state, document_of(*row), nodes);
+  auto log = dl::append(row->log, statement->before, *read, trust, seconds(now));
+  if (log) log = dl::narrow(*std::move(log), statement->after, trust, seconds(now));
   if (!log) return refused(log.error());
-  return Delegated{unit, *std::move(log), entry};
+  // Good in itself; but what both nodes signed must be what the store is about to do, or head and unit part for ever.
+  const dl::Entry& e = read->entry;
+  if (e.epoch != migration.epoch() + 1) return refused({dl::Why::kOtherEpoch, std::to_string(e.epoch)});
+  if (e.destination != full_name(state, migration.to())) return refused({dl::Why::kOtherDestination, e.destination});
+  return Delegated{unit, *std::move(log), statement->entry};
 }
 
 void keep_up(const State& state, Changes& changes) {
@@ -172,7 +224,7 @@ void keep_up(const State& state, Changes& changes) {
     if (std::ranges::find(changes.delegations, unit.id(), &Delegated::unit) != changes.delegations.end()) continue;
     Delegated moved = *row;
     moved.log.head.epoch = unit.epoch();
-    moved.log.head.holder = full_name(unit.node());
+    moved.log.head.holder = full_name(state, unit.node());
     changes.delegations.push_back(std::move(moved));
   }
 }
@@ -186,7 +238,7 @@ Result<std::string> passage(const State& state, const Now& now, const wire::Migr
   TRY(const auto signed_head, dl::to_result(head.sign(log)));
   const dl::Authority& authority = row->log.authority;
   const dl::Offer offer{authority.document.envelope.encode(), caveats_of(authority), signed_head.encode(), row->last};
-  const std::string from = full_name(migration.from()), to = full_name(migration.to());
+  const std::string from = full_name(state, migration.from()), to = full_name(state, migration.to());
   auto nodes = signers(*row);
   nodes.insert(nodes.end(), {from, to});
   return dl::encode(
@@ -229,14 +281,9 @@ Result<Delegated> delegated_of(const std::string& unit, const std::string& bytes
   TRY(out.log.authority, dl::to_result(dl::chain(std::move(document), {in.caveats().begin(), in.caveats().end()})));
   TRY(const auto authority, dl::digest_of_hex(in.authority()));
   TRY(const auto entry, dl::digest_of_hex(in.entry()));
-  out.log.head = dl::Head{out.log.authority.document.digest,
-                          authority,
-                          in.sequence(),
-                          entry,
-                          in.epoch(),
-                          in.holder(),
-                          in.time(),
-                          std::string(kSite)};
+  out.log.head =
+      dl::Head{out.log.authority.document.digest, authority, in.sequence(), entry, in.epoch(), in.holder(), in.time(),
+               std::string(pki::kDefaultSite)};  // set_site() says it
   out.log.last_time = in.last_time();
   out.last = in.last();
   return out;

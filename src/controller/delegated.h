@@ -13,9 +13,13 @@
 
 namespace godwit::controller {
 
-/// The site whose nodes this controller has. One until sites have names of their own.
-inline constexpr std::string_view kSite = "grid";
-std::string full_name(const std::string& node);
+/// "site/node" of a node as it is called here: the own site's by their names alone, others as "site/node".
+std::string full_name(const State& state, const std::string& node);
+/// Whether it is a node of another site. A unit goes there only with a document: without one nobody's consent could be shown.
+bool is_foreign(const std::string& node);
+std::set<std::string> foreign_nodes(const State& state);
+/// What is said then.
+rpc::Failure no_document(const std::string& node);
 
 /// "expired: …" with the row's code as a blocker's.
 rpc::Failure failure_of(const delegation::Refusal& why, const std::string& object);
@@ -40,8 +44,9 @@ std::vector<engine::Blocker> restore_blockers(const State& state, const Now& now
 std::vector<engine::Blocker> blockers(const State& state, const Now& now, const std::string& unit,
                                       std::string_view operation, const std::string& to);
 
-/// The row behind the entry that came with a commit.
-Outcome<Delegated> append(const State& state, const Now& now, const std::string& unit, const std::string& entry);
+/// The row behind the entry that came with the commit of this move, which may be none of another epoch or destination.
+Outcome<Delegated> append(const State& state, const Now& now, const wire::Migration& migration,
+                          const std::string& statement);
 /// Rows of units that `changes` gives to a node without an entry.
 void keep_up(const State& state, Changes& changes);
 

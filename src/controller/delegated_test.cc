@@ -53,15 +53,18 @@ class DelegatedTest : public ::testing::Test {
     return plan_move(state_, now_, state_.units.at(unit_), to, {}, "00000000000000" + std::to_string(++moves_ + 10));
   }
   /// What the nodes make of a move: the entry for the commit.
-  std::string entry(const wire::Migration& m, const std::string& by = {}) {
+  std::string entry(const wire::Migration& m, const std::string& by = {}, uint64_t epochs = 1) {
     const auto papers = dl::decode_passage(*passage(state_, now_, m, log_));
     EXPECT_TRUE(papers);
     const auto admitted = dl::admit(*papers, {}, kNow);
     EXPECT_TRUE(admitted) << admitted.error().error().text;
     const dl::Digest state = dl::sha256("state " + m.id());
-    const auto sent = dl::hand_over(*papers, key_of(m.from()), m.epoch() + 1, state, dl::testing::id_of("n"), kNow);
-    return sure(dl::take_over(*papers, *admitted, key_of(by.empty() ? m.to() : by), *sent, state,
-                              dl::testing::id_of("n"), kNow));
+    const uint64_t epoch = m.epoch() + epochs;
+    const std::string nonce = dl::testing::id_of("n");
+    const dl::PrivateKey source = key_of(m.from()), destination = key_of(by.empty() ? m.to() : by);
+    const auto sent =
+        dl::hand_over(sure(dl::depart(*papers, epoch, nonce, {source, wish_}, kNow)), source, state, kNow);
+    return sure(dl::take_over(*papers, *admitted, {destination, wish_}, *sent, epoch, state, nonce, kNow));
   }
   CommitVerdict commit_with(const wire::Migration& m, const std::string& entry) {
     wire::CommitRequest request;
@@ -80,6 +83,7 @@ class DelegatedTest : public ::testing::Test {
   State state_;
   Now now_{static_cast<int64_t>(kNow) * 1000, 1000};
   const dl::PrivateKey log_ = key_of("log of grid");
+  std::optional<dl::Grants> wish_;  ///< of the nodes
   const std::string unit_ = "0123456789ab";
   int moves_ = 0;
 };
@@ -134,6 +138,40 @@ TEST_F(DelegatedTest, an_entry_of_another_move_is_refused) {
   const auto verdict = commit_with(back->migration, old);
   EXPECT_FALSE(verdict.reply.granted());
   EXPECT_NE(verdict.reply.reason().find("replayed"), std::string::npos) << verdict.reply.reason();
+}
+
+// Both nodes together can sign what they like; the head would be in an epoch, or at a node, where the unit isn't.
+TEST_F(DelegatedTest, an_entry_that_says_another_epoch_or_destination_than_the_move_is_refused) {
+  start();
+  auto move = plan("node-2");
+  apply(move->changes);
+  const auto reason = [&](const std::string& entry) { return commit_with(move->migration, entry).reply.reason(); };
+  EXPECT_NE(reason(entry(move->migration, {}, 2)).find("other-epoch"), std::string::npos);
+  wire::Migration elsewhere = move->migration;
+  elsewhere.set_to("node-3");
+  EXPECT_NE(reason(entry(elsewhere)).find("other-destination"), std::string::npos);
+  EXPECT_TRUE(commit_with(move->migration, entry(move->migration)).reply.granted());
+}
+
+TEST_F(DelegatedTest, a_node_narrows_what_comes_after_it_and_the_log_keeps_it) {
+  start();
+  const auto there = plan("node-2");
+  apply(there->changes);
+  wish_ = dl::testing::wide_grants();
+  wish_->nodes.untrusted = {"grid/node-3"};
+  apply(commit_with(there->migration, entry(there->migration)).changes);
+  const Delegated& row = state_.delegations.at(unit_);
+  ASSERT_EQ(row.log.authority.caveats.size(), 1u);
+  EXPECT_EQ(row.log.head.authority, row.log.authority.digest());
+  EXPECT_EQ(delegated_of(unit_, to_bytes(row))->log.authority.digest(), row.log.authority.digest());
+  EXPECT_EQ(code(plan("node-3")), "forbidden-node");
+  // It is said once, and goes on with the unit.
+  const auto back = plan("node-1");
+  apply(back->changes);
+  const auto verdict = commit_with(back->migration, entry(back->migration));
+  ASSERT_TRUE(verdict.reply.granted()) << verdict.reply.reason();
+  apply(verdict.changes);
+  EXPECT_EQ(row.log.authority.caveats.size(), 1u);
 }
 
 TEST_F(DelegatedTest, what_the_document_forbids_is_found_before_anything_is_touched) {

@@ -91,9 +91,12 @@ void Ledger::wake() const {
   changed_.notify_all();
 }
 
-void Ledger::set_log_key(const delegation::PublicKey& key) {
+void Ledger::set_site(const std::string& site, std::set<std::string> trusted, const delegation::PublicKey& key) {
   const std::lock_guard lock(mutex_);
+  state_.site = site;
+  state_.sites = std::move(trusted);
   state_.log_key = key;
+  for (auto& [unit, row] : state_.delegations) row.log.head.log = site;
 }
 
 Result<std::vector<std::string>> Ledger::handovers(const std::string& unit) {

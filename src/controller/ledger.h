@@ -54,8 +54,8 @@ class Ledger {
 
   Result<void> close_properly();
 
-  /// What this controller signs heads with; before anything else is asked.
-  void set_log_key(const delegation::PublicKey& key);
+  /// Whose controller this is, which sites it trusts besides, and what it signs heads with; before anything else is asked.
+  void set_site(const std::string& site, std::set<std::string> trusted, const delegation::PublicKey& key);
   Result<std::vector<std::string>> handovers(const std::string& unit);
 
  private:

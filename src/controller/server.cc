@@ -17,6 +17,8 @@
 namespace godwit::controller {
 namespace {
 
+constexpr int kMaxJoin = 64 << 10;  // a certificate request has 1 KiB
+
 struct Credentials {
   rpc::Identity self;
   pki::Identity authority;
@@ -43,10 +45,10 @@ Result<void> serve(const Options& options) {
   TRY_DO(sys::make_dirs(options.state_dir, 0700));
   TRY(auto ledger, Ledger::open(options.state_dir + "/controller.db"));
   TRY(const auto log, log_key(options.state_dir));
-  ledger->set_log_key(log.public_key());
+  ledger->set_site(who.self.sites.own(), who.self.sites.trusted(), log.public_key());
   Peers peers(*ledger, who.self);
   Mover mover(*ledger, peers, log);
-  const Parts parts{*ledger, peers, mover, !options.insecure, who.authority, log};
+  const Parts parts{*ledger, peers, mover, !options.insecure, who.authority, who.self, log};
   Recovery recovery(*ledger, peers);
   recovery.start();
   mover.resume_all();
@@ -72,7 +74,7 @@ Result<void> serve(const Options& options) {
   std::unique_ptr<grpc::Server> join_server;
   if (!options.join_listen.empty() && !who.authority.key.empty()) {
     grpc::ServerBuilder join_builder;
-    rpc::set_up(join_builder);
+    rpc::set_up_open(join_builder, kMaxJoin);
     int join_port = 0;
     join_builder.AddListeningPort(options.join_listen, rpc::join_server_credentials(who.self), &join_port);
     join_builder.RegisterService(&join);

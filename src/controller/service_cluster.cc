@@ -11,15 +11,17 @@ constexpr uint32_t kSoonMs = 50;
 }
 
 grpc::Status ClusterService::authorize(const Context& context, const std::string& node) const {
-  if (!parts_.secure || rpc::caller(context) == node) return grpc::Status::OK;
+  if (!parts_.secure || rpc::caller(context, parts_.self) == node) return grpc::Status::OK;
   return rpc::to_status(
-      Error{Code::kRefused, 0, fmt::format("{} can't speak for node {}", rpc::caller(context), node)});
+      Error{Code::kRefused, 0, fmt::format("{} can't speak for node {}", rpc::caller(context, parts_.self), node)});
 }
 
 grpc::Status ClusterService::Register(Context* context, const wire::RegisterRequest* request,
                                       wire::RegisterReply* reply) {
   if (auto no = authorize(*context, request->node().name()); !no.ok()) return no;
-  if (!pki::valid_name(request->node().name()) || pki::reserved_name(request->node().name()))
+  const auto [site, name] = pki::split_name(request->node().name());
+  const bool named = pki::valid_name(name) && !pki::reserved_name(name) && (site.empty() || pki::valid_name(site));
+  if (!named || site == parts_.self.sites.own())
     return rpc::to_status(Error{Code::kUsage, 0, fmt::format("\"{}\" can't be a node's name", request->node().name())});
   auto verdict = parts_.ledger.register_node(*request);
   if (!verdict) return rpc::to_status(verdict.error());

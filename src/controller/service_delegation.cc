@@ -23,7 +23,7 @@ grpc::Status UserService::Trace(Context* context, const wire::UnitRequest* reque
       return failure(Code::kNotFound,
                      "that unit runs without a delegation; its user had no key (godwit key new) when it was started");
     for (const auto& [name, node] : s.nodes)
-      if (dl::public_key_of(node.trace_key())) (*reply->mutable_nodes())[full_name(name)] = node.trace_key();
+      if (dl::public_key_of(node.trace_key())) (*reply->mutable_nodes())[full_name(s, name)] = node.trace_key();
     return it->second;
   });
   if (!row) return rpc::to_status(row.error());
@@ -37,7 +37,7 @@ grpc::Status UserService::Trace(Context* context, const wire::UnitRequest* reque
   const auto head = row->log.head.sign(parts_.log);
   if (!head) return rpc::to_status(head.error().error());
   reply->set_head(head->encode());
-  reply->set_site(std::string(kSite));
+  reply->set_site(row->log.head.log);
   reply->set_log_key(parts_.log.public_key().base64());
   return grpc::Status::OK;
 }

@@ -50,7 +50,11 @@ std::vector<wire::NodeAddress> UserService::addresses(
 void UserService::copy_elsewhere(wire::Checkpoint& checkpoint,
                                  const std::function<void(const wire::Progress&)>& progress) {
   const std::set<std::string> have(checkpoint.nodes().begin(), checkpoint.nodes().end());
-  auto other = parts_.ledger.read([&](const State& s, const Now& now) { return place(s, now, have, kAnywhere); });
+  auto other = parts_.ledger.read([&](const State& s, const Now& now) {
+    auto without = foreign_nodes(s);  // at rest it stays in its site
+    without.insert(have.begin(), have.end());
+    return place(s, now, without, kAnywhere);
+  });
   if (!other) return;  // there is no other node: the checkpoint is as safe as it can be
   auto node = parts_.peers.node(*other);
   if (!node) return;
@@ -275,8 +279,9 @@ grpc::Status UserService::Restore(Context* context,
   uint32_t number = what.number();
   if (what.from_file()) {
     auto where = parts_.ledger.read([&](const State& s, const Now& now) -> Outcome<std::string> {
-      if (what.node().empty()) return place(s, now, {}, {});  // what is in the file isn't known yet
+      if (what.node().empty()) return place(s, now, foreign_nodes(s), {});  // what is in the file isn't known yet
       TRY(const wire::NodeInfo info, find_node(s, what.node()));
+      if (is_foreign(info.name())) return std::unexpected(no_document(info.name()));  // nobody has looked at it yet
       return info.name();
     });
     if (!where) return rpc::to_status(where.error());

@@ -7,8 +7,8 @@
 namespace godwit::controller {
 
 grpc::Status SchedulingService::authorize(const grpc::ServerContext& context) const {
-  if (!parts_.secure || rpc::caller(context) == "client") return grpc::Status::OK;
-  return rpc::to_status(Error{Code::kRefused, 0, fmt::format("{} isn't a user", rpc::caller(context))});
+  if (!parts_.secure || rpc::caller(context, parts_.self) == "client") return grpc::Status::OK;
+  return rpc::to_status(Error{Code::kRefused, 0, fmt::format("{} isn't a user", rpc::caller(context, parts_.self))});
 }
 
 grpc::Status SchedulingService::Policy(grpc::ServerContext* context, const wire::PolicyRequest* request,

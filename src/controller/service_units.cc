@@ -25,8 +25,9 @@ constexpr int64_t kTokenLifetimeS = 3600;
 }  // namespace
 
 grpc::Status UserService::authorize(const Context& context) const {
-  if (!parts_.secure || rpc::caller(context) == "client") return grpc::Status::OK;
-  return rpc::to_status(Error{Code::kRefused, 0, fmt::format("{} isn't a user of this grid", rpc::caller(context))});
+  if (!parts_.secure || rpc::caller(context, parts_.self) == "client") return grpc::Status::OK;
+  return rpc::to_status(
+      Error{Code::kRefused, 0, fmt::format("{} isn't a user of this grid", rpc::caller(context, parts_.self))});
 }
 
 Outcome<wire::Unit> UserService::find(const std::string& word) const {

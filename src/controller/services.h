@@ -22,6 +22,7 @@ struct Parts {
   Mover& mover;
   bool secure = true;
   pki::Identity authority;  ///< empty: no node can join through us
+  rpc::Identity self;
   const delegation::PrivateKey& log;
 };
 

@@ -51,6 +51,8 @@ void State::apply(const Changes& changes) {
 }
 
 bool is_gone(const State& state, const Now& now, const std::string& node) {
+  // One of a site that isn't trusted (any more) can't be heard.
+  if (const auto site = pki::split_name(node).site; !site.empty() && !state.sites.contains(site)) return true;
   const auto it = state.seen.find(node);
   return it == state.seen.end() || now.monotonic_ms - it->second > kGoneMs;
 }

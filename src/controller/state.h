@@ -101,6 +101,8 @@ struct State {
   std::map<std::string, Delegated> delegations;  ///< by unit
   std::set<std::string> revoked;                 ///< revocation ids
   std::optional<delegation::PublicKey> log_key;  ///< of this controller as a log; not in the file
+  std::string site{pki::kDefaultSite};  ///< whose controller this is; its nodes' names stand alone
+  std::set<std::string> sites;  ///< that it trusts besides: their nodes are "site/node". Not in the file
 
   std::map<std::string, std::string> open_moves;  ///< unit → its planned migration; follows from `migrations`
   std::map<std::string, int64_t> seen;  ///< node → monotonic ms of its last sign of life; not in the file

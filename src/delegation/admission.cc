@@ -9,6 +9,7 @@ namespace godwit::delegation {
 namespace {
 
 Checked<SignedDocument> read_trusted(const std::string& text, const Trust& trust) {
+  if (text.empty()) return refuse(Why::kNoDocument, "nothing is shown");
   SignedDocument out;
   TRY(out.envelope, open_envelope(text, kDocumentType, 1));
   const auto user = trust.users.find(out.envelope.signatures.front().key_id);
@@ -124,23 +125,38 @@ Checked<Admission> admit(const Offer& offer, const Question& question, const Tru
   return out;
 }
 
+Checked<Admission> add_caveats(Admission admission, const std::vector<std::string>& caveats,
+                               const std::string& destination, const Trust& trust, uint64_t now) {
+  if (caveats.empty()) return admission;
+  const Digest known = admission.authority.digest();
+  TRY(admission.authority, extend(std::move(admission.authority), caveats));
+  TRY_DO(check_new_caveats(admission.authority, known, admission.head.holder, admission.head.sequence, trust, now));
+  const Grants& grants = admission.authority.grants();
+  TRY_DO(grants.check_time(now));
+  TRY_DO(grants.check_place(site_of(destination), node_of(destination)));
+  return admission;
+}
+
 Entry next_entry(const Authority& authority, const Head& head, const std::string& destination, uint64_t epoch,
                  const Digest& state, const std::string& nonce, uint64_t now) {
   return Entry{head.document, authority.digest(), head.sequence + 1, head.entry, epoch,
                state,         head.holder,        destination,       now,        nonce};
 }
 
-Checked<SignedEntry> accept(const Admission& admission, std::string_view text, const std::string& destination,
-                            const Digest& state, const std::string& nonce, const Trust& trust, uint64_t now) {
+Checked<SignedEntry> accept(const Admission& admission, std::string_view text, const Arrival& arrival,
+                            const Trust& trust, uint64_t now) {
   TRY(SignedEntry out, read_entry(text, 1));
   const Authority& authority = admission.authority;
   TRY_DO(check_next(out, authority.digest(), authority.grants(), admission.head, admission.last_time, trust));
   const Entry& e = out.entry;
-  if (e.destination != destination) return refuse(Why::kOtherDestination, e.destination);
-  if (e.nonce != nonce) return refuse(Why::kWrongNonce, e.nonce);
+  if (e.destination != arrival.destination) return refuse(Why::kOtherDestination, e.destination);
+  if (e.epoch != arrival.epoch) return refuse(Why::kOtherEpoch, std::to_string(e.epoch));
+  if (e.nonce != arrival.nonce) return refuse(Why::kWrongNonce, e.nonce);
   if (e.time > now + kSkew || e.time + kHeadAge < now) return refuse(Why::kTimeBackwards, std::to_string(e.time));
   TRY_DO(check_signatures(out, trust));
-  if (e.state != state) return refuse(Why::kAlteredState, state.hex() + " came, " + e.state.hex() + " was signed");
+  if (e.state != arrival.state) {
+    return refuse(Why::kAlteredState, arrival.state.hex() + " came, " + e.state.hex() + " was signed");
+  }
   return out;
 }
 

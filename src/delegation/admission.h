@@ -46,13 +46,23 @@ struct Admission {
 /// that isn't in the log yet, however many handovers there were.
 Checked<Admission> admit(const Offer& offer, const Question& question, const Trust& trust);
 
+/// Caveats of the source that came with its entry: the unit may still come to `destination`, under what is left.
+Checked<Admission> add_caveats(Admission admission, const std::vector<std::string>& caveats,
+                               const std::string& destination, const Trust& trust, uint64_t now);
+
 /// The entry that a source signs.
 Entry next_entry(const Authority& authority, const Head& head, const std::string& destination, uint64_t epoch,
                  const Digest& state, const std::string& nonce, uint64_t now);
 
-/// At the destination, when the state has arrived and before it is read: `entry` has the source's signature only. `state` is the
-/// digest of what arrived, `nonce` what this node chose.
-Checked<SignedEntry> accept(const Admission& admission, std::string_view entry, const std::string& destination,
-                            const Digest& state, const std::string& nonce, const Trust& trust, uint64_t now);
+/// What the destination knows of a move from elsewhere than from its source.
+struct Arrival {
+  std::string destination;  ///< this node
+  uint64_t epoch = 0;  ///< that the commit gives the unit
+  Digest state;  ///< of what arrived
+  std::string nonce;  ///< what this node chose
+};
+/// At the destination, when the state has arrived and before it is read: `entry` has the source's signature only.
+Checked<SignedEntry> accept(const Admission& admission, std::string_view entry, const Arrival& arrival,
+                            const Trust& trust, uint64_t now);
 
 }  // namespace godwit::delegation

@@ -24,7 +24,7 @@ TEST(Handover, goes_from_node_to_node) {
     ASSERT_TRUE(admitted) << admitted.error().error().text;
     const Entry e = w.next(to);
     const std::string sent = sure(e.sign(key_of(e.source))).encode();
-    auto accepted = accept(*admitted, sent, to, e.state, e.nonce, w.trust, kNow);
+    auto accepted = accept(*admitted, sent, {to, e.epoch, e.state, e.nonce}, w.trust, kNow);
     ASSERT_TRUE(accepted) << accepted.error().error().text;
     accepted->envelope.sign(key_of(to));
     auto appended = append(w.state, {}, *accepted, w.trust, kNow);

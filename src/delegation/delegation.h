@@ -8,8 +8,8 @@
 //                   TRY(Envelope e, d.sign(user));                                  // e.encode() is the file
 //     log           TRY(LogState s, open_log(authority, "home", "home/node-1", 1, now, trust));
 //     destination   TRY(Admission a, admit(offer, question, trust));                // before the freeze
-//     source        next_entry(…).sign(key)
-//     destination   TRY(SignedEntry e, accept(a, entry, …, state, nonce, trust, now)); e.envelope.sign(key);
+//     source        TRY(Departure d, depart(passage, …)); hand_over(d, key, state, now)    // before, in the freeze
+//     destination   TRY(SignedEntry e, accept(a, entry, {…, epoch, state, nonce}, trust, now)); e.envelope.sign(key);
 //     log           TRY(s, append(std::move(s), {}, e, trust, now));                // with the commit
 //
 // Threads: everything may be called from any thread; values aren't shared. Failure: nothing is changed by a refusal.

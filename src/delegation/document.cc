@@ -80,8 +80,23 @@ Checked<SignedCaveat> read_caveat(std::string_view text) {
 }
 
 Checked<Authority> chain(SignedDocument document, const std::vector<std::string>& caveats) {
-  if (caveats.size() > kMaxCaveats) return refuse(Why::kTooMany, std::to_string(caveats.size()) + " caveats");
-  Authority out{std::move(document), {}};
+  return extend(Authority{std::move(document), {}}, caveats);
+}
+
+Checked<std::optional<std::string>> narrow(Authority& authority, const std::string& node, uint64_t sequence,
+                                           const Grants& wish, const PrivateKey& key, uint64_t now) {
+  TRY(Grants left, narrowed(authority.grants(), wish));
+  if (left == authority.grants()) return std::nullopt;
+  const Caveat caveat{authority.document.digest, authority.digest(), node, sequence, now, std::move(left)};
+  TRY(const Envelope signed_caveat, caveat.sign(key));
+  std::string text = signed_caveat.encode();
+  TRY(authority, extend(std::move(authority), {text}));
+  return text;
+}
+
+Checked<Authority> extend(Authority out, const std::vector<std::string>& caveats) {
+  if (const size_t all = out.caveats.size() + caveats.size(); all > kMaxCaveats)
+    return refuse(Why::kTooMany, std::to_string(all) + " caveats");
   for (const auto& text : caveats) {
     TRY(SignedCaveat next, read_caveat(text));
     const Caveat& c = next.caveat;

@@ -71,6 +71,12 @@ struct Authority {
   [[nodiscard]] Digest digest() const { return caveats.empty() ? document.digest : caveats.back().digest; }
 };
 Checked<Authority> chain(SignedDocument document, const std::vector<std::string>& caveats);
+/// With more of them behind those that it has.
+Checked<Authority> extend(Authority authority, const std::vector<std::string>& caveats);
+/// `node`, which holds the unit after `sequence` handovers, allows no more than `wish` from here on: the caveat, added to
+/// `authority`, or nothing when that is so already.
+Checked<std::optional<std::string>> narrow(Authority& authority, const std::string& node, uint64_t sequence,
+                                           const Grants& wish, const PrivateKey& key, uint64_t now);
 
 struct Revocation {
   Digest document;

@@ -79,6 +79,9 @@ struct Grants {
   [[nodiscard]] Checked<void> check_form() const;
 };
 
+/// What both allow (narrow.cc). Refused when that can't be written down: too many members, a validity that is over.
+Checked<Grants> narrowed(const Grants& outer, const Grants& wish);
+
 /// "/a/b" is beneath "/a" and "/".
 bool is_beneath(std::string_view path, std::string_view directory);
 bool valid_node(std::string_view name);

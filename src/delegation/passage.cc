@@ -1,5 +1,8 @@
 #include "delegation/passage.h"
 
+#include <algorithm>
+
+#include "delegation/checks.h"
 #include "delegation/json.h"
 
 namespace godwit::delegation {
@@ -83,14 +86,56 @@ std::string nonce_of_token(std::string_view token) {
   return sha256("godwit nonce " + std::string(token)).hex().substr(0, 32);
 }
 
-Checked<std::string> hand_over(const Passage& p, const PrivateKey& key, uint64_t epoch, const Digest& state,
-                               const std::string& nonce, uint64_t now) {
+std::string encode(const Statement& s) {
+  std::string out;
+  for (const auto& caveat : s.before) out += caveat + "\n";
+  out += s.entry;
+  for (const auto& caveat : s.after) out += "\n" + caveat;
+  return out;
+}
+
+Checked<Statement> read_statement(std::string_view text) {
+  if (text.size() > kMaxOffer) return refuse(Why::kTooLarge, std::to_string(text.size()) + " bytes");
+  Statement out;
+  for (bool more = true; more;) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string line(text.substr(0, end));
+    more = end < text.size();
+    text.remove_prefix(more ? end + 1 : end);
+    if (out.before.size() + out.after.size() > kMaxCaveats) return refuse(Why::kTooMany, "caveats with a handover");
+    // Each line is read for what it is later; here they are only told apart.
+    if (!Envelope::decode(line, kCaveatType)) {
+      if (!out.entry.empty()) return refuse(Why::kWrongPayload, "two entries in one handover");
+      out.entry = std::move(line);
+    } else if (out.entry.empty()) {
+      out.before.push_back(std::move(line));
+    } else {
+      out.after.push_back(std::move(line));
+    }
+  }
+  return out;
+}
+
+Checked<Departure> depart(const Passage& p, uint64_t epoch, const std::string& nonce, const Word& word, uint64_t now) {
+  TRY_DO(check_sites(p.source, p.destination, p.trust));
   TRY(SignedDocument document, read_document(p.offer.document));
-  TRY(const Authority authority, chain(std::move(document), p.offer.caveats));
+  TRY(Authority authority, chain(std::move(document), p.offer.caveats));
   TRY(const SignedHead head, read_head(p.offer.head));
-  const Entry entry = next_entry(authority, head.head, p.destination, epoch, state, nonce, now);
+  Departure out;
+  if (word.wish) {
+    TRY(auto caveat, narrow(authority, p.source, head.head.sequence, *word.wish, word.key, now));
+    if (caveat) out.caveats.push_back(*std::move(caveat));
+  }
+  out.entry = next_entry(authority, head.head, p.destination, epoch, Digest{}, nonce, 0);
+  return out;
+}
+
+Checked<std::string> hand_over(const Departure& departing, const PrivateKey& key, const Digest& state, uint64_t now) {
+  Entry entry = departing.entry;
+  entry.state = state;
+  entry.time = now;
   TRY(const Envelope signed_once, entry.sign(key));
-  return signed_once.encode();
+  return encode(Statement{departing.caveats, signed_once.encode(), {}});
 }
 
 Checked<Admission> admit(const Passage& p, const Facts& facts, uint64_t now) {
@@ -102,11 +147,20 @@ Checked<Admission> admit(const Passage& p, const Facts& facts, uint64_t now) {
   return admit(p.offer, question, p.trust);
 }
 
-Checked<std::string> take_over(const Passage& p, const Admission& admission, const PrivateKey& key,
-                               std::string_view entry, const Digest& state, const std::string& nonce, uint64_t now) {
-  TRY(SignedEntry accepted, accept(admission, entry, p.destination, state, nonce, p.trust, now));
-  accepted.envelope.sign(key);
-  return accepted.envelope.encode();
+Checked<std::string> take_over(const Passage& p, const Admission& admission, const Word& word, std::string_view text,
+                               uint64_t epoch, const Digest& state, const std::string& nonce, uint64_t now) {
+  TRY(Statement statement, read_statement(text));
+  if (!statement.after.empty()) return refuse(Why::kNotTheHolder, "a caveat of the destination, from the source");
+  TRY(const Admission narrower, add_caveats(admission, statement.before, p.destination, p.trust, now));
+  TRY(SignedEntry accepted, accept(narrower, statement.entry, {p.destination, epoch, state, nonce}, p.trust, now));
+  accepted.envelope.sign(word.key);
+  statement.entry = accepted.envelope.encode();
+  if (word.wish) {
+    Authority authority = narrower.authority;
+    TRY(auto caveat, narrow(authority, p.destination, accepted.entry.sequence, *word.wish, word.key, now));
+    if (caveat) statement.after.push_back(*std::move(caveat));
+  }
+  return encode(statement);
 }
 
 }  // namespace godwit::delegation

@@ -24,13 +24,37 @@ Result<Passage> decode_passage(std::string_view text);
 /// The nonce of a move: of the token that the destination made for it, which isn't shown to others by it.
 std::string nonce_of_token(std::string_view token);
 
-/// The source's half, in the freeze. `epoch` is the new one.
-Checked<std::string> hand_over(const Passage& passage, const PrivateKey& key, uint64_t epoch, const Digest& state,
-                               const std::string& nonce, uint64_t now);
+/// What passes from the source to the destination with the state, and from there to the log with the commit: caveats of the
+/// source, the entry, caveats of the destination; a line each.
+struct Statement {
+  std::vector<std::string> before;
+  std::string entry;
+  std::vector<std::string> after;
+};
+std::string encode(const Statement& statement);
+Checked<Statement> read_statement(std::string_view text);
+
+/// What a node adds to a unit's caveats; nothing when there is no `wish`.
+struct Word {
+  const PrivateKey& key;
+  const std::optional<Grants>& wish;
+};
+struct Departure {
+  Entry entry;
+  std::vector<std::string> caveats;
+};
+
+/// The source's first half, before the freeze: all that it will sign but for the state's digest and the time. Everything is
+/// read here, and the user's signature verified; both sites must be trusted. `epoch` is the new one.
+Checked<Departure> depart(const Passage& passage, uint64_t epoch, const std::string& nonce, const Word& word,
+                          uint64_t now);
+/// Its second half, in the freeze: one signature.
+Checked<std::string> hand_over(const Departure& departing, const PrivateKey& key, const Digest& state, uint64_t now);
 /// The destination's first half, before anything is touched.
 Checked<Admission> admit(const Passage& passage, const Facts& facts, uint64_t now);
-/// Its second half: verified, and signed by this node, too.
-Checked<std::string> take_over(const Passage& passage, const Admission& admission, const PrivateKey& key,
-                               std::string_view entry, const Digest& state, const std::string& nonce, uint64_t now);
+/// Its second half: verified, and signed by this node, too; with the caveat that it adds.
+Checked<std::string> take_over(const Passage& passage, const Admission& admission, const Word& word,
+                               std::string_view statement, uint64_t epoch, const Digest& state,
+                               const std::string& nonce, uint64_t now);
 
 }  // namespace godwit::delegation

@@ -31,7 +31,9 @@ Grants default_grants(uint64_t now) {
   return out;
 }
 
-Checked<Grants> grants_of_policy(std::string_view policy, uint64_t now) {
+namespace {
+
+Checked<Grants> read_policy(std::string_view policy, Grants defaults, uint64_t now) {
   if (policy.size() > kMaxPolicy) return refuse(Why::kTooLarge, std::to_string(policy.size()) + " bytes");
   int depth = 0;
   const auto shallow = [&](int level, Json::parse_event_t, Json&) {
@@ -41,7 +43,6 @@ Checked<Grants> grants_of_policy(std::string_view policy, uint64_t now) {
   Json wish = Json::parse(policy, shallow, false, true);
   if (wish.is_discarded() || !wish.is_object()) return refuse(Why::kNotJson, "the policy");
   if (depth > kMaxDepth) return refuse(Why::kTooDeep, "the policy");
-  Grants defaults = default_grants(now);
   if (const auto days = wish.find("days"); days != wish.end()) {
     if (!days->is_number_unsigned() || *days == 0 || *days > 36500) return refuse(Why::kBadNumber, "days");
     defaults.not_after = now + days->get<uint64_t>() * kDay;
@@ -53,6 +54,18 @@ Checked<Grants> grants_of_policy(std::string_view policy, uint64_t now) {
   all.merge_patch(wish);
   sort_sets(all);
   return grants_of(all);
+}
+
+}  // namespace
+
+Checked<Grants> grants_of_policy(std::string_view policy, uint64_t now) {
+  return read_policy(policy, default_grants(now), now);
+}
+
+Checked<Grants> grants_of_caveat(std::string_view policy, uint64_t now) {
+  Grants all;
+  all.handovers = all.not_after = kMaxNumber;
+  return read_policy(policy, std::move(all), now);
 }
 
 Document new_document(const PublicKey& issuer, const Digest& program, const Digest& arguments, Grants grants) {

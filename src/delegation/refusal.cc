@@ -40,6 +40,8 @@ constexpr Row kRows[] = {
      "let the node join, or trust its site"},
     {Why::kUnknownLog, "unknown-log", kNo, "a head that no trusted log has signed", "trust the site whose log it is"},
 
+    {Why::kNoDocument, "no-document", kNo, "a unit without a document doesn't leave its site",
+     "godwit key new, and run it anew"},
     {Why::kWrongInstance, "wrong-instance", kNo, "signed for another instance", "sign a document for this one"},
     {Why::kWrongProgram, "wrong-program", kNo, "signed for a program with other bytes",
      "sign a document for this one; without one: godwit run --no-delegation"},
@@ -78,6 +80,7 @@ constexpr Row kRows[] = {
     {Why::kBrokenLink, "broken-link", kNo, "the entry before it is another than the one it names", ""},
     {Why::kNotTheHolder, "not-the-holder", kNo, "handed over by somebody who doesn't have it", ""},
     {Why::kOtherDestination, "other-destination", kNo, "handed over to somebody else", ""},
+    {Why::kOtherEpoch, "other-epoch", kNo, "for another epoch than the move's", ""},
     {Why::kTimeBackwards, "time-backwards", kNo, "earlier than what came before it, or in the future",
      "look at the clocks"},
     {Why::kWrongNonce, "wrong-nonce", kNo, "an answer to another question", ""},

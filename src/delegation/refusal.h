@@ -44,6 +44,7 @@ enum class Why {
   kUnknownNode,
   kUnknownLog,
   // what the user signed
+  kNoDocument,
   kWrongInstance,
   kWrongProgram,
   kWrongArguments,
@@ -75,6 +76,7 @@ enum class Why {
   kBrokenLink,
   kNotTheHolder,
   kOtherDestination,
+  kOtherEpoch,
   kTimeBackwards,
   kWrongNonce,
   kAlteredState,

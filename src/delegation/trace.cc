@@ -17,9 +17,11 @@
 //
 //   who          verifies, of handover n + 1                                            signatures, whatever n is
 //   destination  user's document; caveats since the head; the log's head n; entry n      1 user + 1 log + 2
-//                (both signatures); entry n + 1 (source's), its state against what came  + 1, signs 1
-//   log          caveats since the head; entry n + 1 (both) against head n                2, signs 1 (the next head)
-//   source       nothing: it gives the unit away. It keeps entry n + 1 as its receipt      signs 1
+//                (both signatures); entry n + 1 (source's), its state against what came,  + 1, signs 1
+//                its epoch against the move's
+//   log          caveats since the head; entry n + 1 (both) against head n, its epoch      2, signs 1 (the next head)
+//                and destination against what the commit is about to do
+//   source       user's document, before the freeze: it signs for what it has read          1 user, signs 1
 //   anybody      the whole list, later (`audit`)                                          2 n
 //
 // Why that is safe. Let a list be good if each entry is signed by both ends, follows its predecessor, and was allowed by the
@@ -33,19 +35,30 @@
 // What each party can do by itself, or together:
 //   * A source that alters state signs a digest that the destination's own digest contradicts (altered-state); it can't
 //     deny what it signed.
-//   * A source that offers an old copy (rollback), or a unit that it has given away already, shows an old head: refused by age, or
-//     by what the destination has seen itself (Known), and if neither helps, at append(): the commit is not granted, and
-//     nothing ran. So a stale head costs time, never safety.
+//   * A source that offers an old copy (rollback), or a unit that it has given away already, shows an old head: refused by age, and
+//     if that doesn't help, at append(): the commit is not granted, and nothing ran. So a stale head costs time, never safety.
 //   * A source that clones offers one head to two destinations. Both verify, both prepare, one append() wins (cloned).
 //   * Nodes in collusion can sign any entries they like between themselves. Without the log's signature over a head it is
 //     no history, and the log appends only to its own head.
 //   * Dropping a caveat changes Authority::digest(), which entry and head carry (caveats-removed). Adding one that allows more
 //     is refused by whoever reads it: chain() compares each with the one before (widened).
-//   * A log that lies can repeat or forget a head, that is, let a unit run twice or count too few hops. It can't make a user's
-//     document allow more, can't forge an entry (the nodes' keys aren't its own), and is found out by any two nodes that
-//     compare receipts: Known refuses to go backwards on any node that has seen more. A log that is also the controller could
-//     stop the unit anyway; trusting it for order and count adds no power that it hasn't.
+//   * A log that lies can repeat or forget a head, that is, let a unit run twice or count too few hops. See below.
 //   * A replayed offer carries a nonce that the destination didn't choose for it.
+//
+// Whom a node believes. In a Passage the keys (of the user, the nodes, the log) come from the controller, over a connection that is
+// authenticated by its site's certificate; the controller is the log, too. So against a *controller* that lies these signatures
+// protect no node of its own: it can name any key as a user's. They protect nodes and controller from other nodes, users from
+// whoever has only a node, and they leave evidence: an entry can't be forged later with keys that the nodes registered. What a
+// node doesn't take from the controller is which sites it trusts (its own list, base/sites.h; Trust::restrict_to() drops keys of
+// the others), who it is itself and whom it is speaking with (certificates), and what epoch and nonce this move has.
+// admit() can also compare with what the node has seen itself (Question::known); today's nodes keep no such memory between
+// moves, so a rollback is caught by the head's age and, for certain, by the log.
+//
+// Caveats. A node that holds a unit may narrow what is done with it from then on (STATE/caveat.json): when it takes the unit in,
+// behind the entry that it signs, or when it gives away one that began here, before that entry. So what travels with the state
+// and with the commit are lines: caveats of the source, the entry, caveats of the destination. Each names the statement before
+// it, and allows nothing that that one didn't. A node can fill up the 16 that there may be, and so keep others from adding theirs:
+// they then refuse the unit, which is what a node can do by itself anyway.
 //
 // Domains. Keys of users, nodes and logs are apart, and DSSE types keep a signature over one kind of statement from being
 // read as another.
@@ -100,6 +113,13 @@ std::optional<size_t> position(const Authority& authority, const Digest& digest)
 
 std::string_view site_of(std::string_view node) { return node.substr(0, node.find('/')); }
 std::string_view node_of(std::string_view node) { return node.substr(std::min(node.size(), node.find('/') + 1)); }
+
+void Trust::restrict_to(const std::string& own, std::set<std::string> trusted) {
+  site = own;
+  sites = std::move(trusted);
+  std::erase_if(nodes, [&](const auto& row) { return !trusts_site(site_of(row.first)); });
+  std::erase_if(logs, [&](const auto& row) { return !trusts_site(row.first); });
+}
 
 Checked<PublicKey> Trust::node(const std::string& name) const {
   const auto it = nodes.find(name);
@@ -178,12 +198,7 @@ Checked<LogState> open_log(Authority authority, const std::string& log, const st
 Checked<LogState> append(LogState state, const std::vector<std::string>& caveats, const SignedEntry& entry,
                          const Trust& trust, uint64_t now) {
   TRY_DO(trust.check_revoked(state.authority.document.document));
-  if (!caveats.empty()) {
-    std::vector<std::string> all;
-    for (const auto& c : state.authority.caveats) all.push_back(c.envelope.encode());
-    all.insert(all.end(), caveats.begin(), caveats.end());
-    TRY(state.authority, chain(std::move(state.authority.document), all));
-  }
+  TRY(state.authority, extend(std::move(state.authority), caveats));
   TRY_DO(check_new_caveats(state.authority, state.head.authority, state.head.holder, state.head.sequence, trust, now));
   TRY_DO(check_next(entry, state.authority.digest(), state.authority.grants(), state.head, state.last_time, trust));
   if (entry.entry.time > now + kSkew) return refuse(Why::kTimeBackwards, "in the future");
@@ -192,6 +207,13 @@ Checked<LogState> append(LogState state, const std::vector<std::string>& caveats
   const Entry& e = entry.entry;
   state.last_time = e.time;
   state.head = Head{e.document, e.authority, e.sequence, entry.digest, e.epoch, e.destination, now, state.head.log};
+  return state;
+}
+
+Checked<LogState> narrow(LogState state, const std::vector<std::string>& caveats, const Trust& trust, uint64_t now) {
+  TRY(state.authority, extend(std::move(state.authority), caveats));
+  TRY_DO(check_new_caveats(state.authority, state.head.authority, state.head.holder, state.head.sequence, trust, now));
+  state.head.authority = state.authority.digest();
   return state;
 }
 
@@ -245,9 +267,9 @@ Checked<void> audit(const Authority& authority, const std::vector<SignedEntry>& 
   }
   if (at.sequence > head->sequence) return refuse(Why::kUnlogged, "the log has " + std::to_string(head->sequence));
   if (at.entry != head->entry) return refuse(Why::kCloned, "the log has another entry " + std::to_string(at.sequence));
-  if (last_position < position(authority, head->authority).value_or(SIZE_MAX)) {
-    return refuse(Why::kCaveatsRemoved, "the log's head");
-  }
+  // A caveat of the present holder is in the head and in no entry yet.
+  const auto where = position(authority, head->authority);
+  if (!where || *where < last_position) return refuse(Why::kCaveatsRemoved, "the log's head");
   return {};
 }
 

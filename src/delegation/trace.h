@@ -74,6 +74,9 @@ struct Trust {
   [[nodiscard]] bool trusts_site(std::string_view name) const {
     return name == site || sites.contains(std::string(name));
   }
+  /// What one was told by another, seen with the own eyes: this site and those that it trusts itself. Keys of nodes and logs of
+  /// all others go.
+  void restrict_to(const std::string& own, std::set<std::string> trusted);
   [[nodiscard]] Checked<PublicKey> node(const std::string& name) const;
   [[nodiscard]] Checked<void> check_revoked(const Document& document) const;
 };
@@ -99,6 +102,8 @@ Checked<LogState> open_log(Authority authority, const std::string& log, const st
 /// The one place where an entry becomes part of history. `caveats`: those that are new.
 Checked<LogState> append(LogState state, const std::vector<std::string>& caveats, const SignedEntry& entry,
                          const Trust& trust, uint64_t now);
+/// The present holder narrows what may be done from here on, without a handover.
+Checked<LogState> narrow(LogState state, const std::vector<std::string>& caveats, const Trust& trust, uint64_t now);
 
 // ------------------------------------------------------------------------------------------------ the audit
 inline constexpr size_t kMaxTraceBytes = 8u << 20;

@@ -81,6 +81,7 @@ void add_subjects(std::vector<Case>& out) {
   });
   add(out, "another-instance", "wrong-instance", [](Scene& s) { s.question.instance = id_of("another"); });
   add(out, "a-user-whom-nobody-knows", "untrusted-user", [](Scene& s) { s.world.trust.users.clear(); });
+  add(out, "without-a-document", "no-document", [](Scene& s) { s.offer.document.clear(); });
   add(out, "document-forged", "bad-signature", [](Scene& s) {
     Envelope e = sure(Envelope::decode(s.world.document, kDocumentType));
     e.payload.replace(e.payload.find("1000"), 4, "9000");
@@ -268,9 +269,11 @@ void accept(std::vector<Case>& out, std::string name, std::string expected, cons
   Entry e = scene.world.next("home/node-2");
   const Digest state = e.state;
   const std::string nonce = e.nonce;
+  const uint64_t epoch = e.epoch;
   spoil(e);
   Json json = scene.json();
   json["entry"] = sure(e.sign(key_of("home/node-1"))).encode();
+  json["epoch"] = epoch;
   json["state"] = state.hex();
   json["nonce"] = nonce;
   if (after) after(json, scene);
@@ -288,9 +291,37 @@ void add_arrivals(std::vector<Case>& out) {
   accept(out, "in-the-place-of-an-older-one", "rolled-back", [](Entry& e) { e.sequence -= 2; });
   accept(out, "behind-another-entry", "broken-link", [](Entry& e) { e.previous = sha256("another"); });
   accept(out, "of-an-older-epoch", "rolled-back", [](Entry& e) { e.epoch -= 1; });
+  accept(out, "of-an-epoch-that-the-move-does-not-give", "other-epoch", [](Entry& e) { e.epoch += 1; });
   accept(out, "under-another-authority", "caveats-removed", [](Entry& e) { e.authority = sha256("another"); });
   accept(out, "of-yesterday", "time-backwards", [](Entry& e) { e.time -= 3600; });
   accept(out, "of-tomorrow", "time-backwards", [](Entry& e) { e.time += 3600; });
+  const auto by_source = [](Json& j, const Scene& s, Grants grants, const std::string& key = "home/node-1") {
+    const Caveat c = s.world.caveat(std::move(grants));
+    const Envelope caveat = sure(c.sign(key_of(key)));
+    Entry e = s.world.next("home/node-2");
+    e.authority = caveat.digest();
+    j["new_caveats"] = {caveat.encode()};
+    j["entry"] = sure(e.sign(key_of("home/node-1"))).encode();
+  };
+  const auto narrower = with([](Grants& g) { g.handovers = 5; });
+  accept(
+      out, "with-a-caveat-of-the-source", "ok", [](Entry&) {},
+      [&](Json& j, const Scene& s) { by_source(j, s, narrower); });
+  accept(
+      out, "with-a-wider-caveat-of-the-source", "widened", [](Entry&) {},
+      [&](Json& j, const Scene& s) { by_source(j, s, with([](Grants& g) { g.handovers = 1001; })); });
+  accept(
+      out, "with-a-caveat-that-another-signed", "unknown-key", [](Entry&) {},
+      [&](Json& j, const Scene& s) { by_source(j, s, narrower, "home/node-3"); });
+  accept(
+      out, "with-a-caveat-that-shuts-the-destination-out", "forbidden-node", [](Entry&) {},
+      [&](Json& j, const Scene& s) { by_source(j, s, with([](Grants& g) { g.nodes.untrusted = {"home/node-2"}; })); });
+  accept(
+      out, "without-the-caveat-that-the-entry-speaks-of", "caveats-removed", [](Entry&) {},
+      [&](Json& j, const Scene& s) {
+        by_source(j, s, narrower);
+        j.erase("new_caveats");
+      });
   accept(out, "sequence-zero", "bad-number", [](Entry& e) { e.sequence = 0; });
   accept(
       out, "the-last-one-again", "signature-count", [](Entry&) {},

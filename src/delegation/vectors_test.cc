@@ -55,10 +55,13 @@ Question question_of(const Json& json) {
 
 Checked<void> judge_admit(const Json& in) {
   const Trust trust = trust_of(in.at("trust"));
-  TRY(const Admission a, admit(offer_of(in.at("offer")), question_of(in.at("question")), trust));
+  TRY(Admission a, admit(offer_of(in.at("offer")), question_of(in.at("question")), trust));
   if (!in.contains("entry")) return {};
-  TRY_DO(accept(a, std::string(in["entry"]), in.at("question").at("destination"),
-                *digest_of_hex(std::string(in.at("state"))), in.at("nonce"), trust, in.at("question").at("now")));
+  TRY(a, add_caveats(std::move(a), texts(in, "new_caveats"), in.at("question").at("destination"), trust,
+                     in.at("question").at("now")));
+  const Arrival arrival{in.at("question").at("destination"), in.at("epoch"),
+                        *digest_of_hex(std::string(in.at("state"))), in.at("nonce")};
+  TRY_DO(accept(a, std::string(in["entry"]), arrival, trust, in.at("question").at("now")));
   return {};
 }
 
@@ -74,7 +77,9 @@ Checked<void> judge_append(const Json& in) {
   state.head = head.head;
   state.last_time = in.at("last_time");
   TRY(const SignedEntry entry, read_entry(std::string(in.at("entry")), 2));
-  TRY_DO(append(std::move(state), texts(in, "new_caveats"), entry, trust_of(in.at("trust")), in.at("now")));
+  const Trust trust = trust_of(in.at("trust"));
+  TRY(state, append(std::move(state), texts(in, "new_caveats"), entry, trust, in.at("now")));
+  TRY_DO(narrow(std::move(state), texts(in, "later_caveats"), trust, in.at("now")));
   return {};
 }
 

@@ -144,6 +144,21 @@ void add_appends(std::vector<Case>& out) {
   append(out, "append-after-the-end", "expired", [](Entry& e) { e.time = kNow + 90000; });
   append(out, "append-of-the-future", "time-backwards", [](Entry& e) { e.time = kNow + 3600; });
   append(out, "append-without-the-caveat", "caveats-removed", [](Entry& e) { e.authority = e.document; });
+  const auto later = [](Json& j, const World& w, const Entry& e, const std::string& node, uint64_t handovers) {
+    Grants g = wide_grants();
+    g.handovers = handovers;
+    const Caveat c{e.document, w.authority().digest(), node, e.sequence, kNow, g};
+    j["later_caveats"] = {sure(c.sign(key_of(node))).encode()};
+  };
+  append(
+      out, "append-with-a-caveat-of-the-destination", "ok", [](Entry&) {},
+      [&](Json& j, World& w, const Entry& e) { later(j, w, e, e.destination, 50); });
+  append(
+      out, "append-with-a-wider-caveat-of-the-destination", "widened", [](Entry&) {},
+      [&](Json& j, World& w, const Entry& e) { later(j, w, e, e.destination, 101); });
+  append(
+      out, "append-with-a-late-caveat-of-the-source", "not-the-holder", [](Entry&) {},
+      [&](Json& j, World& w, const Entry& e) { later(j, w, e, e.source, 50); });
   append(
       out, "append-with-a-wider-caveat", "widened", [](Entry&) {},
       [](Json& j, World& w, const Entry&) {

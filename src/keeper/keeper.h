@@ -19,10 +19,9 @@
 #include <string>
 #include <thread>
 
-#include "base/pki.h"
-#include "delegation/delegation.h"
 #include "keeper/body.h"
 #include "keeper/feeder.h"
+#include "keeper/identity.h"
 #include "keeper/outbox.h"
 #include "keeper/unit_files.h"
 #include "link/keeper_args.h"
@@ -30,13 +29,7 @@
 
 namespace godwit::keeper {
 
-/// This node's name and key, read before the keeper enters any other root.
-struct NodeIdentity {
-  pki::Identity node;
-  std::string authority;
-  /// With which this node signs handovers; none on a node that was never registered.
-  std::optional<delegation::PrivateKey> trace = {};
-};
+class Handover;
 
 class Keeper {
  public:
@@ -79,6 +72,9 @@ class Keeper {
   void progress(const migration::Progress& p);
   void post_move_ended(const std::string& id, const migration::Outcome& outcome, const wire::Report* report);
   void goes_on_here();
+  void keep_receipt(const Handover& handover);
+  /// Whom this node trusts, and what it wants said, at this moment: a keeper lives as long as its unit.
+  Result<void> look_at_trust();
   Result<void> write_epoch(uint64_t epoch, const std::string& token);
 
   void set_phase(wire::keeper::Phase phase);
@@ -88,7 +84,7 @@ class Keeper {
   void wake();
 
   const link::KeeperArgs args_;
-  const NodeIdentity identity_;
+  NodeIdentity identity_;  // main thread
   Fd listener_;
   Fd unit_dir_;
   Fd wake_;  // eventfd: a job was queued, or something to exit for happened

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "base/root.h"
+#include "keeper/handover.h"
 #include "keeper/keeper.h"
 
 namespace {
@@ -14,11 +15,14 @@ using namespace godwit;
 Result<int> start(const link::KeeperArgs& args) {
   keeper::NodeIdentity identity;
   TRY(identity.node, pki::load(args.state, "node"));
-  TRY(identity.authority, io::read_file(args.state + "/ca.crt"));
+  TRY(identity.sites, pki::Sites::load(args.state));
+  TRY(const auto facts, pki::inspect(identity.node.certificate));
+  identity.name = facts.name;
   if (auto key = delegation::PrivateKey::load(args.state + "/trace.key"); key)
     identity.trace = *std::move(key);
   else if (key.error().errnum != ENOENT)
     log::warn("handovers can't be signed: {}", key.error().message());
+  identity.wish = keeper::load_wish(args.state);
   if (!args.root.empty()) TRY_DO(enter_root(args.root, {args.state}));
   keeper::Keeper k(args, Fd(link::kKeeperListener), std::move(identity));
   return k.run();

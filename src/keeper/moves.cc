@@ -31,6 +31,12 @@ Result<confine::Rules> rules_of(const Handover& handover, const wire::UnitSpec& 
   return confine::rules_of_document(spec.delegation());
 }
 
+/// With this peer only: of all authorities that are trusted, his site's is believed.
+Result<pki::TlsContext> tls_with(pki::Side side, const NodeIdentity& identity, const std::string& peer) {
+  TRY(const std::string authority, identity.authority_of(peer));
+  return pki::tls_context(side, identity.node, authority);
+}
+
 /// While the unit is frozen its input waits: in the FIFO it could come too late to be carried.
 class HoldsInput : public engine::SourceEngine {
  public:
@@ -124,6 +130,16 @@ void Keeper::goes_on_here() {
   if (auto r = write_epoch(epoch, token); !r) log::warn("epoch file: {}", r.error().message());
 }
 
+Result<void> Keeper::look_at_trust() {
+  TRY(identity_.sites, pki::Sites::load(args_.state));
+  identity_.wish = load_wish(args_.state);
+  return {};
+}
+
+void Keeper::keep_receipt(const Handover& handover) {
+  if (auto kept = handover.keep_receipt(args_.state); !kept) log::warn("receipt: {}", kept.error().message());
+}
+
 void Keeper::progress(const migration::Progress& p) {
   Packet event;
   event.mutable_progress()->set_step(p.step);
@@ -150,19 +166,26 @@ void Keeper::move_out(const k::MigrateOut& request) {
   plan.migration = request.migration();
   plan.unit = args_.unit;
   plan.epoch = request.epoch();
-  plan.peer = request.destination();
+  plan.peer = pki::split_name(request.destination()).name;
   plan.token = request.token();
   Packet question;
   question.mutable_resolve_question()->set_migration(request.migration());
-  auto handover = Handover::open(request.passage(), identity_.trace, request.token(), request.epoch());
+  const auto looked = look_at_trust();
+  auto handover =
+      looked ? Handover::open(request.passage(), identity_, request.destination(), request.token(), request.epoch())
+             : Result<Handover>(std::unexpected(looked.error()));
+  const bool refused = handover && !handover->depart();
   Handover none;
   Questioner delegate(
       outbox_, std::move(question), handover ? *handover : none, [this](const auto& p) { progress(p); },
       [](const auto&) {}, [] {});
   UnitFilesSource files(*body_, spec_, stores_);
-  auto tls = pki::tls_context(pki::Side::kClient, identity_.node, identity_.authority);
+  auto tls = tls_with(pki::Side::kClient, identity_, request.destination());
   auto source = body_->source({request.options().grain(), request.options().tcp() == wire::TCP_CLOSE}, spec_);
-  if (!tls || !source || !handover) {
+  if (refused) {
+    outcome.error = handover->refusal();
+    outcome.blockers = handover->blockers();
+  } else if (!tls || !source || !handover) {
     outcome.error = !tls ? tls.error() : !source ? source.error() : handover.error();
   } else {
     HoldsInput engine(std::move(*source), feeder_);
@@ -177,6 +200,7 @@ void Keeper::move_out(const k::MigrateOut& request) {
     outgoing_.reset();
   }
   outbox_.answered(Packet::kResolveQuestion);
+  if (outcome.committed && handover) keep_receipt(*handover);
   if (outcome.committed) {
     feeder_.gone();
     body_->destroy();
@@ -218,13 +242,13 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
   plan.migration = request.migration();
   plan.unit = request.unit();
   plan.epoch = request.epoch();
-  plan.peer = request.source();
+  plan.peer = pki::split_name(request.source()).name;
   plan.token = request.token();
   Packet question;
   question.mutable_commit_question()->set_migration(request.migration());
   question.mutable_commit_question()->set_unit(request.unit());
   question.mutable_commit_question()->set_epoch(request.epoch());
-  auto handover = Handover::open(request.passage(), identity_.trace, request.token(), request.epoch());
+  auto handover = Handover::open(request.passage(), identity_, request.source(), request.token(), request.epoch());
   if (!handover || !handover->admit()) {
     set_phase(k::EMPTY);
     if (!handover) return reply_failure(id, handover.error());
@@ -251,7 +275,7 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
       });
   UnitFilesDestination files(*body_, args_.dir, stores_);
   migration::Outcome outcome;
-  auto tls = pki::tls_context(pki::Side::kServer, identity_.node, identity_.authority);
+  auto tls = tls_with(pki::Side::kServer, identity_, request.source());
   auto engine =
       body_->destination({request.options().grain(), request.options().tcp() == wire::TCP_CLOSE}, request.spec());
   if (!tls || !engine) {
@@ -275,6 +299,7 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
   }
   if (outcome.committed && !arrived_late) goes_on_here();
   outbox_.answered(Packet::kCommitQuestion);
+  if (outcome.committed) keep_receipt(*handover);
   log::info("move in {} committed={}", request.migration(), outcome.committed);
   if (outcome.committed && outcome.error) {  // it could not be resumed, or to the end: its end is reported
     why_ended_ = outcome.error->message();

@@ -17,8 +17,9 @@ void limit(grpc::ClientContext& context) { context.set_deadline(std::chrono::sys
 
 }  // namespace
 
-Cluster::Cluster(const std::string& address, const rpc::Identity& identity, std::string node)
-    : node_(std::move(node)), stub_(wire::Cluster::NewStub(rpc::channel(address, identity, "controller"))) {}
+Cluster::Cluster(const std::string& address, const rpc::Identity& identity, const std::string& controller,
+                 std::string node)
+    : node_(std::move(node)), stub_(wire::Cluster::NewStub(rpc::channel(address, identity, controller))) {}
 
 Result<wire::RegisterReply> Cluster::register_node(const wire::RegisterRequest& request) {
   grpc::ClientContext context;

@@ -16,7 +16,8 @@ namespace godwit::node {
 
 class Cluster {
  public:
-  Cluster(const std::string& address, const rpc::Identity& identity, std::string node);
+  /// `controller` is what its certificate must name; `node` is this one, as it is called there.
+  Cluster(const std::string& address, const rpc::Identity& identity, const std::string& controller, std::string node);
 
   Result<wire::RegisterReply> register_node(const wire::RegisterRequest& request);
   Result<wire::HeartbeatReply> heartbeat(const wire::HeartbeatRequest& request);

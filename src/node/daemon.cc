@@ -33,8 +33,9 @@ bool valid_id(const std::string& id) {
 Daemon::Daemon(Options options, rpc::Identity identity)
     : options_(std::move(options)),
       identity_(std::move(identity)),
-      cluster_(options_.controller, identity_, options_.name),
-      images_(options_.state_dir + "/images", identity_, options_.name) {}
+      place_(identity_.sites, options_.name, options_.grid),
+      cluster_(options_.controller, identity_, place_.controller(), place_.there()),
+      images_(options_.state_dir + "/images", identity_, place_) {}
 
 Daemon::~Daemon() {
   stop();
@@ -56,7 +57,7 @@ wire::NodeInfo Daemon::info() const {
     info.set_arch(options_.arch);
     info.set_emulated(true);
   }
-  info.set_name(options_.name);
+  info.set_name(place_.there());
   const auto port = [](const std::string& address) { return address.substr(address.rfind(':')); };
   info.set_control(options_.advertise + port(options_.listen));
   info.set_data(options_.advertise + port(options_.data_listen));
@@ -181,7 +182,7 @@ void Daemon::keep_registered(const std::function<void()>& registered) {
       if (!std::exchange(ever, true)) registered();
     } else {
       wire::HeartbeatRequest request;
-      request.set_node(options_.name);
+      request.set_node(place_.there());
       *request.mutable_load() = measure_load(options_.state_dir);
       add_notice(*request.mutable_load());
       add_receiving(*request.mutable_receiving());

@@ -16,6 +16,8 @@
 #include "node/collect.h"
 #include "node/images.h"
 #include "node/node.h"
+#include "node/place.h"
+#include "node/site_limits.h"
 #include "node/unit.h"
 #include "node/workers.h"
 
@@ -38,6 +40,9 @@ class Daemon {
 
   const Options& options() const { return options_; }
   const rpc::Identity& identity() const { return identity_; }
+  const Place& place() const { return place_; }
+  /// Of another site's node or unit: nothing but a refusal when that site asks for too much.
+  Outcome<SiteLimits::Ticket> welcome(const std::string& site);
   Images& images() { return images_; }
   wire::NodeInfo info() const;
   std::vector<wire::UnitLoad> loads() const;
@@ -95,6 +100,8 @@ class Daemon {
 
   const Options options_;
   const rpc::Identity identity_;
+  const Place place_;
+  SiteLimits limits_;
   Cluster cluster_;
   Images images_;
   Collector collector_;  ///< keep_registered()'s

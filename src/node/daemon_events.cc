@@ -53,7 +53,7 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
   request.set_migration(question.migration());
   request.set_unit(question.unit());
   request.set_epoch(question.epoch());
-  request.set_node(options_.name);
+  request.set_node(place_.there());
   request.set_entry(question.entry());
   const auto reply = cluster_.commit(request, [&] { return !unit->gone() && !unit->news().keeper_lost; });
   if (!reply) return;
@@ -96,7 +96,7 @@ void Daemon::answer_resolve(const UnitPtr& unit, const k::ResolveQuestion& quest
 bool Daemon::report_end(const UnitPtr& unit) {
   const UnitRecord record = unit->record();
   wire::UnitExitedRequest request;
-  request.set_node(options_.name);
+  request.set_node(place_.there());
   request.set_unit(record.unit);
   request.set_epoch(record.epoch);
   request.set_time_ms(record.ended_ms);

@@ -57,7 +57,7 @@ Outcome<wire::UnitLoad> Daemon::await_start(const UnitPtr& unit, milliseconds li
 }
 
 Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
-  TRY_DO(check_papers(request.spec(), options_.root));
+  TRY_DO(check_papers(request.spec(), options_.root, place_));
   UnitPtr unit;
   {
     const auto held = gate(request.unit());
@@ -88,6 +88,7 @@ Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
 }
 
 Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request) {
+  TRY_DO(check_place(request.spec(), place_));
   const auto held = gate(request.unit());
   const std::lock_guard lock(*held);
   if (const auto old = known(request.unit()); old && old->record().epoch == request.epoch()) return old;
@@ -113,7 +114,20 @@ Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request
   return unit;
 }
 
+Outcome<SiteLimits::Ticket> Daemon::welcome(const std::string& site) {
+  auto ticket = limits_.take(site);
+  if (ticket) return *std::move(ticket);
+  rpc::Failure out{Error{Code::kRefused, 0, "site " + site + " asks for too much"}, {}};
+  out.blockers.push_back({"site-limit", "node " + place_.full(),
+                          "more at once, or in a time, than it takes from one site", "try again in some seconds"});
+  return std::unexpected(std::move(out));
+}
+
 Outcome<wire::PrepareReply> Daemon::prepare(const wire::PrepareRequest& request) {
+  const std::string source = place_.here(request.source());
+  TRY(const auto ticket, welcome(pki::split_name(source).site));
+  // A keeper looks at it again; what comes from elsewhere gets one only after this.
+  TRY_DO(check_passage(request.passage(), identity_.sites, place_, source));
   if (!valid_migration(request.migration())) return failed(Code::kUsage, "not a migration's id");
   if (auto passed = fault::pass("destination.prepare"); !passed) return failed(passed.error());
   const auto held = gate(request.unit());
@@ -142,7 +156,7 @@ Outcome<wire::PrepareReply> Daemon::prepare(const wire::PrepareRequest& request)
   receive->set_epoch(request.epoch());
   *receive->mutable_spec() = spec_here(request.spec());
   receive->set_node(options_.name);
-  receive->set_source(request.source());
+  receive->set_source(source);
   receive->set_token(record.receive_token);
   *receive->mutable_options() = request.options();
   receive->set_passage(request.passage());
@@ -180,7 +194,7 @@ Outcome<Daemon::UnitPtr> Daemon::migrate(const wire::MigrateRequest& request) {
   auto* out = packet.mutable_migrate();
   out->set_migration(request.migration());
   out->set_epoch(request.epoch());
-  out->set_destination(request.destination());
+  out->set_destination(place_.here(request.destination()));
   out->set_endpoint(request.endpoint());
   out->set_token(request.token());
   *out->mutable_options() = request.options();

@@ -1,11 +1,12 @@
 #include "node/data_port.h"  // first, so that the header proves self-contained
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -18,8 +19,8 @@ namespace godwit::node {
 namespace {
 
 constexpr int kBacklog = 128;
-constexpr int kMaxWaiting = 128;
-constexpr timeval kPreambleLimit{5, 0};
+constexpr std::chrono::seconds kPreambleLimit{5};
+constexpr auto kMaxOfOne = static_cast<std::ptrdiff_t>(DataPort::kMaxWaiting / 2);  // a move has up to 64 streams
 
 Result<sockaddr_in> parse(const std::string& address) {
   const size_t colon = address.rfind(':');
@@ -42,13 +43,13 @@ DataPort::~DataPort() {
   if (!thread_.joinable()) return;
   (void)io::write_full(wake_.get(), std::as_bytes(std::span<const uint64_t>(std::array<uint64_t, 1>{1})));
   thread_.join();
-  // Their sockets time out; none of them outlives what it would be delivered to.
-  while (waiting_ > 0) (void)::poll(nullptr, 0, 10);
+  // None of them outlives what it is delivered to.
+  while (delivering_ > 0) (void)::poll(nullptr, 0, 10);
 }
 
 Result<void> DataPort::start(const std::string& address) {
   TRY(const sockaddr_in at, parse(address));
-  listener_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  listener_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener_.valid()) return fail_errno(errno, "socket");
   const int on = 1;
   (void)::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -65,37 +66,89 @@ Result<void> DataPort::start(const std::string& address) {
 }
 
 void DataPort::accept_all() {
+  std::array<pollfd, kMaxWaiting + 2> all{};
   while (!stopping_) {
-    pollfd both[] = {{listener_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-    if (::poll(both, 2, -1) < 0) continue;
-    if (both[1].revents != 0) return;
-    Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket.valid()) {
-      // Out of descriptors: the connection stays in the queue, so without a pause this would spin.
-      if (errno == EMFILE || errno == ENFILE) (void)::poll(nullptr, 0, 100);
-      continue;
-    }
-    if (waiting_ >= kMaxWaiting) continue;
-    waiting_++;
-    std::thread([this, s = std::move(socket)]() mutable {
-      receive(std::move(s));
-      waiting_--;
-    }).detach();
+    all[0] = {listener_.get(), POLLIN, 0};
+    all[1] = {wake_.get(), POLLIN, 0};
+    for (size_t i = 0; i < kMaxWaiting; ++i)  // poll() passes over negative ones
+      all[i + 2] = {waiting_[i].socket.valid() ? waiting_[i].socket.get() : -1, POLLIN, 0};
+    const int ready = ::poll(all.data(), all.size(), timeout());
+    if (all[1].revents != 0) return;
+    if (ready > 0)
+      for (size_t i = 0; i < kMaxWaiting; ++i)
+        if (all[i + 2].revents != 0 && read_from(waiting_[i])) waiting_[i].socket.reset();
+    drop_late();
+    if (ready > 0 && all[0].revents != 0) accept_one();
   }
 }
 
-void DataPort::receive(Fd socket) {
-  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPreambleLimit, sizeof kPreambleLimit);
-  std::array<std::byte, link::kPreambleSize> bytes;
-  if (!io::read_full(socket.get(), bytes)) return;
-  const auto preamble = link::decode(bytes);
-  if (!preamble) {
-    log::warn("data port: {}", preamble.error().message());
+int DataPort::timeout() const {
+  auto first = Clock::time_point::max();
+  for (const auto& w : waiting_)
+    if (w.socket.valid()) first = std::min(first, w.until);
+  if (first == Clock::time_point::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(first - Clock::now());
+  return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
+void DataPort::drop_late() {
+  const auto now = Clock::now();
+  for (auto& w : waiting_)
+    if (w.socket.valid() && w.until <= now) w.socket.reset();
+}
+
+void DataPort::accept_one() {
+  sockaddr_in from{};
+  socklen_t length = sizeof from;
+  Fd socket(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&from), &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket.valid()) {
+    // Out of descriptors: the connection stays in the queue, so without a pause this would spin.
+    if (errno == EMFILE || errno == ENFILE) (void)::poll(nullptr, 0, 100);
     return;
   }
-  constexpr timeval kNone{0, 0};
-  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kNone, sizeof kNone);
-  deliver_(*preamble, std::move(socket));
+  const uint32_t address = from.sin_addr.s_addr;
+  const bool greedy = std::ranges::count_if(waiting_, [&](const Waiting& w) {
+                        return w.socket.valid() && w.address == address;
+                      }) >= kMaxOfOne;
+  // A free row, else the one that was silent longest: of that address when it has its half, of all otherwise.
+  Waiting* row = nullptr;
+  for (auto& w : waiting_) {
+    if (greedy && (!w.socket.valid() || w.address != address)) continue;
+    if (!w.socket.valid()) {
+      row = &w;
+      break;
+    }
+    if (row == nullptr || w.until < row->until) row = &w;
+  }
+  row->socket = std::move(socket);
+  row->have = 0;
+  row->address = address;
+  row->until = Clock::now() + kPreambleLimit;
+}
+
+bool DataPort::read_from(Waiting& w) {
+  const ssize_t got = ::recv(w.socket.get(), w.bytes.data() + w.have, w.bytes.size() - w.have, 0);
+  if (got < 0) return errno != EAGAIN && errno != EINTR;
+  if (got == 0) return true;
+  w.have += static_cast<size_t>(got);
+  if (w.have < w.bytes.size()) return false;
+  pass_on(w);
+  return true;
+}
+
+void DataPort::pass_on(Waiting& w) {
+  const auto preamble = link::decode(w.bytes);
+  if (!preamble || !wanted_(*preamble)) {
+    log::debug("data port: a connection that no move waits for");
+    return;
+  }
+  const int flags = ::fcntl(w.socket.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(w.socket.get(), F_SETFL, flags & ~O_NONBLOCK) < 0) return;
+  delivering_++;
+  std::thread([this, p = *preamble, s = std::move(w.socket)]() mutable {
+    deliver_(p, std::move(s));
+    delivering_--;
+  }).detach();
 }
 
 }  // namespace godwit::node

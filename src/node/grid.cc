@@ -33,6 +33,7 @@
 #include "base/io.h"
 #include "base/pki.h"
 #include "base/program_file.h"
+#include "base/sites.h"
 #include "base/sys.h"
 #include "confine/confine.h"
 #include "node/grid_record.h"
@@ -72,6 +73,7 @@ std::vector<std::string> node_command(const GridRecord& record, const std::strin
                                   "--notice-file", dir + "/notice"};
   if (!node.root.empty()) out.insert(out.end(), {"--root", node.root});
   if (!node.arch.empty()) out.insert(out.end(), {"--arch", node.arch});
+  if (!node.site.empty()) out.insert(out.end(), {"--grid", std::string(pki::kDefaultSite)});
   return out;
 }
 
@@ -143,6 +145,16 @@ Result<void> check_roots(const GridOptions& options, const GridRecord& record) {
   return {};
 }
 
+Result<void> check_sites(const GridOptions& options, const GridRecord& record) {
+  for (const auto& [node, site] : options.sites) {
+    if (std::ranges::find(record.nodes, node, &GridNode::name) == record.nodes.end())
+      return fail(Code::kUsage, "--site " + site + "=" + node + ": no such node");
+    if (!pki::valid_name(site) || pki::reserved_name(site) || site == pki::kDefaultSite)
+      return fail(Code::kUsage, "--site " + site + ": that can't be another site's name");
+  }
+  return {};
+}
+
 /// Empty for this machine's own architecture; else it can be emulated here.
 Result<std::string> emulated(const std::string& architecture) {
   if (architecture == machine_name()) return std::string();
@@ -179,9 +191,11 @@ Result<GridRecord> plan_grid(const GridOptions& options) {
     if (!options.architectures.empty()) {
       TRY(node.arch, emulated(options.architectures.at(i - 1)));
     }
+    if (const auto site = options.sites.find(node.name); site != options.sites.end()) node.site = site->second;
     record.nodes.push_back(std::move(node));
   }
   TRY_DO(check_roots(options, record));
+  TRY_DO(check_sites(options, record));
   return record;
 }
 
@@ -268,7 +282,7 @@ Result<void> grid_down(const std::string& state_dir, bool purge) {
   for (const char* name : {"grid.json", "client.json"}) (void)::unlink((state_dir + "/" + name).c_str());
   (void)::unlink(controller_socket(state_dir).c_str());
   if (!purge) return {};
-  for (const char* name : {"nodes", "controller", "ca.crt", "client.crt", "client.key"}) {
+  for (const char* name : {"nodes", "sites", "controller", "ca.crt", "client.crt", "client.key"}) {
     TRY_DO(sys::remove_tree(state_dir + "/" + name));
   }
   return {};

@@ -7,6 +7,7 @@
 //
 //     STATE/                 client.json, ca.crt, client.crt, client.key: what the command line needs; grid.json
 //     STATE/controller/      ca.key, controller.crt, controller.key, controller.db, controller.log, control.sock
+//     STATE/sites/NAME/      ca.crt, ca.key of another site whose nodes are here, too
 //     STATE/nodes/NAME/      ca.crt, node.crt, node.key, node.log, units/, chunks/; and `notice`, when it
 //                            is written, says that the node goes (notice.h)
 #pragma once
@@ -28,6 +29,7 @@ struct GridOptions {
   std::map<std::string, std::string> roots;  ///< --root NAME=DIR
   /// --nodes A,B,…: of each node; what isn't this machine's is emulated. Empty: all are this machine's.
   std::vector<std::string> architectures;
+  std::map<std::string, std::string> sites;  ///< --site NAME=NODE,…: nodes of other sites, by node
   std::string network = "10.77.0.0/24";      ///< --network: addresses inside the grid; nothing outside sees them
   std::string program;                       ///< the godwit binary; empty: this program
 };

@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/pki.h"
+#include "base/sites.h"
 #include "base/sys.h"
 #include "node/node.h"
 
@@ -32,9 +33,9 @@ ProcessRef process_of(const json& j) { return {j.at("pid").get<pid_t>(), j.at("s
 
 bool exists(const std::string& path) { return sys::lstat(path).has_value(); }
 
-Result<pki::Identity> authority_in(const std::string& dir) {
+Result<pki::Identity> authority_in(const std::string& dir, const std::string& site) {
   if (exists(dir + "/ca.key")) return pki::load(dir, "ca");
-  TRY(pki::Identity ca, pki::make_authority("godwit-grid"));
+  TRY(pki::Identity ca, pki::make_authority(site));
   TRY_DO(pki::save(ca, {}, dir, "ca"));
   return ca;
 }
@@ -49,6 +50,22 @@ Result<void> certify(const pki::Identity& ca, const std::string& dir, const std:
   }
   TRY(const pki::Identity made, pki::issue(ca, name, hosts));
   return pki::save(made, ca.certificate, dir, file);
+}
+
+/// A node of another site: named by that site's authority, trusted by the grid's daemons, and trusting the grid.
+Result<void> certify_foreign(const pki::Identity& grid, const std::string& state_dir, const GridRecord& record,
+                             const GridNode& node) {
+  const std::string home = site_dir(state_dir, node.site);
+  const std::string dir = node_dir(state_dir, node.name);
+  TRY_DO(sys::make_dirs(home, 0700));
+  TRY(const pki::Identity ca, authority_in(home, node.site));
+  TRY_DO(certify(ca, dir, "node", node.name, {node.address}));
+  TRY(const std::string own, pki::site_name(grid.certificate));
+  TRY_DO(pki::trust_site(dir, own, grid.certificate));
+  TRY_DO(pki::trust_site(controller_dir(state_dir), node.site, ca.certificate));
+  for (const auto& other : record.nodes)
+    if (other.site.empty()) TRY_DO(pki::trust_site(node_dir(state_dir, other.name), node.site, ca.certificate));
+  return {};
 }
 
 Result<uint32_t> parse_network(const std::string& network, unsigned& bits) {
@@ -73,6 +90,7 @@ Result<void> save_record(const std::string& state_dir, const GridRecord& record)
                      {"address", n.address},
                      {"root", n.root},
                      {"arch", n.arch},
+                     {"site", n.site},
                      {"holder", to_json(n.holder)},
                      {"daemon", to_json(n.daemon)}});
   }
@@ -106,8 +124,8 @@ Result<GridRecord> load_record(const std::string& state_dir) {
     record.controller = process_of(j.at("controller"));
     for (const auto& n : j.at("nodes")) {
       record.nodes.push_back({n.at("name").get<std::string>(), n.at("address").get<std::string>(),
-                              n.at("root").get<std::string>(), n.value("arch", ""), process_of(n.at("holder")),
-                              process_of(n.at("daemon"))});
+                              n.at("root").get<std::string>(), n.value("arch", ""), n.value("site", ""),
+                              process_of(n.at("holder")), process_of(n.at("daemon"))});
     }
     return record;
   } catch (const json::exception& e) {
@@ -132,21 +150,24 @@ Result<Fd> lock_grid(const std::string& state_dir) {
 }
 
 std::string node_dir(const std::string& state_dir, const std::string& name) { return state_dir + "/nodes/" + name; }
+std::string site_dir(const std::string& state_dir, const std::string& site) { return state_dir + "/sites/" + site; }
 std::string controller_dir(const std::string& state_dir) { return state_dir + "/controller"; }
 std::string controller_socket(const std::string& state_dir) { return controller_dir(state_dir) + "/control.sock"; }
 
 Result<void> make_state(const std::string& state_dir, const GridRecord& record) {
   const std::string controller = controller_dir(state_dir);
   TRY_DO(sys::make_dirs(controller, 0700));
-  TRY(const pki::Identity ca, authority_in(controller));
+  TRY(const pki::Identity ca, authority_in(controller, std::string(pki::kDefaultSite)));
   const std::string host = record.controller_address.substr(0, record.controller_address.rfind(':'));
   TRY_DO(certify(ca, controller, "controller", "controller", {host, "localhost"}));
   TRY_DO(certify(ca, state_dir, "client", "client", {}));
   for (const auto& n : record.nodes) {
     const std::string dir = node_dir(state_dir, n.name);
     TRY_DO(sys::make_dirs(dir, 0700));
-    TRY_DO(certify(ca, dir, "node", n.name, {n.address}));
+    if (n.site.empty()) TRY_DO(certify(ca, dir, "node", n.name, {n.address}));
   }
+  for (const auto& n : record.nodes)
+    if (!n.site.empty()) TRY_DO(certify_foreign(ca, state_dir, record, n));
   const json client = {{"version", 1}, {"controller", "unix:" + controller_socket(state_dir)}, {"identity", "client"}};
   return io::replace_file(state_dir + "/client.json", client.dump(2) + "\n");
 }

@@ -16,6 +16,7 @@ struct GridNode {
   std::string address;
   std::string root;   ///< empty: the machine's own
   std::string arch;   ///< empty: the machine's own
+  std::string site;   ///< empty: the grid's own
   ProcessRef holder;  ///< PID 1 of its namespaces
   ProcessRef daemon;
 };
@@ -39,11 +40,14 @@ Result<Fd> lock_grid(const std::string& state_dir);
 
 std::string node_dir(const std::string& state_dir, const std::string& name);
 std::string controller_dir(const std::string& state_dir);
+/// Of another site's authority.
+std::string site_dir(const std::string& state_dir, const std::string& site);
 /// Where the command line reaches the controller: a UNIX socket, as the grid's network isn't the host's.
 std::string controller_socket(const std::string& state_dir);
 
 /// Directories, the authority (kept when there is one), certificates for the controller, the client and each node,
-/// client.json. What is there already is used.
+/// client.json; for nodes of other sites their sites' authorities, trusted by the grid and trusting it. What is there already
+/// is used.
 Result<void> make_state(const std::string& state_dir, const GridRecord& record);
 
 /// "10.77.0.0/24" and 7 → "10.77.0.7".

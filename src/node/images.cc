@@ -82,7 +82,7 @@ Result<wire::PutReply> Images::put(const std::function<bool(std::string&)>& next
 }
 
 Result<void> Images::pull_from(const wire::NodeAddress& holder, const std::string& image, const Told& told) {
-  const auto channel = rpc::channel(holder.control(), identity_, holder.name());
+  const auto channel = rpc::channel(holder.control(), identity_, place_.here(holder.name()));
   if (!channel->WaitForConnected(std::chrono::system_clock::now() + kReachLimit))
     return fail(Code::kPeer, "node " + holder.name() + " doesn't answer");
   TRY(const Fd spool, sys::open(directory_, O_RDWR | O_TMPFILE, 0600));
@@ -117,7 +117,7 @@ Result<void> Images::pull(const std::string& image,
   if (kept->has(image)) return {};
   Error why{Code::kNotFound, 0, "no node that answers has the image " + image};
   for (const auto& holder : holders) {
-    if (holder.name() == node_) continue;
+    if (holder.name() == place_.there()) continue;
     auto pulled = pull_from(holder, image, told);
     if (pulled || kept->has(image)) return {};
     log::warn("image {} from {}: {}", image, holder.name(), pulled.error().message());

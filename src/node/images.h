@@ -15,14 +15,15 @@
 #include "godwit/control.grpc.pb.h"
 #include "image/kept.h"
 #include "node/keeper.h"
+#include "node/place.h"
 #include "rpc/rpc.h"
 
 namespace godwit::node {
 
 class Images {
  public:
-  Images(std::string directory, const rpc::Identity& identity, std::string node)
-      : directory_(std::move(directory)), identity_(identity), node_(std::move(node)) {}
+  Images(std::string directory, const rpc::Identity& identity, const Place& place)
+      : directory_(std::move(directory)), identity_(identity), place_(place) {}
 
   /// Told how many bytes have come so far.
   using Told = std::function<void(uint64_t)>;
@@ -42,7 +43,7 @@ class Images {
 
   const std::string directory_;
   const rpc::Identity& identity_;
-  const std::string node_;
+  const Place& place_;
   std::mutex mutex_;
   std::unique_ptr<image::KeptImages> kept_;  // guarded by mutex_: made at the first use, then only read
 };

@@ -110,7 +110,8 @@ std::string host_name() {
 Result<void> save_options(const Options& o) {
   const json j = {{"version", 1},       {"name", o.name},        {"controller", o.controller},
                   {"listen", o.listen}, {"data", o.data_listen}, {"advertise", o.advertise},
-                  {"root", o.root},     {"arch", o.arch},        {"notice_file", o.notice_file}};
+                  {"root", o.root},     {"arch", o.arch},        {"notice_file", o.notice_file},
+                  {"grid", o.grid}};
   return io::replace_file(o.state_dir + "/node.json", j.dump(2) + "\n");
 }
 
@@ -179,6 +180,7 @@ Result<Options> load_options(const std::string& state_dir) {
     o.root = j.at("root").get<std::string>();
     o.arch = j.value("arch", "");  // since 0.2
     o.notice_file = j.value("notice_file", "");
+    o.grid = j.value("grid", "");
     return o;
   } catch (const json::exception& e) {
     return fail(Code::kCorrupt, path + ": " + e.what());

@@ -25,6 +25,7 @@ struct Options {
   std::string state_dir;  ///< --state
   std::string name;  ///< --name; empty: the name in node.crt
   std::string controller;  ///< --controller HOST:PORT
+  std::string grid;  ///< --grid SITE: whose controller that is, when it isn't this node's own site's
   std::string listen;  ///< --listen HOST:PORT, the Node service; empty: 0.0.0.0:7411
   std::string data_listen;  ///< --data HOST:PORT, the streams of moves; empty: 0.0.0.0:7412
   std::string advertise;  ///< --advertise HOST: where others reach this node; empty: the host of --listen

@@ -1,6 +1,8 @@
 #include "node/papers.h"
 
 #include <fmt/format.h>
+
+#include <ctime>
 #include <vector>
 
 #include "base/program_file.h"
@@ -10,6 +12,8 @@ namespace godwit::node {
 namespace {
 
 namespace dl = delegation;
+
+constexpr size_t kMaxForeignPassage = 2 * dl::kMaxOffer;  // in JSON, where each quote of it is two bytes
 
 /// The file that the unit's own environment would make of its first word.
 std::string program_of(const wire::UnitSpec& spec) {
@@ -32,7 +36,39 @@ Result<dl::PrivateKey> trace_key(const std::string& state_dir) {
   return dl::PrivateKey::load_or_make(state_dir + "/trace.key");
 }
 
-std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const std::string& root) {
+std::expected<void, rpc::Failure> check_passage(const std::string& passage, const pki::Sites& sites, const Place& place,
+                                                const std::string& source) {
+  if (pki::split_name(source).site.empty()) return {};
+  if (passage.empty()) return refused({dl::Why::kNoDocument, source});
+  if (passage.size() > kMaxForeignPassage)
+    return refused({dl::Why::kTooLarge, std::to_string(passage.size()) + " bytes"});
+  auto papers = dl::decode_passage(passage);
+  if (!papers) return std::unexpected(rpc::Failure{papers.error(), {}});
+  papers->trust.restrict_to(sites.own(), sites.trusted());
+  if (papers->source != source) return refused({dl::Why::kNotTheHolder, papers->source});
+  if (papers->destination != place.full()) return refused({dl::Why::kOtherDestination, papers->destination});
+  const auto admitted = dl::admit(*papers, papers->facts, static_cast<uint64_t>(std::time(nullptr)));
+  if (!admitted) return refused(admitted.error());
+  return {};
+}
+
+std::expected<void, rpc::Failure> check_place(const wire::UnitSpec& spec, const Place& place) {
+  if (spec.delegation().empty() && !place.lent()) return {};
+  const auto document =
+      spec.delegation().empty() ? dl::refuse(dl::Why::kNoDocument, place.full()) : dl::read_document(spec.delegation());
+  if (!document) return refused(document.error());
+  const dl::Grants& grants = document->document.grants;
+  const std::string here = place.full();
+  if (const auto may = grants.check_place(dl::site_of(here), dl::node_of(here)); !may) return refused(may.error());
+  if (!grants.allows(dl::kRun)) return refused({dl::Why::kForbiddenOperation, std::string(dl::kRun)});
+  if (const auto valid = grants.check_time(static_cast<uint64_t>(std::time(nullptr))); !valid)
+    return refused(valid.error());
+  return {};
+}
+
+std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const std::string& root,
+                                               const Place& place) {
+  TRY_DO(check_place(spec, place));
   if (spec.delegation().empty()) return {};
   const auto document = dl::read_document(spec.delegation());
   if (!document) return refused(document.error());

@@ -47,17 +47,21 @@ Result<rpc::Identity> identity_of(const Options& options) {
   TRY(const auto own, pki::load(options.state_dir, "node"));
   TRY(const std::string ca, io::read_file(options.state_dir + "/ca.crt", 1u << 20));
   TRY_DO(pki::verify(own.certificate, ca, options.name));
-  return rpc::Identity{ca, own.certificate, own.key};
+  TRY(const pki::Sites sites, pki::Sites::load(options.state_dir));
+  if (!options.grid.empty() && !sites.trusts(options.grid))
+    return fail(Code::kRefused, "site " + options.grid + " isn't trusted here; see: godwit site trust");
+  return rpc::Identity{ca, own.certificate, own.key, sites};
+}
+
+std::shared_ptr<Keeper> keeper_of(const Daemon& daemon, const link::Preamble& preamble) {
+  const auto unit = daemon.unit_of_migration(preamble.migration);
+  return unit ? unit->keeper() : nullptr;
 }
 
 // A stream for a migration that nobody waits for is closed: its source will be told by whoever ended the move.
-void deliver(Daemon& daemon, const link::Preamble& preamble, Fd socket) {
-  const auto unit = daemon.unit_of_migration(preamble.migration);
-  const auto keeper = unit ? unit->keeper() : nullptr;
-  if (!keeper) {
-    log::warn("data port: nobody waits for migration {}", preamble.migration);
-    return;
-  }
+void deliver(const Daemon& daemon, const link::Preamble& preamble, const Fd& socket) {
+  const auto keeper = keeper_of(daemon, preamble);
+  if (!keeper) return;
   wire::keeper::Packet packet;
   packet.mutable_stream()->set_migration(preamble.migration);
   packet.mutable_stream()->set_index(preamble.index);
@@ -73,7 +77,8 @@ Result<void> serve(const Options& wanted, const sigset_t& signals) {
   Daemon daemon(options, identity);
   TRY_DO(daemon.adopt_all());
 
-  DataPort data([&](const link::Preamble& p, Fd socket) { deliver(daemon, p, std::move(socket)); });
+  DataPort data([&](const link::Preamble& p) { return keeper_of(daemon, p) != nullptr; },
+                [&](const link::Preamble& p, const Fd& socket) { deliver(daemon, p, socket); });
   TRY_DO(data.start(options.data_listen));
   NodeService service(daemon);
   grpc::ServerBuilder builder;

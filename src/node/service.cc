@@ -1,6 +1,7 @@
 #include "node/service.h"  // first, so that the header proves self-contained
 
 #include "base/base.h"
+#include "base/pki.h"
 
 namespace godwit::node {
 namespace {
@@ -10,6 +11,7 @@ namespace k = wire::keeper;
 
 constexpr milliseconds kLook{200};  // how often a stream looks whether its caller has gone
 constexpr milliseconds kCheckLimit{60'000};
+constexpr size_t kMaxForeignDemands = 1u << 20;
 
 grpc::Status status_of(const Outcome<void>& outcome) {
   return outcome ? grpc::Status::OK : rpc::to_status(outcome.error());
@@ -17,10 +19,14 @@ grpc::Status status_of(const Outcome<void>& outcome) {
 
 }  // namespace
 
-grpc::Status NodeService::authorize(const Context& context, bool nodes_too) const {
+grpc::Status NodeService::authorize(const Context& context, Asker asker) const {
   if (!daemon_.identity().secure()) return grpc::Status::OK;
-  const std::string who = rpc::caller(context);
-  if (who == "controller" || (nodes_too && who != "client" && !who.empty())) return grpc::Status::OK;
+  const std::string who = rpc::caller(context, daemon_.identity());
+  if (who == daemon_.place().controller()) return grpc::Status::OK;
+  // A node of another site may ask whether it would be welcome; nothing that lies here goes to it.
+  const auto [site, name] = pki::split_name(who);
+  const bool node = !name.empty() && !pki::reserved_name(name);
+  if (node && (asker == Asker::kAnyNode || (asker == Asker::kOwnNode && site.empty()))) return grpc::Status::OK;
   return rpc::to_status(Error{Code::kRefused, 0, "\"" + who + "\" may not ask this of a node"});
 }
 
@@ -193,7 +199,8 @@ grpc::Status NodeService::Check(Context* context, const wire::NodeCheckRequest* 
   if (request->destination().name().empty()) return grpc::Status::OK;
 
   const auto& to = request->destination();
-  const auto stub = wire::Node::NewStub(rpc::channel(to.control(), daemon_.identity(), to.name()));
+  const auto stub =
+      wire::Node::NewStub(rpc::channel(to.control(), daemon_.identity(), daemon_.place().here(to.name())));
   grpc::ClientContext call;
   call.set_deadline(std::chrono::system_clock::now() + kCheckLimit);
   wire::AdmitRequest ask_there;
@@ -210,7 +217,13 @@ grpc::Status NodeService::Check(Context* context, const wire::NodeCheckRequest* 
 }
 
 grpc::Status NodeService::Admit(Context* context, const wire::AdmitRequest* request, wire::AdmitReply* reply) {
-  if (auto no = authorize(*context, true); !no.ok()) return no;
+  if (auto no = authorize(*context, Asker::kAnyNode); !no.ok()) return no;
+  const std::string site = pki::split_name(rpc::caller(*context, daemon_.identity())).site;
+  const auto ticket = daemon_.welcome(site);
+  if (!ticket) return rpc::to_status(ticket.error());
+  if (!site.empty() && request->demands().size() > kMaxForeignDemands)
+    return rpc::to_status(
+        Error{Code::kRefused, 0, "demands of " + std::to_string(request->demands().size()) + " bytes"});
   auto admitted = daemon_.admit(*request);
   if (!admitted) return rpc::to_status(admitted.error());
   *reply = *admitted;

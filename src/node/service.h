@@ -34,8 +34,9 @@ class NodeService : public wire::Node::Service {
   grpc::Status Arm(Context*, const wire::ArmRequest*, wire::Empty*) override;
 
  private:
-  /// The controller may ask for anything; another node only where `nodes_too`.
-  grpc::Status authorize(const Context& context, bool nodes_too = false) const;
+  enum class Asker { kController, kOwnNode, kAnyNode };
+  /// The controller may ask for anything; another node, of this site or of another that is trusted, only where it says so.
+  grpc::Status authorize(const Context& context, Asker asker = Asker::kController) const;
   Outcome<wire::keeper::Packet> ask(const std::string& unit, wire::keeper::Packet packet,
                                     std::chrono::milliseconds limit = std::chrono::seconds(20)) const;
 

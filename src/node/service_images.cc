@@ -23,7 +23,7 @@ grpc::Status NodeService::Pull(Context* context, const wire::PullRequest* reques
 }
 
 grpc::Status NodeService::Fetch(Context* context, const wire::ImageRequest* request, Writer<wire::Data>* writer) {
-  if (auto no = authorize(*context, true); !no.ok()) return no;
+  if (auto no = authorize(*context, Asker::kOwnNode); !no.ok()) return no;
   uint64_t offset = 0;
   const auto sent = daemon_.images().fetch(request->image(), [&](std::string_view piece) {
     wire::Data data;

@@ -14,7 +14,10 @@ constexpr int kReconnectMs = 500;
 // How long one attempt may take, whatever gRPC calls it. A machine with a hundred tasks that want its CPUs needs seconds for
 // a handshake; a lost packet is sent again after one second and after three.
 constexpr int kConnectMs = 8000;
+// A server gives whoever connects so long to say who he is (gRPC's default is two minutes); as long as a client of ours tries.
+constexpr int kHandshakeMs = kConnectMs;
 constexpr int kServerThreadsKept = 8;
+constexpr int kOpenThreads = 16;  // of a server that anybody may ask
 constexpr int kKeepaliveMs = 5000;
 
 grpc::StatusCode status_code(Code code) {
@@ -106,13 +109,22 @@ Result<Identity> load_identity(const std::string& dir, const std::string& name) 
   TRY(identity.ca, io::read_file(dir + "/ca.crt", 1 << 20));
   TRY(identity.certificate, io::read_file(dir + "/" + name + ".crt", 1 << 20));
   TRY(identity.key, io::read_file(dir + "/" + name + ".key", 1 << 20));
+  TRY(identity.sites, pki::Sites::load(dir));
   return identity;
 }
+
+namespace {
+
+std::string roots_of(const Identity& identity) {
+  return identity.sites.trusted().empty() ? identity.ca : identity.sites.bundle();
+}
+
+}  // namespace
 
 std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& identity) {
   if (!identity.secure()) return grpc::InsecureServerCredentials();
   grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = identity.ca;
+  options.pem_root_certs = roots_of(identity);
   options.pem_key_cert_pairs.push_back({identity.key, identity.certificate});
   return grpc::SslServerCredentials(options);
 }
@@ -138,14 +150,22 @@ std::shared_ptr<grpc::Channel> channel(const std::string& address, const Identit
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // a proxy in the environment is for the web, not for nodes
   if (!identity.secure()) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  if (!peer_name.empty()) arguments.SetSslTargetNameOverride(peer_name);
-  grpc::SslCredentialsOptions options{identity.ca, identity.key, identity.certificate};
+  // Of another site: by its authority only. When that isn't trusted the whole "site/name" is demanded, which no certificate has.
+  const auto [site, name] = pki::split_name(peer_name);
+  const auto authority = site.empty() ? identity.ca : identity.sites.authority(site).value_or("");
+  if (!peer_name.empty()) arguments.SetSslTargetNameOverride(authority.empty() ? peer_name : name);
+  grpc::SslCredentialsOptions options{authority.empty() ? identity.ca : authority, identity.key, identity.certificate};
   return grpc::CreateCustomChannel(address, grpc::SslCredentials(options), arguments);
 }
 
-std::string caller(const grpc::ServerContextBase& context) {
+std::string caller(const grpc::ServerContextBase& context, const Identity& self) {
   const auto auth = context.auth_context();
   if (!auth || !auth->IsPeerAuthenticated()) return {};
+  if (!self.sites.trusted().empty()) {
+    const auto certificates = auth->FindPropertyValues("x509_pem_cert");
+    if (certificates.size() != 1) return {};
+    return self.sites.name_of({certificates.front().data(), certificates.front().size()}).value_or("");
+  }
   const auto names = auth->FindPropertyValues("x509_common_name");
   if (names.empty()) return {};
   return {names.front().data(), names.front().size()};
@@ -157,11 +177,21 @@ void set_up(grpc::ServerBuilder& builder) {
   // such a call.
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kServerThreadsKept);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+}
+
+void set_up_open(grpc::ServerBuilder& builder, int bytes) {
+  set_up(builder);
+  builder.SetMaxReceiveMessageSize(bytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1);
+  grpc::ResourceQuota quota("open");
+  quota.SetMaxThreads(kOpenThreads);
+  builder.SetResourceQuota(quota);
 }
 
 }  // namespace godwit::rpc

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/sites.h"
 #include "engine/engine.h"
 
 namespace godwit::rpc {
@@ -40,24 +41,30 @@ struct Identity {
   std::string ca;
   std::string certificate;
   std::string key;
+  /// Whose certificates are believed. Without other sites in it that is the own authority alone.
+  pki::Sites sites = {};
   [[nodiscard]] bool secure() const { return !ca.empty(); }
 };
-/// Reads ca.crt, NAME.crt and NAME.key from a directory; Code::kNotFound if one is missing.
+/// Reads ca.crt, sites/, NAME.crt and NAME.key from a directory; Code::kNotFound if one is missing.
 Result<Identity> load_identity(const std::string& dir, const std::string& name);
 
 /// Mutual TLS; the server demands and verifies the client's certificate.
 std::shared_ptr<grpc::ServerCredentials> server_credentials(const Identity& identity);
 /// TLS with the server's certificate only: for the Join service, whose right is its token.
 std::shared_ptr<grpc::ServerCredentials> join_server_credentials(const Identity& identity);
-/// A channel to `address` (host:port or unix:PATH) whose server must present a certificate for `peer_name`.
+/// A channel to `address` (host:port or unix:PATH) whose server must present a certificate for `peer_name`: by the own site's
+/// authority, or for "site/name" by that site's and no other. One of a site that isn't trusted never connects.
 /// Dead links are noticed within some 10 s by keep-alive pings; the channel reconnects within a second.
 std::shared_ptr<grpc::Channel> channel(const std::string& address, const Identity& identity,
                                        const std::string& peer_name);
 
-/// The name in the caller's certificate; empty without TLS.
-std::string caller(const grpc::ServerContextBase& context);
+/// Who calls, by its certificate: "node-1", "client" of the own site, "away/node-7" of another; empty without TLS, and for a
+/// certificate that no trusted authority has signed. So a role ("client", "controller") can only be the own site's.
+std::string caller(const grpc::ServerContextBase& context, const Identity& self);
 
 /// Settings that every server uses (keep-alive permitted, message limit, no port sharing).
 void set_up(grpc::ServerBuilder& builder);
+/// For a server that anybody may ask (Join): besides, nothing that is said to it is larger than `bytes`.
+void set_up_open(grpc::ServerBuilder& builder, int bytes);
 
 }  // namespace godwit::rpc

@@ -1,6 +1,8 @@
 #include "rpc/rpc.h"
 
 #include <arpa/inet.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,6 +12,7 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "base/pki.h"
 
 namespace godwit::rpc {
 namespace {
@@ -72,6 +75,82 @@ TEST(Rpc, waits_for_a_peer_that_is_slow_to_shake_hands) {
   auto slow = channel("127.0.0.1:" + std::to_string(ntohs(here.sin_port)), {}, "");
   EXPECT_TRUE(slow->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(6)));
   slow.reset();
+}
+
+// A service of any name: all that is asked is who calls.
+class AsksWho : public grpc::CallbackGenericService {
+ public:
+  explicit AsksWho(Identity self) : self_(std::move(self)) {}
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    who = caller(*context, self_);
+    class Ends : public grpc::ServerGenericBidiReactor {
+     public:
+      Ends() { Finish(grpc::Status::OK); }
+      void OnDone() override { delete this; }
+    };
+    return new Ends();
+  }
+  std::string who;
+
+ private:
+  const Identity self_;
+};
+
+class TwoSites : public ::testing::Test {
+ protected:
+  static Identity identity(const pki::Identity& ca, const std::string& name, const pki::Identity* other) {
+    const auto made = *pki::issue(ca, name, {"localhost", "127.0.0.1"});
+    std::map<std::string, std::string> trusted;
+    if (other != nullptr) trusted.emplace(*pki::site_name(other->certificate), other->certificate);
+    return {ca.certificate, made.certificate, made.key, *pki::Sites::of(ca.certificate, trusted)};
+  }
+  /// Whom the server of `home` takes a caller for; "no connection" when they don't believe each other.
+  std::string seen(const Identity& server, const Identity& client, const std::string& peer) {
+    AsksWho service(server);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", server_credentials(server), &port);
+    builder.RegisterCallbackGenericService(&service);
+    const auto running = builder.BuildAndStart();
+    const auto to = channel("127.0.0.1:" + std::to_string(port), client, peer);
+    grpc::GenericStub stub(to);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    grpc::CompletionQueue queue;
+    grpc::ByteBuffer nothing;
+    const auto call = stub.PrepareUnaryCall(&context, "/godwit/Who", nothing, &queue);
+    call->StartCall();
+    grpc::Status status;
+    call->Finish(&nothing, &status, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    (void)queue.Next(&tag, &ok);
+    // The call has no message, which its client may take for an error: what the server saw is what counts.
+    return status.error_code() == grpc::StatusCode::UNAVAILABLE ? "no connection" : service.who;
+  }
+  const pki::Identity home_ = *pki::make_authority("home");
+  const pki::Identity away_ = *pki::make_authority("away");
+};
+
+TEST_F(TwoSites, know_each_other_by_site_and_name_where_both_trust) {
+  const Identity server = identity(home_, "controller", &away_);
+  EXPECT_EQ(seen(server, identity(home_, "node-1", nullptr), "controller"), "node-1");
+  EXPECT_EQ(seen(server, identity(away_, "node-1", &home_), "home/controller"), "away/node-1");
+  // A certificate can name anything; it is still of the site that signed it.
+  EXPECT_EQ(seen(server, identity(away_, "client", &home_), "home/controller"), "away/client");
+}
+
+TEST_F(TwoSites, do_not_connect_where_one_does_not_trust) {
+  const Identity both = identity(home_, "controller", &away_);
+  const Identity alone = identity(home_, "controller", nullptr);
+  EXPECT_EQ(seen(alone, identity(away_, "node-1", &home_), "home/controller"), "no connection");
+  EXPECT_EQ(seen(both, identity(away_, "node-1", nullptr), "home/controller"), "no connection");
+  // Another authority that calls itself like one that is trusted.
+  const pki::Identity false_away = *pki::make_authority("away");
+  EXPECT_EQ(seen(both, identity(false_away, "node-1", &home_), "home/controller"), "no connection");
+  // A server of a trusted site isn't one of another, nor the own site's.
+  EXPECT_EQ(seen(identity(away_, "controller", &home_), identity(home_, "node-1", &away_), "controller"),
+            "no connection");
 }
 
 }  // namespace

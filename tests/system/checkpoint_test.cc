@@ -114,6 +114,36 @@ TEST_F(CheckpointTest, forgotten_ones_leave_the_history_and_the_others_can_still
   expect_whole("third", 600);
 }
 
+TEST_F(CheckpointTest, an_encrypted_file_is_restored_with_its_key_and_with_no_other) {
+  run("secret", "node-2", 200);
+  ASSERT_TRUE(has_printed("secret", 20));
+  const std::string file = work_ + ".sealed", key = work_ + ".key", other = work_ + ".other";
+  for (const auto& path : {key, other}) ASSERT_EQ(grid().godwit({"key", "new", "--sealing", "--out", path}).status, 0);
+  const auto restore = [&](const std::string& name, const std::string& with) {
+    return grid().godwit({"restore", file, "--branch", "--name", name, "--node", "node-2", "--key", with});
+  };
+  const auto taken = grid().godwit({"checkpoint", "secret", "-o", file, "--encrypt", key + ".pub"});
+  ASSERT_EQ(taken.status, 0) << taken.err;
+  const std::string bytes = io::read_file(file, 1u << 30).value_or("");
+  ASSERT_TRUE(bytes.starts_with("GODWITSE"));
+  EXPECT_EQ(bytes.find("GODWITIM"), std::string::npos);
+  EXPECT_EQ(restore("wrong", other).status, 3);
+  // Cut between two chunks: all that is there verifies, and nothing starts.
+  ASSERT_TRUE(io::replace_file(file, bytes.substr(0, 80 + 65536 + 16)));
+  EXPECT_NE(restore("cut", key).status, 0);
+  std::string altered = bytes;
+  altered[altered.size() / 2] ^= 1;
+  ASSERT_TRUE(io::replace_file(file, altered));
+  EXPECT_NE(restore("altered", key).status, 0);
+  ASSERT_TRUE(io::replace_file(file, bytes));
+  const auto restored = restore("twin", key);
+  EXPECT_EQ(restored.status, 0) << restored.err;
+  for (const char* name : {"wrong", "cut", "altered"}) EXPECT_EQ(state_of(name), "") << name;
+  expect_whole("secret", 200);
+  expect_whole("twin", 200);
+  for (const auto& path : {file, key, key + ".pub", other, other + ".pub"}) (void)sys::unlink(path);
+}
+
 TEST_F(CheckpointTest, an_image_file_that_was_damaged_is_refused_and_starts_nothing) {
   run("whole", "node-2", 200);
   const std::string file = work_ + ".image";

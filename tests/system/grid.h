@@ -68,10 +68,11 @@ inline Ran run_program(const std::vector<std::string>& argv, const std::string& 
 class Grid {
  public:
   /// `program` stands in for the godwit binary. The state directory is new unless one is given. `before_up` may prepare
-  /// it. `architectures`: one for each node, when they aren't all of this machine's.
+  /// it. `architectures`: one for each node, when they aren't all of this machine's. `sites`: of nodes that are another's.
   explicit Grid(int nodes, std::map<std::string, std::string> roots = {}, std::string program = GODWIT_BIN,
                 const std::function<void(const std::string& state)>& before_up = {},
-                std::vector<std::string> architectures = {}) {
+                std::vector<std::string> architectures = {}, std::map<std::string, std::string> sites = {}) {
+    options_.sites = std::move(sites);
     options_.architectures = std::move(architectures);
     options_.nodes = nodes;
     options_.roots = std::move(roots);

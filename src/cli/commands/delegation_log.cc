@@ -30,8 +30,11 @@ dl::Checked<Trace> read(const wire::TraceReply& reply) {
   }
   TRY(out.head, dl::read_head(reply.head()));
   out.trust.site = reply.site();
-  for (const auto& [name, text] : reply.nodes())
+  // Sites whose nodes the log has: that it trusted them is its word; that they signed is checked.
+  for (const auto& [name, text] : reply.nodes()) {
     if (const auto key = dl::public_key_of(text)) out.trust.nodes.emplace(name, *key);
+    out.trust.sites.emplace(dl::site_of(name));
+  }
   const auto log = dl::public_key_of(reply.log_key());
   if (!log) return dl::refuse(dl::Why::kUnknownLog, reply.site());
   TRY_DO(out.head.envelope.check(0, *log));

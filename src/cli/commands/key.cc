@@ -6,6 +6,7 @@
 #include "cli/context.h"
 #include "cli/present.h"
 #include "cli/user_key.h"
+#include "sealing/sealing.h"
 
 namespace godwit::cli {
 namespace {
@@ -17,10 +18,23 @@ void print(Context& context, const delegation::PublicKey& key, const std::string
     context.print(fmt::format("{}\n  id   {}\n  file {}\n", key.base64(), key.id(), path));
 }
 
+int new_sealing_key(Context& context, const std::string& path) {
+  OR_REPORT(const auto key, sealing::SealKey::generate());
+  if (auto saved = key.save(path); !saved) return context.report(saved.error());
+  const auto& open = key.public_key();
+  if (context.json)
+    context.print(object_json({{"id", open.id()}, {"key", open.text()}, {"file", path}}));
+  else
+    context.print(fmt::format("{}\n  id   {}\n  file {}\n", open.text(), open.id(), path));
+  return kDone;
+}
+
 int run_new(Context& context, const Parsed& parsed) {
-  const std::string path = user_key_path(parsed.get("--out"));
+  const bool sealing = parsed.has("--sealing");
+  const std::string path = sealing ? seal_key_path(parsed.get("--out")) : user_key_path(parsed.get("--out"));
   if (const size_t slash = path.rfind('/'); slash != std::string::npos && slash > 0)
     if (auto made = sys::make_dirs(path.substr(0, slash), 0700); !made) return context.report(made.error());
+  if (sealing) return new_sealing_key(context, path);
   OR_REPORT(const auto key, delegation::PrivateKey::generate());
   if (auto saved = key.save(path); !saved) return context.report(saved.error());
   print(context, key.public_key(), path);
@@ -41,13 +55,17 @@ const Command kKeyNew = {
     .group = "delegation",
     .summary = "make the key with which you sign what your units may do",
     .options = {{"--out", "-o", "FILE", "where to; GODWIT_KEY, or ~/.config/godwit/user.key when left out",
-                 Words::kFile}},
+                 Words::kFile},
+                {"--sealing", "", "", "instead: a key to which images can be encrypted (godwit checkpoint --encrypt)"}},
     .details =
         "Makes an Ed25519 key: FILE, which only you may read, and FILE.pub, which you may give to anybody. A key that "
         "is "
         "there is never overwritten. The private key never leaves this host; a file that others may read is refused "
-        "wherever it is used.",
-    .examples = "  godwit key new",
+        "wherever it is used.\n\n"
+        "With --sealing it is an X25519 key, in GODWIT_SEAL_KEY or ~/.config/godwit/seal.key when --out is left out. "
+        "What was "
+        "encrypted to it can't be read without it: keep a copy.",
+    .examples = "  godwit key new\n  godwit key new --sealing",
     .json = true,
     .run = run_new};
 

@@ -19,6 +19,7 @@ int run(Context& context, const Parsed& parsed) {
     options.state_dir = context.state_dir;
     options.name = parsed.get("--name");
     options.controller = parsed.get("--controller");
+    options.grid = parsed.get("--grid");
     options.listen = parsed.get("--listen");
     options.data_listen = parsed.get("--data");
     options.advertise = parsed.get("--advertise");
@@ -41,6 +42,7 @@ const Command kNode = {
     .group = "daemons",
     .summary = "the daemon of one machine",
     .options = {{"--controller", "", "HOST:PORT", "the grid's controller; what godwit node join wrote when left out"},
+                {"--grid", "", "SITE", "the site whose grid that is, when it is another's than this node's"},
                 {"--name", "-n", "NAME", "this node's name; the one in its certificate when left out"},
                 {"--listen", "", "HOST:PORT", "where the controller reaches it; 0.0.0.0:7411 when left out"},
                 {"--data", "", "HOST:PORT", "where moves come in; 0.0.0.0:7412 when left out"},
@@ -61,7 +63,9 @@ const Command kNode = {
         "--notice-file: "
         "\"120\", \"90s\" or \"2m\" from when it was written. The units are then moved away as by godwit node "
         "leave.\n\n"
-        "A machine becomes a node with godwit node join.",
+        "A machine becomes a node with godwit node join. A site lends it to another site's grid by --controller and "
+        "--grid; "
+        "both sites must trust each other (godwit site trust), and it takes only units with a document.",
     .examples = "  godwit node --state /var/lib/godwit/node",
     .run = run};
 

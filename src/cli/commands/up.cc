@@ -40,6 +40,13 @@ int run(Context& context, const Parsed& parsed) {
     OR_REPORT(const std::string dir, real_path(root.substr(equals + 1)));
     options.roots[root.substr(0, equals)] = dir;
   }
+  for (const auto& site : parsed.all("--site")) {
+    const size_t equals = site.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return context.report(Error{Code::kUsage, 0, fmt::format("--site wants NAME=NODE,…, not \"{}\"", site)});
+    std::istringstream nodes(site.substr(equals + 1));
+    for (std::string node; std::getline(nodes, node, ',');) options.sites[node] = site.substr(0, equals);
+  }
   ProgressBar bar("godwit up");
   const auto up = node::grid_up(options, [&](std::string_view step) {
     wire::Progress p;
@@ -67,6 +74,7 @@ const Command kUp = {
     .options = {{"--nodes", "-n", "N|ARCH,…",
                  "how many nodes, node-1 to node-N, or the architecture of each; 3 when left out"},
                 {"--root", "", "NODE=DIR", "give a node another root file system", Words::kNone, true},
+                {"--site", "", "NAME=NODE,…", "nodes that are another site's, lent to this grid", Words::kNone, true},
                 {"--network", "", "A.B.C.0/24", "addresses inside the grid; nothing outside sees them"}},
     .details =
         "Each node is a host of its own: its own network, mounts, processes and state directory. "
@@ -74,10 +82,13 @@ const Command kUp = {
         "nothing is left running.\n\n"
         "Nodes of another architecture than this machine's are emulated by qemu-user. They take portable programs "
         "only: "
-        "those that godwit cc or godwit c++ compiled.",
+        "those that godwit cc or godwit c++ compiled.\n\n"
+        "Nodes of another site have that site's authority, and are called NAME/NODE. Grid and site trust each other; "
+        "see "
+        "godwit site trust.",
     .examples =
         "  godwit up --nodes 3\n  godwit up --nodes 2 --root node-2=/srv/other-debian\n  godwit up --nodes "
-        "x86_64,aarch64,riscv64\n  godwit down",
+        "x86_64,aarch64,riscv64\n  godwit up --nodes 3 --site away=node-3\n  godwit down",
     .json = true,
     .run = run};
 
