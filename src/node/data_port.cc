@@ -120,6 +120,7 @@ void DataPort::accept_one() {
     }
     if (row == nullptr || w.until < row->until) row = &w;
   }
+  if (row == nullptr) return;  // the table has rows, and who is greedy has some of them
   row->socket = std::move(socket);
   row->have = 0;
   row->address = address;
