@@ -91,6 +91,7 @@ class Daemon {
   bool report_end(const UnitPtr& unit);
   void adopt(const std::string& id);
   void settle_dead(const UnitPtr& unit);
+  void catch_up_with_commit(const UnitPtr& unit);
   void forget_old_moves() const;
   void settle_commits();
   void refresh_units();

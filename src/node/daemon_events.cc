@@ -139,7 +139,10 @@ void Daemon::move_ended(const UnitPtr& unit, const k::MoveEnded& ended, uint64_t
     forget_old_moves();
   }
   const bool leaves = destination != ended.committed();
-  if (destination && ended.committed()) unit->change([](UnitRecord& r) { r.migration.clear(); });
+  if (destination && ended.committed()) {
+    if (record.epoch == 0) catch_up_with_commit(unit);
+    unit->change([](UnitRecord& r) { r.migration.clear(); });
+  }
   unit->tell([&](Unit::News& n) { n.moves[ended.migration()] = ended; });
   // Before the acknowledgement: with nothing left to do the keeper ends by itself, and that is no accident.
   if (leaves) unit->set_gone();
@@ -148,6 +151,17 @@ void Daemon::move_ended(const UnitPtr& unit, const k::MoveEnded& ended, uint64_t
   const auto held = gate(record.unit);
   const std::lock_guard lock(*held);
   if (known(record.unit) == unit) remove(unit);
+}
+
+// The last daemon died between the answer that the keeper got and its own record of it. Without the epoch nothing that is said
+// of the unit from here on would count.
+void Daemon::catch_up_with_commit(const UnitPtr& unit) {
+  if (const auto keeper = unit->need_keeper()) {
+    const auto state = (*keeper)->refresh();
+    if (state && !state->commit_token().empty()) return unit->set_committed(state->epoch(), state->commit_token());
+  }
+  const auto reply = cluster_.resolve(unit->record().migration, "", [&] { return !unit->gone(); });
+  if (reply && reply->state() == wire::COMMITTED) unit->set_committed(reply->epoch(), reply->token());
 }
 
 void Daemon::forget_old_moves() const {

@@ -77,6 +77,8 @@ class Cell {
     return table.find(grid_.member(node).holder_pid, mark_);
   }
   void arm(const std::string& spec) const;
+  /// Of the grid. Just after a cut the controller may still hold a dead connection to a node: then it is asked again.
+  Ran ask(const std::vector<std::string>& arguments) const;
   [[nodiscard]] bool logs_say(const std::string& what) const;
   /// Why it isn't settled yet; empty when it is.
   [[nodiscard]] std::string unsettled(nlohmann::json& record) const;
