@@ -5,7 +5,8 @@
 // (clone(2), EINVAL), so a short-lived fork unshares those two and clones the unit's init with CLONE_PARENT: init is the
 // keeper's child. Init runs no program: it keeps two descriptors, reaps whom it inherits, and writes (pid, status) of
 // each to a pipe. What the unit must not get out of (control groups, a Landlock domain, a bounding set of capabilities), init
-// enters before it has a child: all of these are inherited, and there is no way back. It dies with the keeper (PR_SET_PDEATHSIG), and with it, by pid_namespaces(7), everybody in the unit.
+// enters before it has a child: all of these are inherited, and there is no way back. It dies with the keeper
+// (PR_SET_PDEATHSIG), and with it, by pid_namespaces(7), everybody in the unit.
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
