@@ -26,7 +26,7 @@ void Assembly::place(Label label) {
 void Assembly::move(uint8_t to, uint8_t from) { put(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
 void Assembly::set(uint8_t to, int32_t value) { put(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value); }
 void Assembly::add(uint8_t to, int32_t value) { put(BPF_ALU64 | BPF_ADD | BPF_K, to, 0, 0, value); }
-void Assembly::and_(uint8_t to, uint32_t value) {
+void Assembly::bit_and(uint8_t to, uint32_t value) {
   put(BPF_ALU | BPF_AND | BPF_K, to, 0, 0, static_cast<int32_t>(value));
 }
 void Assembly::shift_left(uint8_t to, int32_t bits) { put(BPF_ALU | BPF_LSH | BPF_K, to, 0, 0, bits); }

@@ -22,7 +22,7 @@ class Assembly {
   void move(uint8_t to, uint8_t from);
   void set(uint8_t to, int32_t value);
   void add(uint8_t to, int32_t value);
-  void and_(uint8_t to, uint32_t value);
+  void bit_and(uint8_t to, uint32_t value);
   void shift_left(uint8_t to, int32_t bits);
   /// The low 16 bits, from network order.
   void host_order(uint8_t reg);

@@ -53,7 +53,7 @@ void if_within(Assembly& a, const Networks& networks, bool v6, bool no_port, Ass
       uint32_t wanted = 0;
       std::memcpy(&wanted, network.address.data() + size_t{word} * 4, sizeof wanted);
       a.load(BPF_W, BPF_REG_2, kStack, static_cast<int16_t>(kAddress + static_cast<int>(word) * 4));
-      if (bits != 32) a.and_(BPF_REG_2, mask);
+      if (bits != 32) a.bit_and(BPF_REG_2, mask);
       a.jump_if(BPF_JNE, BPF_REG_2, wanted, next);
     }
     if (network.low != 0) a.jump_if(BPF_JLT, kPort, network.low, next);
@@ -141,7 +141,7 @@ void judge_tcp(Assembly& a, const Packet& p, const Header& h) {
   constexpr uint32_t kSynAck = 0x12, kSyn = 0x02;
   load_bytes(a, kTransport, 14, p.drop);
   a.load(BPF_B, BPF_REG_2, kStack, kTransport + 13);
-  a.and_(BPF_REG_2, kSynAck);
+  a.bit_and(BPF_REG_2, kSynAck);
   a.jump_if(BPF_JNE, BPF_REG_2, kSyn, p.pass);
   copy_words(a, kStack, static_cast<int16_t>(kHeader + h.destination), h.v6 ? 4 : 1);
   load_port(a, kStack, kTransport + 2, BPF_H);
@@ -170,10 +170,10 @@ void judge_header(Assembly& a, const Packet& p, const Header& h) {
   } else {
     constexpr uint32_t kFragmentOffset = 0x1fff;
     a.load(BPF_H, BPF_REG_2, kStack, kHeader + 6);
-    a.and_(BPF_REG_2, htons(kFragmentOffset));
+    a.bit_and(BPF_REG_2, htons(kFragmentOffset));
     a.jump_if(BPF_JNE, BPF_REG_2, 0, p.pass);  // what follows a first fragment, which was judged
     a.load(BPF_B, kPayload, kStack, kHeader);
-    a.and_(kPayload, 0xf);
+    a.bit_and(kPayload, 0xf);
     a.shift_left(kPayload, 2);
   }
   const auto tcp = a.label(), udp = a.label();
