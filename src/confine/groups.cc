@@ -8,9 +8,9 @@
 #include <cerrno>
 #include <chrono>
 #include <iterator>
-#include <sstream>
 #include <thread>
 
+#include "base/control_groups.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/sys.h"
@@ -22,60 +22,7 @@ constexpr uint64_t kPeriod = 100'000;  // of CPU bandwidth, in microseconds: the
 constexpr uint64_t kLoosePercent = 10'000;
 constexpr std::chrono::milliseconds kGonePatience{500}, kGoneStep{5};
 
-bool has_word(std::string_view list, std::string_view word) {
-  size_t from = 0;
-  while (from <= list.size()) {
-    const size_t end = std::min(list.find_first_of(", \n", from), list.size());
-    if (list.substr(from, end - from) == word) return true;
-    from = end + 1;
-  }
-  return false;
-}
-
 std::string text_of(const std::string& path) { return io::read_file(path, 1u << 20).value_or(""); }
-
-struct Mount {
-  std::string root, point, type, options;
-};
-/// proc_pid_mountinfo(5): "36 35 98:0 ROOT POINT options optional… - TYPE source SUPEROPTIONS".
-std::vector<Mount> group_mounts(const std::string& mountinfo) {
-  std::vector<Mount> out;
-  std::istringstream lines(mountinfo);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    Mount mount;
-    std::string word;
-    words >> word >> word >> word >> mount.root >> mount.point;
-    while (words >> word && word != "-") {
-    }
-    words >> mount.type >> word >> mount.options;
-    if (mount.type == "cgroup" || mount.type == "cgroup2") out.push_back(std::move(mount));
-  }
-  return out;
-}
-
-/// This process's group in a hierarchy, and where that hierarchy is mounted.
-struct Own {
-  std::string top, dir;
-};
-std::optional<Own> own_group(std::string_view controller, bool second, const std::string& root) {
-  std::istringstream lines(text_of(root + "/proc/self/cgroup"));
-  for (std::string line; std::getline(lines, line);) {
-    const size_t first = line.find(':'), colon = line.find(':', first + 1);
-    if (first == std::string::npos || colon == std::string::npos) continue;
-    const std::string names = line.substr(first + 1, colon - first - 1);
-    if (second ? !names.empty() : !has_word(names, controller)) continue;
-    std::string path = line.substr(colon + 1);
-    for (const Mount& mount : group_mounts(text_of(root + "/proc/self/mountinfo"))) {
-      if (mount.type != (second ? "cgroup2" : "cgroup") || (!second && !has_word(mount.options, controller))) continue;
-      // A container may have a part of the hierarchy mounted.
-      if (mount.root != "/" && path.starts_with(mount.root)) path.erase(0, mount.root.size());
-      if (path == "/") path.clear();
-      return Own{root + mount.point, root + mount.point + path};
-    }
-  }
-  return std::nullopt;
-}
 
 bool is_limited(const std::string& dir) {
   return std::ranges::any_of(std::array{kCpu, kMemory, kProcesses}, [&](std::string_view controller) {
@@ -85,7 +32,7 @@ bool is_limited(const std::string& dir) {
 }
 
 Result<Place> second_place(const Controllers& wanted, const std::string& root) {
-  const auto own = own_group({}, true, root);
+  const auto own = own_control_group({}, root);
   if (!own) return fail(Code::kRefused, "no cgroup 2 hierarchy is mounted");
   for (std::string dir = own->dir;; dir.resize(dir.rfind('/'))) {
     const auto lists_all = [&](const char* file) {
@@ -104,7 +51,7 @@ Result<Place> second_place(const Controllers& wanted, const std::string& root) {
 }  // namespace
 
 Result<Place> place_for(std::string_view controller, const Controllers& wanted, const std::string& root) {
-  const auto first = [&](std::string_view c) { return c.empty() ? std::nullopt : own_group(c, false, root); };
+  const auto first = [&](std::string_view c) { return c.empty() ? std::nullopt : own_control_group(c, root); };
   Place place;
   if (const auto own = first(controller)) {
     place.dir = own->dir;

@@ -48,6 +48,13 @@ std::vector<std::string> caveats_of(const dl::Authority& authority) {
   return out;
 }
 
+/// Each refusal that it is called with becomes a blocker of `out`.
+auto noting(std::vector<engine::Blocker>& out) {
+  return [&out](const dl::Checked<void>& checked, const std::string& object) {
+    if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
+  };
+}
+
 }  // namespace
 
 bool is_foreign(const std::string& node) { return node.find('/') != std::string::npos; }
@@ -144,9 +151,7 @@ std::vector<engine::Blocker> restore_blockers(const State& state, const Now& now
                                               const std::string& to) {
   std::vector<engine::Blocker> out;
   const Delegated* row = row_of(state, unit);
-  const auto note = [&](const dl::Checked<void>& checked, const std::string& object) {
-    if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
-  };
+  const auto note = noting(out);
   if (row == nullptr) {
     note(check_home(to), "unit " + unit);
     return out;
@@ -169,9 +174,7 @@ std::vector<engine::Blocker> blockers(const State& state, const Now& now, const 
                                       std::string_view operation, const std::string& to) {
   std::vector<engine::Blocker> out;
   const Delegated* row = row_of(state, unit);
-  const auto note = [&](const dl::Checked<void>& checked, const std::string& object) {
-    if (!checked) out.push_back(failure_of(checked.error(), object).blockers.front());
-  };
+  const auto note = noting(out);
   if (row == nullptr) {
     note(check_home(to), "unit " + unit);
     return out;

@@ -1,8 +1,6 @@
 #include "delegation/keys.h"
 
-#include <openssl/bio.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,12 +15,11 @@
 namespace godwit::delegation {
 namespace {
 
-constexpr size_t kPemLimit = 4096;  // an Ed25519 key has 119 bytes
+constexpr pki::KeyKind kSigning{EVP_PKEY_ED25519, "Ed25519"};
 
 struct Free {
   void operator()(EVP_MD_CTX* c) const { EVP_MD_CTX_free(c); }
   void operator()(EVP_PKEY* k) const { EVP_PKEY_free(k); }
-  void operator()(BIO* b) const { BIO_free_all(b); }
 };
 template <typename T>
 using Own = std::unique_ptr<T, Free>;
@@ -98,23 +95,16 @@ bool verify(const PublicKey& key, std::string_view bytes, const Signature& signa
   return good;
 }
 
-void PrivateKey::Free::operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-
-Result<PrivateKey> PrivateKey::adopt(EVP_PKEY* key) {
-  Own<EVP_PKEY> owned(key);
-  if (!owned) return fail(Code::kFailed, "making an Ed25519 key: " + pki::tls_error());
+Result<PrivateKey> PrivateKey::adopt(pki::OwnKey key) {
   PublicKey of;
-  size_t size = of.bytes.size();
-  if (EVP_PKEY_get_raw_public_key(key, of.bytes.data(), &size) != 1 || size != of.bytes.size()) {
-    return fail(Code::kFailed, "reading an Ed25519 key: " + pki::tls_error());
-  }
-  return PrivateKey(owned.release(), of);
+  TRY_DO(pki::read_public_key(key.get(), kSigning, of.bytes));
+  return PrivateKey(std::move(key), of);
 }
 
-Result<PrivateKey> PrivateKey::generate() { return adopt(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")); }
+Result<PrivateKey> PrivateKey::generate() { return adopt(pki::OwnKey(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"))); }
 
 PrivateKey PrivateKey::from_seed(const std::array<unsigned char, 32>& seed) {
-  auto made = adopt(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed.data(), seed.size()));
+  auto made = adopt(pki::OwnKey(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed.data(), seed.size())));
   GODWIT_CHECK(made.has_value());
   return *std::move(made);
 }
@@ -128,40 +118,12 @@ Result<PrivateKey> PrivateKey::load_or_make(const std::string& path) {
 }
 
 Result<PrivateKey> PrivateKey::load(const std::string& path) {
-  // The descriptor is looked at, not the name: it can't become another file in between.
-  TRY(const Fd file, sys::open(path, O_RDONLY | O_NONBLOCK));
-  TRY(const auto status, sys::stat(file));
-  if (!S_ISREG(status.st_mode)) return fail(Code::kRefused, path + " is not a file");
-  if ((status.st_mode & 077) != 0) {
-    return fail(Code::kRefused, path + " holds a private key, and others may read or write it; chmod 600 it");
-  }
-  if (status.st_uid != ::geteuid() && status.st_uid != 0) {
-    return fail(Code::kRefused, path + " holds a private key, and is another user's");
-  }
-  TRY(const std::string pem, io::read_all(file.get(), kPemLimit));
-  const Own<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  // The empty password keeps OpenSSL from asking on the terminal for that of an encrypted key.
-  Own<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, const_cast<char*>("")));
-  if (!key || EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) {
-    (void)pki::tls_error();
-    return fail(Code::kCorrupt, path + " is not an Ed25519 private key in PEM");
-  }
-  return adopt(key.release());
+  TRY(auto key, pki::load_private_key(path, kSigning));
+  return adopt(std::move(key));
 }
 
 Result<void> PrivateKey::save(const std::string& path) const {
-  const Own<BIO> bio(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_PKCS8PrivateKey(bio.get(), key_.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-    return fail(Code::kFailed, "writing a key: " + pki::tls_error());
-  }
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  // O_EXCL and no rename: two commands that make a key at once can't take it from each other.
-  auto file = sys::open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (!file && file.error().errnum == EEXIST) return fail(Code::kRefused, path + " is there already");
-  if (!file) return std::unexpected(file.error());
-  TRY_DO(io::write_full(file->get(), std::string_view(data, static_cast<size_t>(size))));
-  return io::replace_file(path + ".pub", public_.base64() + "\n", 0644);
+  return pki::save_private_key(path, key_.get(), public_.base64());
 }
 
 Signature PrivateKey::sign(std::string_view bytes) const {

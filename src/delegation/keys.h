@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/private_key.h"
 #include "base/result.h"
 
 namespace godwit::delegation {
@@ -62,12 +63,9 @@ class PrivateKey {
   [[nodiscard]] Signature sign(std::string_view bytes) const;
 
  private:
-  struct Free {
-    void operator()(EVP_PKEY* key) const;
-  };
-  PrivateKey(EVP_PKEY* key, PublicKey of) : key_(key), public_(of) {}
-  static Result<PrivateKey> adopt(EVP_PKEY* key);
-  std::unique_ptr<EVP_PKEY, Free> key_;
+  PrivateKey(pki::OwnKey key, PublicKey of) : key_(std::move(key)), public_(of) {}
+  static Result<PrivateKey> adopt(pki::OwnKey key);
+  pki::OwnKey key_;
   PublicKey public_;
 };
 

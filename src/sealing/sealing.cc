@@ -69,7 +69,7 @@ std::string header_of(const SealPublicKey& recipient, const SealPublicKey& ephem
 /// The key of a stream: of `mine` and `theirs`, for this header and this pair of public keys.
 Result<Secret> key_of(EVP_PKEY* mine, const SealPublicKey& theirs, const std::string& header,
                       const SealPublicKey& recipient) {
-  const std::unique_ptr<EVP_PKEY, KeyFree> peer(
+  const pki::OwnKey peer(
       EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, theirs.bytes.data(), theirs.bytes.size()));
   const Own<EVP_PKEY_CTX> agree(EVP_PKEY_CTX_new(mine, nullptr));
   Secret shared{};

@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/private_key.h"
 #include "base/result.h"
 
 namespace godwit::sealing {
@@ -43,10 +44,6 @@ Result<SealPublicKey> public_key_of(std::string_view text);
 /// The text itself, or a file that holds it.
 Result<SealPublicKey> find_public_key(const std::string& text_or_path);
 
-struct KeyFree {
-  void operator()(EVP_PKEY* key) const;
-};
-
 class SealKey {
  public:
   static Result<SealKey> generate();
@@ -60,9 +57,9 @@ class SealKey {
   [[nodiscard]] EVP_PKEY* get() const { return key_.get(); }
 
  private:
-  SealKey(EVP_PKEY* key, SealPublicKey of) : key_(key), public_(of) {}
-  static Result<SealKey> adopt(EVP_PKEY* key);
-  std::unique_ptr<EVP_PKEY, KeyFree> key_;
+  SealKey(pki::OwnKey key, SealPublicKey of) : key_(std::move(key)), public_(of) {}
+  static Result<SealKey> adopt(pki::OwnKey key);
+  pki::OwnKey key_;
   SealPublicKey public_;
 };
 

@@ -2,23 +2,15 @@
 #include <nlohmann/json.hpp>
 
 #include "grid.h"
+#include "with_user_key.h"
 
 namespace godwit::test {
 namespace {
 
 using nlohmann::json;
 
-class DelegatedUnits : public ::testing::Test {
+class DelegatedUnits : public WithUserKey {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/godwit_user_XXXXXX";
-    dir_ = ::mkdtemp(name);
-    ::setenv("GODWIT_KEY", (dir_ + "/user.key").c_str(), 1);
-  }
-  void TearDown() override {
-    ::unsetenv("GODWIT_KEY");
-    (void)sys::remove_tree(dir_);
-  }
   /// A document for `sleep 1000`.
   std::string document(const Grid& grid, const std::string& policy) {
     const std::string file = dir_ + "/" + std::to_string(++count_) + ".delegation";
@@ -42,7 +34,6 @@ class DelegatedUnits : public ::testing::Test {
     return code(grid.godwit({"move", unit, "--to", to, "--json"}));
   }
 
-  std::string dir_;
   int count_ = 0;
 };
 

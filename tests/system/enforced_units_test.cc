@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "grid.h"
+#include "with_user_key.h"
 
 namespace godwit::test {
 namespace {
@@ -14,7 +15,7 @@ using Results = std::map<std::string, std::string>;
 
 constexpr const char* kPython = "/usr/bin/python3";
 
-class EnforcedUnits : public ::testing::Test {
+class EnforcedUnits : public WithUserKey {
  protected:
   void SetUp() override {
     char name[] = "/var/tmp/godwit_enforced_XXXXXX";
@@ -25,10 +26,6 @@ class EnforcedUnits : public ::testing::Test {
     ASSERT_TRUE(io::replace_file(dir_ + "/true", "#!/bin/sh\n", 0755));
     ASSERT_TRUE(io::replace_file(dir_ + "/readable/enforced.py", *io::read_file(GODWIT_ENFORCED)));
     words_ = {"--", kPython, dir_ + "/readable/enforced.py", dir_, "18080", "18090"};
-  }
-  void TearDown() override {
-    ::unsetenv("GODWIT_KEY");
-    (void)sys::remove_tree(dir_);
   }
 
   /// Starts the program under a document with these grants; its unit's name is "held".
@@ -83,7 +80,6 @@ class EnforcedUnits : public ::testing::Test {
             {"limits", {{"cpu_percent", 30}, {"memory_bytes", 150 << 20}, {"processes", 6}}}};
   }
 
-  std::string dir_;
   std::vector<std::string> words_;
 };
 

@@ -6,23 +6,15 @@
 #include "godwit/control.grpc.pb.h"
 #include "grid.h"
 #include "rpc/rpc.h"
+#include "with_user_key.h"
 
 namespace godwit::test {
 namespace {
 
 using nlohmann::json;
 
-class Sites : public ::testing::Test {
+class Sites : public WithUserKey {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/godwit_user_XXXXXX";
-    dir_ = ::mkdtemp(name);
-    ::setenv("GODWIT_KEY", (dir_ + "/user.key").c_str(), 1);
-  }
-  void TearDown() override {
-    ::unsetenv("GODWIT_KEY");
-    (void)sys::remove_tree(dir_);
-  }
   /// With or without the user's key: then every unit has a document that allows all, or none has one.
   void key(const Grid& grid) { ASSERT_EQ(grid.godwit({"key", "new"}).status, 0); }
   static Ran run(const Grid& grid, const std::string& name, const std::string& node, const std::string& file = {}) {
@@ -52,8 +44,6 @@ class Sites : public ::testing::Test {
     grid.kill(who);
     grid.start(who);
   }
-
-  std::string dir_;
 };
 
 TEST_F(Sites, a_unit_crosses_and_comes_back_where_both_allow_it) {
