@@ -9,9 +9,16 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/io.h"
 #include "cli/parse.h"
 
 namespace godwit::cli {
+
+Result<std::string> read_named_file(const std::string& path, size_t limit) {
+  auto text = io::read_file(path, limit);
+  if (!text && text.error().errnum == ENOENT) return fail(Code::kUsage, path + ": no such file");
+  return text;
+}
 
 Result<std::string> absolute_path(const std::string& path) {
   if (path.starts_with('/')) return path;

@@ -12,6 +12,8 @@ namespace godwit::cli {
 
 /// The absolute path; the file needn't exist.
 Result<std::string> absolute_path(const std::string& path);
+/// A file that the caller named: that there is none is wrong usage, not a failure.
+Result<std::string> read_named_file(const std::string& path, size_t limit);
 /// The absolute path without links; the file must exist.
 Result<std::string> real_path(const std::string& path);
 /// --tcp refuse|close.

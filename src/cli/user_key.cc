@@ -1,5 +1,7 @@
 #include "cli/user_key.h"
 
+#include "cli/common.h"
+
 #include <stdlib.h>
 
 #include <ctime>
@@ -47,7 +49,7 @@ Result<delegation::Envelope> new_delegation(const delegation::PrivateKey& key, c
   TRY(const auto digest, delegation::digest_of_file(program));
   auto grants = delegation::Checked<delegation::Grants>(delegation::default_grants(seconds_now()));
   if (!policy.empty()) {
-    TRY(const std::string text, io::read_file(policy, 1u << 20));
+    TRY(const std::string text, read_named_file(policy, 1u << 20));
     grants = delegation::grants_of_policy(text, seconds_now());
     if (!grants) return std::unexpected(grants.error().error().in(policy).as(Code::kUsage));
   }

@@ -68,7 +68,7 @@ int refuse(Context& context, const dl::Refusal& why, const std::string& object) 
 }
 
 Result<std::string> read(const std::string& path) {
-  auto text = io::read_file(path, dl::kMaxEnvelope + 1);
+  auto text = read_named_file(path, dl::kMaxEnvelope + 1);
   // An editor's line feed at the end is no part of the document.
   if (text && text->ends_with('\n')) text->pop_back();
   return text;

@@ -62,7 +62,7 @@ Result<std::string> progress_place(const Parsed& parsed, const std::string& cwd)
 /// this host, have none.
 Result<void> add_delegation(wire::UnitSpec& spec, const std::string& file) {
   if (!file.empty()) {
-    TRY(std::string text, io::read_file(file, delegation::kMaxEnvelope + 1));
+    TRY(std::string text, read_named_file(file, delegation::kMaxEnvelope + 1));
     if (text.ends_with('\n')) text.pop_back();
     spec.set_delegation(text);
     return {};

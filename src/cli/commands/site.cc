@@ -5,6 +5,7 @@
 #include "base/pki.h"
 #include "base/sites.h"
 #include "cli/command.h"
+#include "cli/common.h"
 #include "cli/context.h"
 #include "cli/present.h"
 
@@ -18,6 +19,10 @@ Result<std::string> daemon_dir(const Context& context) {
   if (sys::lstat(context.state_dir + "/grid.json"))
     return fail(Code::kUsage, fmt::format("{0} is a whole grid; name one of its daemons: --state {0}/controller, or "
                                           "{0}/nodes/NAME",
+                                          context.state_dir));
+  if (!sys::lstat(context.state_dir + "/ca.crt"))
+    return fail(Code::kUsage, fmt::format("{0} is no daemon's directory of a site: name one by --state, or make a site "
+                                          "there: godwit site init NAME --state {0}",
                                           context.state_dir));
   return context.state_dir;
 }
@@ -46,7 +51,7 @@ int run_init(Context& context, const Parsed& parsed) {
 
 int run_trust(Context& context, const Parsed& parsed) {
   OR_REPORT(const std::string dir, daemon_dir(context));
-  OR_REPORT(const std::string certificate, io::read_file(parsed.argument(1), kCertificateLimit));
+  OR_REPORT(const std::string certificate, read_named_file(parsed.argument(1), kCertificateLimit));
   if (auto done = pki::trust_site(dir, parsed.argument(0), certificate); !done) return context.report(done.error());
   return kDone;
 }
