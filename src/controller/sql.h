@@ -1,4 +1,4 @@
-// A thin RAII layer over SQLite's C interface: prepared statements with typed binding. Private to the store.
+// A thin RAII layer over SQLite's C interface: statements with typed binding, which are compiled once. Private to the store.
 #pragma once
 
 #include <fmt/format.h>
@@ -6,6 +6,9 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 
 #include "base/result.h"
 
@@ -18,14 +21,44 @@ inline std::unexpected<Error> fail_sql(sqlite3* db, std::string_view what) {
   return fail(kind, fmt::format("store: {}: {}", what, sqlite3_errmsg(db)));
 }
 
+// A connection, and the statements that it has compiled: to compile one takes longer than to run it.
+class Database {
+ public:
+  explicit Database(sqlite3* db) : db_(db) {}
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database() {
+    for (const auto& [text, statement] : kept_) sqlite3_finalize(statement);
+    sqlite3_close_v2(db_);
+  }
+  sqlite3* get() const { return db_; }
+
+  // `text` must be a literal. Null if it can't be compiled: the error is the connection's.
+  sqlite3_stmt* take(const char* text) {
+    if (sqlite3_stmt* kept = std::exchange(kept_[text], nullptr)) return kept;
+    sqlite3_stmt* statement = nullptr;
+    if (sqlite3_prepare_v3(db_, text, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK) return nullptr;
+    return statement;
+  }
+  void give_back(const char* text, sqlite3_stmt* statement) {
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    sqlite3_finalize(std::exchange(kept_[text], statement));  // another one, where two of the same were in use
+  }
+
+ private:
+  sqlite3* db_;
+  std::unordered_map<std::string_view, sqlite3_stmt*> kept_;  // those that nobody uses just now
+};
+
 class Statement {
  public:
-  Statement(sqlite3* db, const char* text) : db_(db) {
-    if (sqlite3_prepare_v2(db, text, -1, &statement_, nullptr) != SQLITE_OK) statement_ = nullptr;
-  }
+  Statement(Database& db, const char* text) : db_(db), text_(text), statement_(db.take(text)) {}
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
-  ~Statement() { sqlite3_finalize(statement_); }
+  ~Statement() {
+    if (statement_) db_.give_back(text_, statement_);
+  }
 
   Statement& bind(const std::string& text) {
     if (statement_) sqlite3_bind_text64(statement_, ++bound_, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
@@ -41,11 +74,11 @@ class Statement {
   }
   /// True: a row is there. False: done.
   Result<bool> step() {
-    if (!statement_) return fail_sql(db_, "statement");
+    if (!statement_) return fail_sql(db_.get(), "statement");
     const int rc = sqlite3_step(statement_);
     if (rc == SQLITE_ROW) return true;
     if (rc == SQLITE_DONE) return false;
-    return fail_sql(db_, sqlite3_sql(statement_));
+    return fail_sql(db_.get(), text_);
   }
   Result<void> run() {
     TRY(const bool row, step());
@@ -61,13 +94,15 @@ class Statement {
   int64_t number(int column) const { return sqlite3_column_int64(statement_, column); }
 
  private:
-  sqlite3* db_;
-  sqlite3_stmt* statement_ = nullptr;
+  Database& db_;
+  const char* text_;
+  sqlite3_stmt* statement_;
   int bound_ = 0;
 };
 
-inline Result<void> execute(sqlite3* db, const char* text) {
-  if (sqlite3_exec(db, text, nullptr, nullptr, nullptr) != SQLITE_OK) return fail_sql(db, text);
+// Any text, several statements too; compiled anew each time.
+inline Result<void> execute(Database& db, const char* text) {
+  if (sqlite3_exec(db.get(), text, nullptr, nullptr, nullptr) != SQLITE_OK) return fail_sql(db.get(), text);
   return {};
 }
 

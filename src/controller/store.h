@@ -16,9 +16,11 @@
 #include "base/result.h"
 #include "controller/state.h"
 
-struct sqlite3;
-
 namespace godwit::controller {
+
+namespace sql {
+class Database;
+}
 
 class Store {
  public:
@@ -39,18 +41,20 @@ class Store {
 
  private:
   struct Closer {
-    void operator()(sqlite3* db) const;
+    void operator()(sql::Database* db) const;
   };
-  explicit Store(std::unique_ptr<sqlite3, Closer> db) : db_(std::move(db)) {}
+  explicit Store(std::unique_ptr<sql::Database, Closer> db) : db_(std::move(db)) {}
   Result<void> set_up();
+  Result<void> set_durable(bool durable);
+  Result<void> write_transaction(const Changes& changes);
   Result<void> write_rows(const Changes& changes);
   Result<void> write_delegations(const Changes& changes);
   Result<std::string> meta(const std::string& key);
   Result<void> set_meta(const std::string& key, const std::string& value);
 
-  std::unique_ptr<sqlite3, Closer> db_;
-  int synchronous_ = -1;  ///< the connection's present setting
-  int writes_ = 0;        ///< since the WAL was last folded into the file
+  std::unique_ptr<sql::Database, Closer> db_;
+  bool durable_ = true;  ///< how the connection writes just now
+  int writes_ = 0;       ///< since the WAL was last folded into the file
 };
 
 }  // namespace godwit::controller
