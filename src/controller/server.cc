@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/base.h"
+#include "base/heap.h"
 #include "base/text.h"
 #include "controller/controller.h"
 #include "controller/delegated.h"
@@ -105,6 +106,7 @@ Result<void> serve(const Options& options) {
 }  // namespace
 
 int run(const Options& options) {
+  keep_freed_memory();  // a move's commit is answered in what the last one used
   // Blocked before any thread exists, so that only sigwait() takes them.
   sigset_t signals;
   sigemptyset(&signals);

@@ -183,6 +183,8 @@ class DestinationEngine {
   virtual void lose_late() {}
   /// Rebuilds everything from the state; the unit stands complete and stopped.
   virtual Result<void> restore(const std::string& state) = 0;
+  /// After restore(): must the source's copy be gone before resume()? It holds what the unit is to have here (file locks).
+  [[nodiscard]] virtual bool takes_over() const { return true; }
   /// After the commit: runs.
   virtual Result<void> resume() = 0;
   /// Removes everything that was built. Idempotent.

@@ -168,7 +168,11 @@ Result<void> Arrival::apply_to(Place& place, const Tree& tree) const {
 
 Result<ViewPlan> Arrival::arrived() {
   if (!verdict_ || !blockers_.empty()) return fail(Code::kUsage, "arrived() without an offer that is welcome");
-  for (Place& place : places_) TRY_DO(apply_to(place, without_missing(place.tree.tree, place.present, *spec_.store)));
+  for (Place& place : places_) {
+    const Tree there = without_missing(place.tree.tree, place.present, *spec_.store);
+    TRY_DO(apply_to(place, there));
+    place.whole = there.entries.size() == place.tree.tree.entries.size();
+  }
   const AnySource chunks({&verdict_->local, spec_.store});
   auto placed = place_files(plan_, demands_, verdict_->presence, chunks, spec_.keep_owner, spec_.progress);
   if (!placed && (placed.error().code == Code::kNotFound || placed.error().code == Code::kGone))
@@ -182,6 +186,8 @@ Result<void> Arrival::last(std::string_view bytes) {
   if (message.deltas.size() != places_.size())
     return fail(Code::kCorrupt, "a last snapshot of another number of directories");
   for (size_t i = 0; i < places_.size(); ++i) {
+    if (places_[i].whole && message.deltas[i] == TreeDelta{})
+      continue;  // the unit stands still: no look that isn't needed
     TRY(auto tree, patch(places_[i].tree.tree, message.deltas[i]));
     TRY_DO(apply_to(places_[i], tree));
     places_[i].tree.tree = std::move(tree);

@@ -123,6 +123,7 @@ class Arrival {
     std::string directory;  // empty: in memory
     Fd fd;
     Snapshot present;
+    bool whole = false;  // arrived() left nothing out
   };
   Result<void> plan();
   Result<void> make_place(Place& place);

@@ -64,6 +64,7 @@ class Body::Receiver : public engine::DestinationEngine {
     TRY_DO(engine_->restore(state));
     return body_.arm_limits();
   }
+  bool takes_over() const override { return !engine_ || engine_->takes_over(); }
   Result<void> resume() override {
     TRY_DO(body_.arm_addresses());
     return engine_->resume();

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/base.h"
+#include "base/heap.h"
 #include "base/root.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
@@ -31,6 +32,7 @@ Result<int> start(const link::KeeperArgs& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_freed_memory();  // what is built or looked at before a freeze is built or looked at again in it
   log::set_up({.program = "godwit-keeper", .file = {}, .level = "info"});
   ::signal(SIGPIPE, SIG_IGN);  // the unit's programs start with every signal at its default (pod/sandbox.cc)
   const auto args = link::parse_keeper_args(argc, argv);

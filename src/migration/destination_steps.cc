@@ -179,7 +179,9 @@ Result<void> Incoming::Impl::restore() {
 }
 
 void Incoming::Impl::send_granted() {
-  // Before the unit runs: what it is to take over at that moment (file locks) the frozen source still holds.
+  // Before the unit runs: what it is to take over at that moment (file locks) the frozen source still holds. Where there is
+  // nothing, to destroy the source's copy can wait until it runs: on one machine the two would share the processors.
+  if (!lazy_ && !engine_.takes_over()) return;
   Control m;
   m.mutable_granted()->set_epoch(outcome_.epoch);
   m.mutable_granted()->set_token(outcome_.token);

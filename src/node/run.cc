@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/base.h"
+#include "base/heap.h"
 #include "base/pki.h"
 #include "node/daemon.h"
 #include "node/data_port.h"
@@ -112,6 +113,7 @@ Result<void> serve(const Options& wanted, const sigset_t& signals) {
 }  // namespace
 
 int run(const Options& options) {
+  keep_freed_memory();  // a move's commit is answered in what the last one used
   // Blocked before any thread exists, so that only sigwait() takes them.
   sigset_t signals;
   ::sigemptyset(&signals);

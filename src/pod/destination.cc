@@ -37,12 +37,15 @@ class PodDestinationImpl final : public PodDestination {
   engine::PageWriter& writer() override { return restorer_; }
   Result<void> restore(const std::string& text) override {
     Stopwatch watch;
-    TRY(const auto state, parse_state(text));
-    auto done = restorer_.restore(state);
-    if (done && state.has_main_status() && main_ended_) main_ended_(state.main_status());
+    TRY(auto state, parse_state(text));
+    const bool has_ended = state.has_main_status();
+    const int status = state.main_status();
+    auto done = restorer_.restore(std::move(state));
+    if (done && has_ended && main_ended_) main_ended_(status);
     timings_.push_back({"restore", watch.lap_ms()});
     return done;
   }
+  bool takes_over() const override { return restorer_.takes_over(); }
   Result<void> resume() override {
     Stopwatch watch;
     auto done = restorer_.resume();

@@ -33,8 +33,6 @@ std::unexpected<Error> has_ended(pid_t pid) {
   return fail(Code::kGone, "process " + std::to_string(pid) + " has ended");
 }
 
-std::string describe(pid_t pid, const std::string& comm) { return "pid " + std::to_string(pid) + " (" + comm + ")"; }
-
 // Of a thread that stands and is held: its call as if nobody had interrupted it.
 void settle(Tracee& thread, const ProcStatus& status) {
   thread.hide_interruption(status.sig_pending | status.shared_pending);
@@ -79,115 +77,6 @@ Frozen::~Frozen() {
 FrozenProcess* Frozen::find(pid_t host_pid) {
   const auto it = std::ranges::find(processes_, host_pid, &FrozenProcess::host_pid);
   return it == processes_.end() ? nullptr : &*it;
-}
-
-// True if it isn't known to stand: then complete_stop() is to be called.
-Result<bool> Frozen::begin_stop(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers) {
-  FrozenProcess* process = find(pid);
-  if (process != nullptr && !process->threads.empty()) {  // it stands still since an earlier pass
-    process->host_parent = parent;
-    return false;
-  }
-  if (process == nullptr) {
-    processes_.push_back({});
-    process = &processes_.back();
-    process->host_pid = pid;
-  }
-  process->host_parent = parent;
-  TRY_DO(seize_threads(*process, std::span(&pid, 1), blockers));
-  return true;
-}
-
-// True if something new stands now.
-Result<bool> Frozen::complete_stop(FrozenProcess& process, std::vector<engine::Blocker>& blockers) {
-  const pid_t pid = process.host_pid;
-  TRY(bool found, stop_threads(process));
-  // Once all that were found stand still, nobody is left who could make another thread: the count tells.
-  for (;;) {
-    auto stat = proc_->stat(pid);
-    if (!stat) return stat.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(stat.error());
-    process.comm = stat->comm;
-    process.stat = std::move(*stat);
-    if (process.stat->threads == static_cast<int>(process.threads.size())) break;
-    const auto tids = proc_->threads(pid);
-    if (!tids) return tids.error().code == Code::kGone ? Result<bool>(found) : std::unexpected(tids.error());
-    TRY_DO(seize_threads(process, *tids, blockers));
-    TRY(const bool some, stop_threads(process));
-    if (!some) break;
-    found = true;
-  }
-  process.zombie = process.stat->state == 'Z' && process.threads.empty();
-  TRY_DO(check_dead_leader(process, blockers));
-  // One that ended meanwhile: the next pass sees what is left of it, which its parent will wait for.
-  return found || (process.stat->state == 'Z' && !process.zombie);
-}
-
-// Of a process whose first thread has ended the others may go on as long as they like, or be about to end: exit_group(2) sends
-// each of them a SIGKILL.
-Result<void> Frozen::check_dead_leader(const FrozenProcess& process, std::vector<engine::Blocker>& blockers) const {
-  if (process.stat->state != 'Z' || process.stat->threads <= 1) return {};
-  const auto tids = proc_->threads(process.host_pid);
-  const bool goes_on =
-      tids && std::ranges::any_of(*tids, [&](pid_t tid) {
-        const auto status = proc_->status(process.host_pid, tid);
-        if (!status || (status->sig_pending & (1ull << (SIGKILL - 1))) != 0) return false;
-        const auto stat = proc_->stat(process.host_pid, tid);  // later: a thread that has taken its signal is exiting
-        return stat && !stat->exiting && stat->state != 'Z';
-      });
-  const std::string name = describe(process.host_pid, process.comm);
-  if (!goes_on) return fail(Code::kGone, name + " is ending");
-  blockers.push_back(make_blocker("dead-leader", name));
-  return fail(Code::kRefused, "its first thread has ended");
-}
-
-unsigned long Frozen::ptrace_options() const {
-  return PTRACE_O_TRACESYSGOOD | (options_.kill_with_tracer ? PTRACE_O_EXITKILL : 0);
-}
-
-// Those that aren't seized yet; doesn't wait for them.
-Result<void> Frozen::seize_threads(FrozenProcess& process, std::span<const pid_t> tids,
-                                   std::vector<engine::Blocker>& blockers) {
-  const pid_t pid = process.host_pid;
-  for (const pid_t tid : tids) {
-    if (std::ranges::any_of(process.threads, [&](const Tracee& t) { return t.tid() == tid; })) continue;
-    Tracee thread(tid);
-    if (auto r = thread.seize(ptrace_options()); !r) {
-      if (r.error().code == Code::kGone) continue;
-      auto status = proc_->status(pid, tid);
-      if (!status || status->state == 'Z' || status->state == 'X') continue;
-      const bool traced = status->tracer != 0;
-      const auto stat = proc_->stat(pid);
-      const std::string name = describe(pid, stat ? stat->comm : "?");
-      const std::string by = "by pid " + std::to_string(status->tracer);
-      blockers.push_back(make_blocker(traced ? "ptraced" : "no-permission", name, traced ? by : r.error().message()));
-      return fail(Code::kRefused, name + " can't be traced: " + (traced ? "it is, " + by : r.error().message()));
-    }
-    const auto at = tid == pid ? process.threads.begin() : process.threads.end();  // the leader is the first
-    process.threads.insert(at, std::move(thread));
-  }
-  return {};
-}
-
-// Waits for those that were seized; true if one of them stands now.
-Result<bool> Frozen::stop_threads(FrozenProcess& process) {
-  bool found = false;
-  int patience_ms = 40;
-  for (auto thread = process.threads.begin(); thread != process.threads.end();) {
-    if (thread->stopped()) {
-      ++thread;
-      continue;
-    }
-    auto r = thread->wait_for_stop(std::exchange(patience_ms, 10));
-    if (r) {
-      found = true;
-      ++thread;
-    } else if (r.error().code == Code::kGone) {
-      thread = process.threads.erase(thread);
-    } else {
-      return std::unexpected(r.error());
-    }
-  }
-  return found;
 }
 
 // The states of its threads: from the looks, where there are any.
@@ -236,7 +125,7 @@ void Frozen::begin_looks() {
     subject.only_namespaces = p.host_pid == options_.init;
     for (const auto& thread : p.threads) subject.threads.push_back(thread.tid());
   }
-  looks_ = std::make_unique<Looks>(*proc_, std::move(subjects));
+  looks_ = std::make_unique<Looks>(*proc_, std::move(subjects), options_.scan);
 }
 
 const Look& Frozen::look(const FrozenProcess& process) {
@@ -244,42 +133,10 @@ const Look& Frozen::look(const FrozenProcess& process) {
   return looks_->of(static_cast<size_t>(&process - processes_.data()));
 }
 
-// Level by level: all of one level are told to stop before the first is waited for, for a stop takes a wake-up, most of it on
-// the other processors. No process is told before its parent stands: a child of vfork(2) has to exec first.
-Result<void> Frozen::stop_tree(pid_t root, std::vector<engine::Blocker>& blockers) {
-  const auto root_stat = proc_->stat(root);
-  if (!root_stat) return root_stat.error().code == Code::kGone ? has_ended(root) : std::unexpected(root_stat.error());
-  for (bool again = true; again;) {
-    again = false;
-    std::vector<std::pair<pid_t, pid_t>> level = {{root, root_stat->ppid}};
-    while (!level.empty()) {
-      std::vector<pid_t> to_stop;
-      for (const auto& [pid, parent] : level) {
-        TRY(const bool moves, begin_stop(pid, parent, blockers));
-        if (moves) to_stop.push_back(pid);
-      }
-      for (const pid_t pid : to_stop) {
-        TRY(const bool found, complete_stop(*find(pid), blockers));
-        again = again || found;
-      }
-      std::vector<std::pair<pid_t, pid_t>> next;
-      for (const auto& [pid, parent] : level) TRY_DO(add_children(*find(pid), next));
-      level = std::move(next);
-    }
-  }
-  return {};
-}
-
-Result<void> Frozen::add_children(const FrozenProcess& process, std::vector<std::pair<pid_t, pid_t>>& to) const {
-  std::vector<pid_t> children;
-  for (const auto& thread : process.threads) {
-    const auto some = proc_->children(process.host_pid, thread.tid());
-    if (!some && some.error().code != Code::kGone) return std::unexpected(some.error());
-    if (some) children.insert(children.end(), some->begin(), some->end());
-  }
-  std::ranges::sort(children);  // as whoever only looks at the tree has them
-  for (const pid_t child : children) to.emplace_back(child, process.host_pid);
-  return {};
+std::optional<Result<ScanResult>> Frozen::take_scan(const FrozenProcess& process) {
+  // What a thread of it wrote in those steps may have been missed.
+  if (!looks_ || !options_.scan || process.stepped) return std::nullopt;
+  return std::move(looks_->scan_of(static_cast<size_t>(&process - processes_.data())));
 }
 
 Result<Remote*> Frozen::remote(FrozenProcess& process) {
@@ -289,7 +146,11 @@ Result<Remote*> Frozen::remote(FrozenProcess& process) {
     // A thread in the vDSO's code must leave it: at the destination that code may be another kernel's.
     const auto vdso = std::ranges::find(maps, "[vdso]", &MapEntry::name);
     if (vdso != maps.end()) {
-      for (auto& thread : process.threads) TRY_DO(thread.step_out_of(vdso->start, vdso->end));
+      for (auto& thread : process.threads) {
+        const auto at = thread.regs().rip;
+        TRY_DO(thread.step_out_of(vdso->start, vdso->end));
+        process.stepped = process.stepped || thread.regs().rip != at;
+      }
     }
     // A filter of the unit's own must not judge our calls (Linux 4.3; needs CAP_SYS_ADMIN; harmless to fail without one).
     for (const auto& thread : process.threads) {

@@ -36,6 +36,7 @@ struct FrozenProcess {
   std::optional<ProcStat> stat;
   std::vector<ProcStatus> statuses;  ///< one a thread; of a zombie its own
   std::unique_ptr<Remote> remote;  ///< once installed
+  bool stepped = false;  ///< a thread of it went on by some instructions since all stood
 
   Tracee& leader() { return threads.front(); }
   const Tracee& leader() const { return threads.front(); }
@@ -49,6 +50,7 @@ struct FreezeOptions {
   bool kill_with_tracer = false;
   bool looks = false;  ///< look() will be asked for of every process: begin
   pid_t init = 0;  ///< of a unit: not a part of it, so that only its namespaces are looked at
+  Looks::Scan scan;  ///< with the looks; take_scan() will be asked for
 };
 
 class Frozen {
@@ -68,6 +70,9 @@ class Frozen {
 
   /// One of processes(), as it was before anything was done in it.
   const Look& look(const FrozenProcess& process);
+  /// Of one of processes(), once, when all calls in it are done. Nothing where there is no FreezeOptions::scan, or where it has to
+  /// be made anew.
+  std::optional<Result<ScanResult>> take_scan(const FrozenProcess& process);
   /// The trampoline of a process, installed when first asked for.
   Result<Remote*> remote(FrozenProcess& process);
   /// Lets every thread go on, trampolines removed. What was killed meanwhile is waited for, so that its parent hears of it.
@@ -80,12 +85,20 @@ class Frozen {
   Result<void> kill_all();
 
  private:
+  using Level = std::vector<std::pair<pid_t, pid_t>>;  // processes and their parents
+  struct Seen {
+    Result<ProcStat> stat;
+    std::vector<pid_t> children;
+    size_t threads = 0;  // as many as were known
+  };
   Frozen(const ProcFs& proc, const FreezeOptions& options) : proc_(&proc), options_(options) {}
   Result<void> try_freeze(pid_t root, std::vector<engine::Blocker>& blockers);
   Result<void> stop_tree(pid_t root, std::vector<engine::Blocker>& blockers);
   Result<bool> begin_stop(pid_t pid, pid_t parent, std::vector<engine::Blocker>& blockers);
-  Result<bool> complete_stop(FrozenProcess& process, std::vector<engine::Blocker>& blockers);
-  Result<void> add_children(const FrozenProcess& process, std::vector<std::pair<pid_t, pid_t>>& to) const;
+  Result<std::vector<Seen>> see(std::span<const pid_t> pids);
+  Result<bool> complete_stop(FrozenProcess& process, Seen& seen, std::vector<engine::Blocker>& blockers);
+  Result<Level> children_of_level(const Level& level, std::span<const pid_t> to_stop, std::span<Seen> seen);
+  Result<std::vector<pid_t>> children_of(const FrozenProcess& process) const;
   Result<void> check_dead_leader(const FrozenProcess& process, std::vector<engine::Blocker>& blockers) const;
   Result<void> seize_threads(FrozenProcess& process, std::span<const pid_t> tids,
                              std::vector<engine::Blocker>& blockers);

@@ -58,38 +58,51 @@ Look look_at(const ProcFs& proc, pid_t pid, bool only_namespaces) {
   return look;
 }
 
-Looks::Looks(const ProcFs& proc, std::vector<Subject> subjects)
-    : proc_(proc), subjects_(std::move(subjects)), statuses_(subjects_.size()), looks_(subjects_.size()) {
-  done_ = std::make_unique<std::atomic<bool>[]>(2 * subjects_.size());
+Looks::Looks(const ProcFs& proc, std::vector<Subject> subjects, Scan scan)
+    : proc_(proc),
+      scan_(std::move(scan)),
+      subjects_(std::move(subjects)),
+      statuses_(subjects_.size()),
+      looks_(subjects_.size()),
+      scans_(scan_ ? subjects_.size() : 0) {
+  done_ = std::make_unique<std::atomic<bool>[]>(items());
   if (subjects_.size() <= kFew) return;
   const size_t others = std::thread::hardware_concurrency() - 1;  // where 0 is "unknown", there are many
   for (size_t i = 0; i < std::min(others, kMostHelpers); i++) helpers_.emplace_back([this] { help(); });
 }
 
-Looks::~Looks() { next_ = 2 * subjects_.size(); }
+Looks::~Looks() { next_ = items(); }
 
 void Looks::help() {
-  for (size_t item = next_++; item < 2 * subjects_.size(); item = next_++) do_item(item);
+  for (size_t item = next_++; item < items(); item = next_++) do_item(item);
 }
 
 void Looks::do_item(size_t item) {
   const size_t count = subjects_.size();
-  const Subject& subject = subjects_[item % count];
-  if (item >= count) {
-    if (subject.pid != 0) looks_[item - count] = look_at(proc_, subject.pid, subject.only_namespaces);
-  } else {
-    for (const pid_t tid : subject.threads) statuses_[item].push_back(proc_.status(subject.pid, tid));
+  const size_t index = item % count;
+  const Subject& subject = subjects_[index];
+  if (item < count) {
+    for (const pid_t tid : subject.threads) statuses_[index].push_back(proc_.status(subject.pid, tid));
+  } else if (item < 2 * count) {
+    if (subject.pid != 0) looks_[index] = look_at(proc_, subject.pid, subject.only_namespaces);
+  } else if (subject.pid != 0 && !subject.only_namespaces) {
+    wait_for_others(item - count);  // another thread took the look earlier
+    scans_[index] = scan_(subject.pid, looks_[index]);
   }
   done_[item] = true;
-  done_[item].notify_one();
+  done_[item].notify_all();
+}
+
+void Looks::wait_for_others(size_t item) const {
+  while (!done_[item]) done_[item].wait(false);
 }
 
 void Looks::wait_for_item(size_t item) {
   while (!done_[item]) {
-    if (const size_t own = next_++; own < 2 * subjects_.size())
+    if (const size_t own = next_++; own < items())
       do_item(own);
     else
-      done_[item].wait(false);
+      wait_for_others(item);
   }
 }
 
@@ -101,6 +114,11 @@ const Look& Looks::of(size_t index) {
 std::vector<Result<ProcStatus>>& Looks::statuses_of(size_t index) {
   wait_for_item(index);
   return statuses_[index];
+}
+
+Result<ScanResult>& Looks::scan_of(size_t index) {
+  wait_for_item(2 * subjects_.size() + index);
+  return scans_[index];
 }
 
 }  // namespace godwit::pod

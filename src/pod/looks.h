@@ -3,13 +3,15 @@
 // rest. A tracer that has to wait for a look takes the next one meanwhile.
 //
 // A look is complete before the tracer gets it, and the tracer changes nothing in a process (its trampoline is an area, too)
-// before it has the look. The states of all threads come first: the tracer needs them all before it needs the first look.
+// before it has the look. The states of all threads come first: the tracer needs them all before it needs the first look. The
+// scans of their memory come last: it needs them when it has asked all processes for the rest.
 #pragma once
 
 #include <sys/types.h>
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "pod/memory.h"
 #include "pod/proc.h"
 
 namespace godwit::pod {
@@ -44,24 +47,32 @@ class Looks {
     std::vector<pid_t> threads;
     bool only_namespaces = false;
   };
-  /// Begins. `proc` must stay.
-  Looks(const ProcFs& proc, std::vector<Subject> subjects);
+  /// What memory of a process, at whom this was a look, is to be sent. On any thread.
+  using Scan = std::function<Result<ScanResult>(pid_t, const Look&)>;
+  /// Begins. `proc` must stay, and what `scan` uses.
+  Looks(const ProcFs& proc, std::vector<Subject> subjects, Scan scan = {});
   /// Leaves the rest.
   ~Looks();
-  /// Each waits until it is there, and both are for one thread to call.
+  /// Each waits until it is there, and all are for one thread to call.
   const Look& of(size_t index);
   /// Of its threads, in their order; for the caller to keep.
   std::vector<Result<ProcStatus>>& statuses_of(size_t index);
+  /// For the caller to keep.
+  Result<ScanResult>& scan_of(size_t index);
 
  private:
   void help();
   void do_item(size_t item);
   void wait_for_item(size_t item);
+  [[nodiscard]] size_t items() const { return (scan_ ? 3 : 2) * subjects_.size(); }
+  void wait_for_others(size_t item) const;
   const ProcFs& proc_;
+  const Scan scan_;
   std::vector<Subject> subjects_;
   std::vector<std::vector<Result<ProcStatus>>> statuses_;
   std::vector<Look> looks_;
-  // What is to be done: the statuses of each subject, then a look at each. Whoever has time takes the next.
+  std::vector<Result<ScanResult>> scans_;
+  // What is to be done: the statuses of each subject, then a look at each, then a scan of each. Whoever has time takes the next.
   std::atomic<size_t> next_ = 0;
   std::unique_ptr<std::atomic<bool>[]> done_;
   std::vector<std::jthread> helpers_;  // none for a few processes, which are looked at when they are asked for

@@ -66,6 +66,33 @@ TEST_P(LooksTest, are_of_the_right_process) {
 
 INSTANTIATE_TEST_SUITE_P(FewAndMany, LooksTest, ::testing::Values(2, 30));
 
+TEST_P(LooksTest, scans_get_the_look_at_their_process) {
+  const ProcFs proc = *ProcFs::open();
+  for (size_t i = 0; i < pids_.size(); i++) wait_for(proc, pids_[i], 500 + static_cast<int>(i));
+  auto pids = pids_;
+  pids.insert(pids.begin() + 1, 0);
+  std::vector<Looks::Subject> subjects;
+  for (const pid_t pid : pids) subjects.push_back({pid, {}});
+  const auto scan = [&](pid_t pid, const Look& look) -> Result<ScanResult> {
+    if (pid == pids_.back()) return fail(Code::kGone, "ended");
+    return ScanResult{{{static_cast<SpaceId>(pid), static_cast<uint64_t>(look.descriptors->back()), 4096}}, {}};
+  };
+  Looks looks(proc, subjects, scan);
+  for (size_t i = 0; i < pids.size(); i++) {
+    const auto& found = looks.scan_of(i);
+    if (pids[i] == pids_.back()) {
+      EXPECT_EQ(found.error().code, Code::kGone);
+      continue;
+    }
+    ASSERT_TRUE(found);
+    ASSERT_EQ(found->pages.size(), pids[i] == 0 ? 0u : 1u);
+    if (pids[i] == 0) continue;
+    EXPECT_EQ(found->pages[0].space, static_cast<SpaceId>(pids[i]));
+    const auto child = static_cast<uint64_t>(std::ranges::find(pids_, pids[i]) - pids_.begin());
+    EXPECT_EQ(found->pages[0].address, 500 + child);
+  }
+}
+
 TEST(Looks, of_a_process_that_is_gone_say_so) {
   const pid_t pid = ::fork();
   if (pid == 0) ::_exit(0);

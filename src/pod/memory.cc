@@ -39,6 +39,11 @@ bool is_kernel_area(const MapEntry& area) {
          area.name == "[uprobes]";
 }
 
+bool travels_whole(const MapEntry& area) {
+  if (area.shared || area.inode == 0) return false;
+  return area.name.ends_with(" (deleted)") || !area.name.starts_with('/');
+}
+
 bool is_dumped_privately(const MapEntry& area) { return !area.shared && !is_kernel_area(area); }
 
 Result<void> MemoryReader::add_object(SpaceId space, Fd object) {

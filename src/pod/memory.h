@@ -67,6 +67,8 @@ Result<std::vector<PageRun>> scan_object(const Fd& object, SpaceId space, uint64
 
 /// Areas whose private pages travel.
 bool is_dumped_privately(const MapEntry& area);
+/// A private mapping of a file that nobody else could map (deleted, or of no path): all of its pages travel.
+bool travels_whole(const MapEntry& area);
 /// [vdso], [vvar], [vsyscall] …: the kernel's own areas.
 bool is_kernel_area(const MapEntry& area);
 

@@ -23,7 +23,10 @@ Result<void> pagemap_scan(const Fd& pagemap, uint64_t start, uint64_t end, abi::
     scan.start = at;
     scan.end = end;
     scan.vec = reinterpret_cast<uint64_t>(regions.data());
-    scan.vec_len = regions.size();
+    // The kernel allocates as many of its own for each call; a region is a page at least, and up to 4 KiB are an object of a cache.
+    constexpr uint64_t kCached = 4096 / sizeof(abi::PageRegion);
+    const uint64_t pages = (end - at) / 4096 + 1;
+    scan.vec_len = pages <= kCached ? pages : regions.size();
     const int n = ::ioctl(pagemap.get(), abi::kPagemapScan, &scan);
     if (n < 0) {
       const int e = errno;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "pod/cpu.h"
 #include "pod/pinning.h"
@@ -85,6 +86,8 @@ std::string PodSource::give_outline() {
   pb::Outline clocks;
   clocks.mutable_host()->Swap(outline.mutable_host());
   outline.clear_host();
+  clocks.set_descriptors_below(outline.descriptors_below());  // a hint, so none that anything is built anew for
+  outline.clear_descriptors_below();
   auto text = outline.SerializeAsString();
   same_outline_ = text == outline_given_;
   outline_given_ = text;
@@ -108,10 +111,12 @@ Result<void> PodSource::start_precopy() {
   std::vector<engine::Blocker> blockers;
   TRY(auto frozen, Frozen::freeze(proc_, options_.root, {.kill_with_tracer = options_.own_pid_namespace}, blockers));
   const PinnedThread here(frozen.cpu());
+  // What isn't tracked is sent while the unit is frozen: the same in all however many they are.
+  const uint64_t tracked_file_bytes = WriteTracker::kTrackedFileBytes / std::max<size_t>(1, frozen.processes().size());
   for (auto& process : frozen.processes()) {
     const auto space = spaces_.find(process.host_pid);
     if (process.zombie || space == spaces_.end()) continue;
-    auto tracker = WriteTracker::start(proc_, frozen, process, space->second);
+    auto tracker = WriteTracker::start(proc_, frozen, process, space->second, tracked_file_bytes);
     if (!tracker) {
       log::info("no write tracking for {}: {}", process.name(), tracker.error().message());
       continue;
@@ -119,7 +124,9 @@ Result<void> PodSource::start_precopy() {
     trackers_.insert_or_assign(process.host_pid, std::move(*tracker));
     reader_.add_process(space->second, process.host_pid);
   }
-  return frozen.thaw();
+  TRY_DO(frozen.thaw());
+  own_heap();  // a keeper's is its init's, too
+  return {};
 }
 
 Result<bool> PodSource::any_reads_past_page_tables() const {

@@ -173,6 +173,10 @@ Result<ProcStatus> parse_status(std::string_view text) {
       s.shared_pending = hex();
     else if (key == "SigBlk")
       s.blocked = hex();
+    else if (key == "SigIgn")
+      s.ignored = hex();
+    else if (key == "SigCgt")
+      s.caught = hex();
     else if (key == "Umask")
       s.umask = number<uint32_t>(first(), 8);
     else if (key == "Seccomp")

@@ -25,7 +25,7 @@ struct ProcStatus {
   /// From the reader's namespace inwards; the last is what the process itself sees.
   std::vector<pid_t> ns_pid, ns_tgid, ns_pgid, ns_sid;
   uint64_t cap_inh = 0, cap_prm = 0, cap_eff = 0, cap_bnd = 0, cap_amb = 0;
-  uint64_t sig_pending = 0, shared_pending = 0, blocked = 0;
+  uint64_t sig_pending = 0, shared_pending = 0, blocked = 0, ignored = 0, caught = 0;
   uint32_t umask = 0;
   int seccomp = 0;
   int seccomp_filters = 0;

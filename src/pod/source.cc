@@ -71,9 +71,11 @@ Result<void> PodSource::stop_and_look() {
     for (const auto& b : list) text += "\n  " + b.object + ": " + b.reason;
     return text;
   };
-  const FreezeOptions how{.kill_with_tracer = options_.own_pid_namespace,
-                          .looks = true,
-                          .init = options_.own_pid_namespace ? options_.root : 0};
+  FreezeOptions how{.kill_with_tracer = options_.own_pid_namespace,
+                    .looks = true,
+                    .init = options_.own_pid_namespace ? options_.root : 0,
+                    .scan = {}};
+  if (!trackers_.empty()) how.scan = [this](pid_t pid, const Look& look) { return scan_tracked(pid, look); };
   auto frozen = Frozen::freeze(proc_, options_.root, how, blockers);
   if (!frozen) {
     Error e = frozen.error();
@@ -107,16 +109,25 @@ Result<void> PodSource::find_pages(SpaceSource& source, ScanResult& found) {
     found.pages.insert(found.pages.end(), runs.begin(), runs.end());
     return reader_.add_object(source.id, std::move(source.object));
   }
-  if (!is_tracked(source)) reader_.add_process(source.id, source.host_pid);
+  if (!is_tracked(source.host_pid)) reader_.add_process(source.id, source.host_pid);
   return find_private_pages(source, found);
 }
 
-bool PodSource::is_tracked(const SpaceSource& source) const {
-  return trackers_.contains(source.host_pid) && !broken_.contains(source.host_pid);
+bool PodSource::is_tracked(pid_t host_pid) const { return trackers_.contains(host_pid) && !broken_.contains(host_pid); }
+
+// Beside the capture, while the tracer makes calls in other processes.
+Result<ScanResult> PodSource::scan_tracked(pid_t host_pid, const Look& look) const {
+  ScanResult found;
+  if (!is_tracked(host_pid)) return found;
+  TRY(const auto& maps, look.maps);
+  std::vector<MapEntry> changed;
+  std::ranges::copy_if(maps, std::back_inserter(changed), [](const MapEntry& a) { return !travels_whole(a); });
+  TRY_DO(trackers_.at(host_pid).last_scan(changed, found));
+  return found;
 }
 
 Result<void> PodSource::find_private_pages(const SpaceSource& source, ScanResult& found) const {
-  const bool tracked = is_tracked(source);
+  const bool tracked = is_tracked(source.host_pid);
   std::vector<MapEntry> changed;  // areas of which only what has changed is still missing
   Fd pagemap;
   for (size_t i = 0; i < source.areas.size(); i++) {
@@ -142,10 +153,20 @@ Result<ScanResult> PodSource::find_all_pages() {
   std::vector<ScanResult> of_each(sources.size());
   std::vector<size_t> tracked;
   for (size_t i = 0; i < sources.size(); i++) {
-    if (!sources[i].object.valid() && is_tracked(sources[i]))
-      tracked.push_back(i);
-    else
+    if (sources[i].object.valid() || !is_tracked(sources[i].host_pid)) {
       TRY_DO(find_pages(sources[i], of_each[i]));
+      continue;
+    }
+    auto scanned = frozen_->take_scan(*frozen_->find(sources[i].host_pid));
+    if (!scanned) {
+      tracked.push_back(i);
+      continue;
+    }
+    TRY(of_each[i], std::move(*scanned));
+    for (size_t k = 0; k < sources[i].areas.size(); k++) {
+      const MapEntry& area = sources[i].areas[k];
+      if (sources[i].whole_file[k]) of_each[i].pages.push_back({sources[i].id, area.start, area.end - area.start});
+    }
   }
   TRY_DO(share_work(tracked.size() > kFew ? 2 : 1, tracked.size(),
                     [&](unsigned, size_t i) { return find_private_pages(sources[tracked[i]], of_each[tracked[i]]); }));

@@ -43,7 +43,8 @@ class PodSource final : public engine::SourceEngine {
   Result<void> stop_and_look();
   void capture_main_status();
   Result<void> find_pages(SpaceSource& source, ScanResult& found);
-  bool is_tracked(const SpaceSource& source) const;
+  bool is_tracked(pid_t host_pid) const;
+  Result<ScanResult> scan_tracked(pid_t host_pid, const Look& look) const;
   Result<void> find_private_pages(const SpaceSource& source, ScanResult& found) const;
   Result<ScanResult> find_all_pages();
   bool is_init(const FrozenProcess& process) const;

@@ -150,4 +150,11 @@ Result<v1::Outline> parse_outline(const std::string& bytes) {
   return outline;
 }
 
+uint32_t descriptors_below(const v1::PodState& state) {
+  int below = 0;
+  for (const auto& process : state.processes())
+    for (const auto& d : process.descriptors()) below = std::max(below, d.fd() + 1);
+  return static_cast<uint32_t>(below);
+}
+
 }  // namespace godwit::pod

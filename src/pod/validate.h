@@ -15,4 +15,7 @@ Result<void> validate(const v1::Outline& outline);
 Result<v1::PodState> parse_state(const std::string& bytes);
 Result<v1::Outline> parse_outline(const std::string& bytes);
 
+/// One more than the highest number of a descriptor in it.
+uint32_t descriptors_below(const v1::PodState& state);
+
 }  // namespace godwit::pod

@@ -45,8 +45,6 @@ std::vector<PageRun> PageSet::common(std::span<const PageRun> runs, SpaceId spac
 
 namespace {
 constexpr uint64_t kPage = 4096;
-// A private file mapping with more changed pages than this is tracked, the others are sent while frozen.
-constexpr uint64_t kLargeFileAreaBytes = 4u << 20;
 }  // namespace
 
 std::span<const MapEntry> stretch_around(std::span<const MapEntry> areas, uint64_t address) {
@@ -61,9 +59,10 @@ std::span<const MapEntry> stretch_around(std::span<const MapEntry> areas, uint64
   return {first, last};
 }
 
-Result<WriteTracker> WriteTracker::start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space) {
+Result<WriteTracker> WriteTracker::start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space,
+                                         uint64_t tracked_file_bytes) {
   TRY(Remote * remote, frozen.remote(process));
-  WriteTracker tracker(proc, process.host_pid, space);
+  WriteTracker tracker(proc, process.host_pid, space, tracked_file_bytes);
   TRY(const Fd pidfd, sys::pidfd_open(process.host_pid));
   // An ordinary user may only have the user-mode-only kind, which sees kernel writes too in WP_ASYNC mode (measured).
   auto made = remote->call(process.leader(), SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
@@ -166,7 +165,7 @@ Result<void> WriteTracker::scan(std::span<const MapEntry> areas, ScanResult& out
         TRY_DO(scan_area(pagemap_, space_, area, false, changed));
         uint64_t bytes = 0;
         for (const auto& run : changed) bytes += run.length;
-        if (bytes < kLargeFileAreaBytes) continue;
+        if (bytes < tracked_file_bytes_) continue;
       }
       TRY_DO(start_tracking(area.start));
     }

@@ -40,8 +40,11 @@ class PageSet {
 /// they are large; the few changed pages of others are sent while the unit is frozen.
 class WriteTracker {
  public:
-  /// In a frozen process: makes the userfaultfd there.
-  static Result<WriteTracker> start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space);
+  /// In a frozen process: makes the userfaultfd there. A private mapping of a file is tracked if this many of its bytes have
+  /// changed.
+  static Result<WriteTracker> start(const ProcFs& proc, Frozen& frozen, FrozenProcess& process, SpaceId space,
+                                    uint64_t tracked_file_bytes = kTrackedFileBytes);
+  static constexpr uint64_t kTrackedFileBytes = 256u << 10;
 
   /// Running: what was written since the last scan; protects it again. New areas are registered and sent whole.
   /// `areas` may be parts of areas, as an earlier look saw them.
@@ -53,7 +56,8 @@ class WriteTracker {
   Result<void> last_scan(std::span<const MapEntry> areas, ScanResult& out) const;
 
  private:
-  WriteTracker(const ProcFs& proc, pid_t host_pid, SpaceId space) : proc_(&proc), host_pid_(host_pid), space_(space) {}
+  WriteTracker(const ProcFs& proc, pid_t host_pid, SpaceId space, uint64_t tracked_file_bytes)
+      : proc_(&proc), host_pid_(host_pid), space_(space), tracked_file_bytes_(tracked_file_bytes) {}
   Result<std::vector<PageRun>> find_untracked(uint64_t start, uint64_t end) const;
   Result<void> start_tracking(uint64_t address);
   Result<void> forget_old_protection(uint64_t start, uint64_t end);
@@ -64,6 +68,7 @@ class WriteTracker {
   const ProcFs* proc_;
   pid_t host_pid_;
   SpaceId space_;
+  uint64_t tracked_file_bytes_;
   Fd uffd_;
   Fd pagemap_;
   PageSet sent_;

@@ -131,13 +131,13 @@ class Tracked {
   }
 
   /// Another tracker: the one before is given up first.
-  void start() {
+  void start(uint64_t tracked_file_bytes = WriteTracker::kTrackedFileBytes) {
     tracker_.reset();
     std::vector<engine::Blocker> blockers;
     auto frozen = Frozen::freeze(proc_, pid_, {}, blockers);
     ASSERT_TRUE(frozen) << frozen.error().message();
     const PinnedThread here(frozen->cpu());
-    if (auto made = WriteTracker::start(proc_, *frozen, frozen->processes().front(), kSpace))
+    if (auto made = WriteTracker::start(proc_, *frozen, frozen->processes().front(), kSpace, tracked_file_bytes))
       tracker_.emplace(std::move(*made));
     ASSERT_TRUE(frozen->thaw());
   }
@@ -308,7 +308,7 @@ TEST(Stretch, goes_from_file_to_file) {
 // A page of a file that was changed, sent and dropped is the file's again, and not a page of zeros.
 TEST(WriteTracker, a_dropped_page_of_a_file_is_sent_as_the_file_has_it) {
   const Room room;
-  constexpr uint64_t kMany = 1200;  // enough to be tracked
+  constexpr uint64_t kMany = WriteTracker::kTrackedFileBytes / kPage;
   char name[] = "/tmp/godwit-tracker-XXXXXX";
   const Fd file(::mkstemp(name));
   ::unlink(name);
@@ -322,6 +322,22 @@ TEST(WriteTracker, a_dropped_page_of_a_file_is_sent_as_the_file_has_it) {
   const auto last = child.last_scan();
   EXPECT_EQ(last.pages, Pages({9, 11, 20}));
   EXPECT_EQ(last.holes, Pages());
+}
+
+// A few changed pages of a file are left for the end, unless there are many such processes.
+TEST(WriteTracker, few_pages_of_a_file_are_tracked_if_so_few_are_wanted) {
+  const Room room;
+  char name[] = "/tmp/godwit-tracker-XXXXXX";
+  const Fd file(::mkstemp(name));
+  ::unlink(name);
+  ASSERT_EQ(::ftruncate(file.get(), 8 * kPage), 0);
+  TRACK(child, [&] { room.map(8, 8, file.get()), room.fill(8, 3); }, [&] { room.fill(9, 1); });
+  EXPECT_EQ(child.scan(), Pages());
+  EXPECT_EQ(child.last_scan().pages, pages(8, 11));
+  child.start(2 * kPage);
+  EXPECT_EQ(child.scan(), pages(8, 11));
+  child.next();
+  EXPECT_EQ(child.last_scan().pages, Pages({9}));
 }
 
 }  // namespace

@@ -79,6 +79,11 @@ int main() {
   once.sa_handler = plain_handler;
   once.sa_flags = static_cast<int>(SA_RESETHAND);
   MUST(sigaction(SIGTERM, &once, nullptr));
+  // The default action with a flag that means something all the same: who ends is waited for by nobody.
+  struct sigaction unwatched = {};
+  unwatched.sa_handler = SIG_DFL;
+  unwatched.sa_flags = SA_NOCLDWAIT;
+  MUST(sigaction(SIGCHLD, &unwatched, nullptr));
   pthread_t ids[5];
   for (intptr_t t = 0; t < 5; t++) ids[t] = thread(work, reinterpret_cast<void*>(t));
   ready();
@@ -92,6 +97,15 @@ int main() {
     CHECK(now.sa_handler == SIG_IGN);
     MUST(sigaction(SIGTERM, nullptr, &now));
     CHECK(now.sa_handler == plain_handler && (now.sa_flags & ~kRestorer) == static_cast<int>(SA_RESETHAND));
+    MUST(sigaction(SIGCHLD, nullptr, &now));
+    CHECK(now.sa_handler == SIG_DFL && (now.sa_flags & ~kRestorer) == SA_NOCLDWAIT);
+    const pid_t child = MUST(fork());
+    if (child == 0) _exit(0);
+    CHECK(waitpid(child, nullptr, 0) == -1 && errno == ECHILD);
+    for (const int untouched : {SIGQUIT, SIGTSTP, SIGRTMAX}) {
+      MUST(sigaction(untouched, nullptr, &now));
+      CHECK(now.sa_handler == SIG_DFL);
+    }
     raise(SIGUSR1);
     raise(SIGHUP);
     note("round %d: %d %d %d", i, hits[SIGUSR1], hits[SIGUSR2], hits[SIGHUP]);

@@ -120,15 +120,15 @@ Result<void> Capture::capture_space(FrozenProcess& process, pb::AddressSpace& ou
 
 Result<void> Capture::capture_area(FrozenProcess& process, const MapEntry& area, pb::AddressSpace& out,
                                    SpaceSource& source) {
-  const std::string name = area_name(process, area);
+  const auto name = [&] { return area_name(process, area); };  // seldom wanted
   for (const auto& refused : kRefused) {
     if (has_flag(area, refused.flag) && !is_kernel_area(area)) {
-      refuse(refused.code, name, {});
+      refuse(refused.code, name(), {});
       return {};
     }
   }
   if (area.protection_key != 0) {
-    refuse("pkey", name, {});
+    refuse("pkey", name(), {});
     return {};
   }
   if (area.name == "[vsyscall]") return {};
@@ -152,8 +152,8 @@ Result<void> Capture::capture_area(FrozenProcess& process, const MapEntry& area,
     if (area.name.starts_with("[anon:")) a.set_name(area.name.substr(6, area.name.size() - 7));
   } else if (area.shared) {
     return capture_shared_area(process, area, a);
-  } else if (is_deleted(area.name) || !area.name.starts_with('/')) {
-    if (area.name.starts_with("/secretmem")) refuse("secretmem", name, {});
+  } else if (travels_whole(area)) {
+    if (area.name.starts_with("/secretmem")) refuse("secretmem", name(), {});
     a.set_backing(pb::Area::ANON);
     a.set_offset(0);
     source.areas.push_back(area);

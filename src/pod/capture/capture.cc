@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "pod/capture/capture.h"
+#include "pod/validate.h"
 
 namespace godwit::pod {
 
@@ -66,6 +67,7 @@ pb::Outline Capture::outline() const {
       if (s.pid() == p.pid() && p.state() != pb::ZOMBIE && !p.is_init()) o->set_space(s.id());
     }
   }
+  outline.set_descriptors_below(descriptors_below(state_));
   for (const auto& s : state_.spaces()) {
     auto* space = outline.add_spaces();
     space->set_id(s.id());

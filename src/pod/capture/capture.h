@@ -109,7 +109,8 @@ class Capture final : public DumpContext {
   void check_namespaces(const FrozenProcess& process);
   // processes.cc
   Result<void> capture_process(FrozenProcess& process, pb::Process& out);
-  Result<void> capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space);
+  Result<void> capture_process_remotely(FrozenProcess& process, const ProcStatus& status, pb::Process& out,
+                                        pb::AddressSpace& space);
   // continued.cc
   Result<void> capture_continued(FrozenProcess& parent);
   // threads.cc

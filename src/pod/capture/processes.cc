@@ -1,6 +1,7 @@
 // What a process has as a whole: its memory, directories, limits, signal actions and timers; most of it only the process
 // itself can tell, in one batch.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -11,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "pod/capture/capture.h"
 #include "pod/capture/thread_questions.h"
@@ -93,9 +96,19 @@ void mark_fired_timers(pb::Process& process) {
   }
 }
 
-// What needs nothing but the answer itself.
-void put_answers(const ProcessAnswers& answers, pb::Process& out) {
+// Signals whose action isn't the default one, and SIGCHLD: SA_NOCLDWAIT counts with the default action, too (sigaction(2)); other
+// flags and masks mean nothing without a handler. A process has two or three of 64, and each question is a call in it.
+std::vector<int> signals_with_actions(const ProcStatus& status) {
+  std::vector<int> out;
   for (int s = 1; s <= kSignals; s++) {
+    if (s == SIGCHLD || ((status.ignored | status.caught) >> (s - 1) & 1) != 0) out.push_back(s);
+  }
+  return out;
+}
+
+// What needs nothing but the answer itself.
+void put_answers(const ProcessAnswers& answers, std::span<const int> own_actions, pb::Process& out) {
+  for (const int s : own_actions) {
     const auto& a = answers.actions[s - 1];
     if (a.handler == 0 && a.flags == 0 && a.mask == 0) continue;
     auto* action = out.add_actions();
@@ -141,7 +154,7 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
   TRY(const auto& oom, look(process).oom_score_adj);
   out.set_oom_score_adj(std::atoi(oom.c_str()));
   if (inspecting()) return {};
-  TRY_DO(capture_process_remotely(process, out, space));
+  TRY_DO(capture_process_remotely(process, status, out, space));
   TRY_DO(capture_continued(process));
   TRY_DO(capture_thread(process, 0, *out.mutable_threads(0)));
   for (size_t i = 1; i < process.threads.size(); i++) {
@@ -156,13 +169,15 @@ Result<void> Capture::capture_process(FrozenProcess& process, pb::Process& out) 
 }
 
 // Its first thread is asked in the same batch: a round costs more than the calls.
-Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Process& out, pb::AddressSpace& space) {
+Result<void> Capture::capture_process_remotely(FrozenProcess& process, const ProcStatus& status, pb::Process& out,
+                                               pb::AddressSpace& space) {
   TRY(Remote * remote, frozen_->remote(process));
   const uint64_t scratch = raw(remote->scratch());
   auto timers = parse_timers(look(process).timers.value_or(""));
   if (timers.size() > kMaxTimers) return fail(Code::kRefused, "more than 256 POSIX timers");
+  const auto own_actions = signals_with_actions(status);
   Batch batch;
-  for (int s = 1; s <= kSignals; s++) {
+  for (const int s : own_actions) {
     batch.add(SYS_rt_sigaction, s, 0, ANSWER(actions) + (s - 1) * sizeof(abi::KernelSigaction), 8);
   }
   for (int r = 0; r < kRlimits; r++) batch.add(SYS_prlimit64, 0, r, 0, ANSWER(rlimits) + r * sizeof(rlimit));
@@ -186,7 +201,7 @@ Result<void> Capture::capture_process_remotely(FrozenProcess& process, pb::Proce
   const size_t used = offsetof(ProcessAnswers, timers) + timers.size() * sizeof(itimerspec);
   TRY_DO(remote->run(process.leader(), batch, std::as_writable_bytes(std::span(answers.get(), 1)).first(used)));
   leader.put(batch, answers->leader, process.leader(), *out.add_threads());
-  put_answers(*answers, out);
+  put_answers(*answers, own_actions, out);
   for (size_t i = 0; i < timers.size(); i++) {
     auto* timer = out.add_timers();
     timer->set_id(timers[i].id);

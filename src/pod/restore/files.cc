@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/sys.h"
 #include "pod/restore/restorer.h"
+#include "pod/validate.h"
 
 namespace godwit::pod {
 namespace {
@@ -79,6 +80,21 @@ Result<void> Restorer::deliver(Plan& plan, std::span<const int> fds) {
     plan.put(m);
     plan.must("taking descriptors", SYS_recvmsg, channel_number_, base, 0);
   }
+  return {};
+}
+
+// Where the unit has opened descriptors since the channel got its number that reach as far.
+Result<void> Restorer::raise_channel() {
+  if (static_cast<int>(descriptors_below(state_)) <= channel_number_ || channel_number_ == highest_channel_) return {};
+  for (const auto& process : state_.processes()) {
+    Blank* blank = find(process.pid());
+    if (blank == nullptr || blank->is_init || blank->zombie || process.shares_files_with() != 0) continue;
+    Plan plan(*blank->remote, blank->leader());
+    plan.must("raising the channel", SYS_dup3, channel_number_, highest_channel_, 0);
+    plan.must("closing the lower one", SYS_close, channel_number_);
+    TRY_DO(plan.run());
+  }
+  channel_number_ = highest_channel_;
   return {};
 }
 

@@ -72,16 +72,13 @@ Result<void> Restorer::set_memory_fields(Plan& plan, const pb::AddressSpace& spa
   return {};
 }
 
+// The others have the default action since make_blank().
 Result<void> Restorer::set_actions(Plan& plan, const pb::Process& process) {
-  abi::KernelSigaction actions[65]{};
   for (const auto& a : process.actions()) {
     if (a.signal() < 1 || a.signal() > 64) return fail(Code::kCorrupt, "signal number " + std::to_string(a.signal()));
-    actions[a.signal()] = {a.handler(), a.flags(), a.restorer(), a.mask()};
-  }
-  const uint64_t base = plan.put(actions);
-  for (int s = 1; s <= 64; s++) {
-    if (s == SIGKILL || s == SIGSTOP) continue;
-    plan.must("rt_sigaction", SYS_rt_sigaction, s, base + static_cast<size_t>(s) * sizeof actions[0], 0, 8);
+    if (a.signal() == SIGKILL || a.signal() == SIGSTOP) continue;
+    const abi::KernelSigaction action{a.handler(), a.flags(), a.restorer(), a.mask()};
+    plan.must("rt_sigaction", SYS_rt_sigaction, a.signal(), plan.put(action), 0, 8);
   }
   return {};
 }

@@ -16,10 +16,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "pod/kernel_abi.h"
 #include "pod/pinning.h"
+#include "pod/validate.h"
 
 namespace godwit::pod {
 
@@ -44,6 +46,7 @@ pb::Outline outline_of(const pb::PodState& state) {
   *outline.mutable_shared() = state.shared();
   *outline.mutable_host() = state.host();
   outline.set_own_pid_namespace(state.own_pid_namespace());
+  outline.set_descriptors_below(descriptors_below(state));
   return outline;
 }
 
@@ -54,7 +57,9 @@ Restorer::Restorer(const ProcFs& proc, RestoreOptions options) : proc_(proc), op
 Restorer::~Restorer() { (void)discard(); }
 
 Result<void> Restorer::prepare(const pb::Outline& outline) {
+  const size_t before = blanks_.size();
   TRY_DO(build(outline));
+  if (blanks_.size() > before) own_heap();  // each was born with all of it
   const PinnedThread here(cpu_);
   for (auto& blank : blanks_) open_fill(*blank, blank->fresh);
   return {};
@@ -87,9 +92,10 @@ void Restorer::expect_late(std::vector<PageRun> later, engine::LatePages& pages)
   late_ = std::make_unique<LateMemory>(std::move(later), pages);
 }
 
-Result<void> Restorer::restore(const pb::PodState& state) {
-  state_ = state;
+Result<void> Restorer::restore(pb::PodState state) {
+  state_ = std::move(state);
   TRY_DO(build(outline_of(state_)));
+  TRY_DO(raise_channel());
   // Before this thread is pinned, which the pager would inherit.
   if (late_) TRY_DO(late_->start(options_.init_host_pid));
   const PinnedThread here(cpu_);
@@ -156,6 +162,18 @@ void Restorer::wait_for_clock() {
   if (behind <= Nanos(0) || behind > std::chrono::seconds(1)) return;
   const timespec nap{0, static_cast<long>(behind.count())};
   ::nanosleep(&nap, nullptr);
+}
+
+bool Restorer::takes_over() const {
+  const auto has_file = [](const auto& file) {
+    const FileKind* kind = find_file_kind(file.kind());
+    return kind != nullptr && kind->activate != nullptr;
+  };
+  const auto has_section = [](const auto& section) {
+    return std::ranges::any_of(
+        section_kinds(), [&](const auto* kind) { return kind->name == section.kind() && kind->activate != nullptr; });
+  };
+  return std::ranges::any_of(state_.files(), has_file) || std::ranges::any_of(state_.sections(), has_section);
 }
 
 Result<void> Restorer::resume() {

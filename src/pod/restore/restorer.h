@@ -92,7 +92,9 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   ~Restorer() override;
 
   Result<void> prepare(const pb::Outline& outline);  ///< memory may arrive from here on
-  Result<void> restore(const pb::PodState& state);
+  Result<void> restore(pb::PodState state);
+  /// Of the restored state: does resume() take what a frozen source still holds?
+  bool takes_over() const;
   Result<void> resume();
   Result<void> discard();
   /// Before restore(): these pages come after the resume (late_memory.h).
@@ -198,6 +200,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Result<void> install_descriptors(Blank& blank, const pb::Process& process);
   Result<void> connect_files();
   Result<void> set_owners();
+  Result<void> raise_channel();
   // process.cc
   Result<void> restore_process(Blank& blank, const pb::Process& process);
   Result<void> set_memory_fields(Plan& plan, const pb::AddressSpace& space);
@@ -235,6 +238,7 @@ class Restorer final : public RestoreContext, public engine::PageWriter {
   Fd channel_ours_;  ///< this process's end of the socket that hands descriptors to blanks
   Fd channel_theirs_;  ///< the other end, until the first process has inherited it
   int channel_number_ = 0;  ///< its number in every blank
+  int highest_channel_ = 0;  ///< what it may be at most
   std::map<SpaceId, SharedObject> shared_;
   std::map<std::string, Fd> mapped_files_;  ///< by "r:" or "w:" + path
   std::map<FileId, Fd> files_;

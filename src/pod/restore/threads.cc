@@ -42,6 +42,16 @@ struct SchedAttr {  // sched_setattr(2)
   uint64_t runtime, deadline, period;
 };
 
+// How many this kernel has: 0 up to the last of capabilities(7).
+int known_capabilities() {
+  static const int kCount = [] {
+    int n = 0;
+    while (n < 64 && ::prctl(PR_CAPBSET_READ, n, 0, 0, 0) >= 0) n++;
+    return n;
+  }();
+  return kCount;
+}
+
 template <typename T>
 Result<T> object_of(const std::string& bytes, const char* what) {
   if (bytes.size() != sizeof(T))
@@ -141,13 +151,13 @@ Result<void> Restorer::set_credentials(Plan& plan, const pb::Thread& thread) con
   plan.add(SYS_prctl, PR_SET_SECUREBITS, kSecbitNoSetuidFixup, 0, 0, 0);
   plan.must("setresuid", SYS_setresuid, c.uids(0), c.uids(1), c.uids(2));
   plan.add(SYS_setfsuid, c.uids(3));
-  for (int cap = 0; cap < 64; cap++) {
+  for (int cap = 0; cap < known_capabilities(); cap++) {
     if ((c.cap_bounding() >> cap & 1) == 0) plan.add(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
   }
   plan.add(SYS_prctl, PR_SET_SECUREBITS, c.securebits(), 0, 0, 0);
   const auto caps = plan.add(SYS_capset, header_at, data_at);
   plan.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  for (int cap = 0; cap < 64; cap++) {
+  for (int cap = 0; cap < known_capabilities(); cap++) {
     if ((c.cap_ambient() >> cap & 1) != 0) plan.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
   }
   plan.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.pdeath_signal(), 0, 0, 0);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -58,8 +59,13 @@ Result<void> Restorer::start_trampoline(const pb::Outline& outline) {
   ::setrlimit(RLIMIT_NOFILE, &limit);
   TRY(auto pair, sys::socketpair(AF_UNIX, SOCK_SEQPACKET));
   // The number must be above every descriptor of the unit; map_pieces and install_descriptors rely on a table that is
-  // empty below it.
-  channel_number_ = static_cast<int>(std::min<rlim_t>(limit.rlim_max, 65536)) - 1;
+  // empty below it. And not far above: a table stays as long as it once was. One of 65536 entries is half a MiB, and each look at
+  // what is open goes through all of it (75 us). A unit that opens many more before it is frozen: raise_channel().
+  constexpr uint32_t kLeast = 256;
+  highest_channel_ = static_cast<int>(std::min<rlim_t>(limit.rlim_max, 65536)) - 1;
+  channel_number_ = highest_channel_;
+  if (const uint32_t below = outline.descriptors_below(); below != 0 && below < 65536 / 4)
+    channel_number_ = std::min(channel_number_, static_cast<int>(std::bit_ceil(std::max(kLeast, 2 * below))) - 1);
   TRY(Fd high, sys::dup_at_least(pair.second.get(), channel_number_));
   channel_number_ = high.get();
   channel_ours_ = std::move(pair.first);
@@ -133,6 +139,13 @@ Result<void> Restorer::make_blank(Blank& blank, bool from_engine) {
     batch.must("clearing the robust list", SYS_set_robust_list, 0, 24);
     batch.add(SYS_set_tid_address, 0);
     batch.add(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0);
+    // Here and not in set_actions(): its children are born with them, and the unit still runs elsewhere.
+    const abi::KernelSigaction by_default{};
+    std::memcpy(blank.remote->local_scratch(), &by_default, sizeof by_default);
+    for (int s = 1; s <= 64; s++) {
+      if (s != SIGKILL && s != SIGSTOP)
+        batch.must("default signal actions", SYS_rt_sigaction, s, raw(blank.remote->scratch()), 0, 8);
+    }
     batch.must("closing below the channel", SYS_close_range, 0, channel_number_ - 1, 0);
     batch.must("closing above the channel", SYS_close_range, channel_number_ + 1, ~0u, 0);
   }
