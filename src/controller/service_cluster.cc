@@ -77,6 +77,24 @@ grpc::Status ClusterService::Commit(Context* context, const wire::CommitRequest*
   return grpc::Status::OK;
 }
 
+grpc::Status ClusterService::CommitSoon(Context* context,
+                                        grpc::ServerReaderWriter<wire::CommitReply, wire::CommitRequest>* stream) {
+  // Each holds a thread until its caller has asked or gone.
+  constexpr int kMost = 64;
+  struct Here {
+    std::atomic<int>& count;
+    ~Here() { count--; }
+  } const here{open_commits_};
+  if (++here.count > kMost) return {grpc::StatusCode::RESOURCE_EXHAUSTED, "enough commits are on their way"};
+  wire::CommitRequest request;
+  while (stream->Read(&request)) {
+    wire::CommitReply reply;
+    if (auto done = Commit(context, &request, &reply); !done.ok()) return done;
+    if (!stream->Write(reply)) break;
+  }
+  return grpc::Status::OK;
+}
+
 grpc::Status ClusterService::Resolve(Context* context, const wire::ResolveRequest* request, wire::ResolveReply* reply) {
   if (auto no = authorize(*context, request->node()); !no.ok()) return no;
   const std::string what = request->reason().empty() ? "it heard nothing from the other side" : request->reason();

@@ -5,6 +5,7 @@
 // service_images.cc and service_streams.cc. ClusterService (the nodes' side, with the commit point) is service_cluster.cc.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "base/pki.h"
@@ -80,6 +81,7 @@ class ClusterService final : public wire::Cluster::Service {
   grpc::Status Register(Context*, const wire::RegisterRequest*, wire::RegisterReply*) override;
   grpc::Status Heartbeat(Context*, const wire::HeartbeatRequest*, wire::HeartbeatReply*) override;
   grpc::Status Commit(Context*, const wire::CommitRequest*, wire::CommitReply*) override;
+  grpc::Status CommitSoon(Context*, grpc::ServerReaderWriter<wire::CommitReply, wire::CommitRequest>*) override;
   grpc::Status Resolve(Context*, const wire::ResolveRequest*, wire::ResolveReply*) override;
   grpc::Status UnitExited(Context*, const wire::UnitExitedRequest*, wire::Empty*) override;
 
@@ -87,6 +89,7 @@ class ClusterService final : public wire::Cluster::Service {
   /// OK, or the status for a caller that speaks for another node than its certificate names.
   grpc::Status authorize(const Context& context, const std::string& node) const;
   Parts parts_;
+  std::atomic<int> open_commits_ = 0;
 };
 
 class JoinService final : public wire::Join::Service {

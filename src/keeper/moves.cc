@@ -99,6 +99,9 @@ class Questioner : public migration::Delegate {
   }
   Result<std::string> hand_over(std::string_view digest) override { return handover_.hand_over(digest); }
   Result<void> take_over(std::string_view digest, const std::string& statement) override {
+    Packet soon;  // the way to the controller is made ready while the state is restored
+    soon.mutable_commit_soon()->set_migration(question_.commit_question().migration());
+    outbox_.tell(soon);
     TRY(*question_.mutable_commit_question()->mutable_entry(), handover_.take_over(digest, statement));
     return {};
   }

@@ -17,6 +17,22 @@ void limit(grpc::ClientContext& context) { context.set_deadline(std::chrono::sys
 
 }  // namespace
 
+OpenCommit::OpenCommit(wire::Cluster::Stub& stub) {
+  limit(context_);
+  stream_ = stub.CommitSoon(&context_);
+}
+
+OpenCommit::~OpenCommit() {
+  context_.TryCancel();
+  (void)stream_->Finish();
+}
+
+std::optional<wire::CommitReply> OpenCommit::ask(const wire::CommitRequest& request) {
+  wire::CommitReply reply;
+  if (!stream_->Write(request) || !stream_->Read(&reply)) return std::nullopt;
+  return reply;
+}
+
 Cluster::Cluster(const std::string& address, const rpc::Identity& identity, const std::string& controller,
                  std::string node)
     : node_(std::move(node)), stub_(wire::Cluster::NewStub(rpc::channel(address, identity, controller))) {}
@@ -52,7 +68,11 @@ bool Cluster::until_answered(const char* what, const Wanted& wanted,
   return false;
 }
 
-std::optional<wire::CommitReply> Cluster::commit(const wire::CommitRequest& request, const Wanted& wanted) {
+std::optional<wire::CommitReply> Cluster::commit(const wire::CommitRequest& request, const Wanted& wanted,
+                                                 OpenCommit* open) {
+  if (open != nullptr) {
+    if (auto answered = open->ask(request)) return answered;
+  }
   wire::CommitReply reply;
   if (!until_answered("commit", wanted, [&](grpc::ClientContext& c) { return stub_->Commit(&c, request, &reply); })) {
     return std::nullopt;

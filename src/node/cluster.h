@@ -14,6 +14,21 @@
 
 namespace godwit::node {
 
+/// A call to the controller that is open already when a unit stands still for its commit: to open one takes 0.3 ms of the 1.3 that
+/// the commit's way takes there and back. For one thread at a time.
+class OpenCommit {
+ public:
+  explicit OpenCommit(wire::Cluster::Stub& stub);
+  ~OpenCommit();
+  OpenCommit(const OpenCommit&) = delete;
+  /// Empty: it must be asked in another way.
+  std::optional<wire::CommitReply> ask(const wire::CommitRequest& request);
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<wire::CommitRequest, wire::CommitReply>> stream_;
+};
+
 class Cluster {
  public:
   /// `controller` is what its certificate must name; `node` is this one, as it is called there.
@@ -24,7 +39,9 @@ class Cluster {
 
   // These return empty only when stop() was called or `wanted` no longer holds: no answer is not an answer.
   using Wanted = std::function<bool()>;
-  std::optional<wire::CommitReply> commit(const wire::CommitRequest& request, const Wanted& wanted);
+  /// `open`, of open_commit(), is tried first; null: there is none.
+  std::optional<wire::CommitReply> commit(const wire::CommitRequest& request, const Wanted& wanted, OpenCommit* open);
+  std::unique_ptr<OpenCommit> open_commit() { return std::make_unique<OpenCommit>(*stub_); }
   std::optional<wire::ResolveReply> resolve(const std::string& migration, const std::string& reason,
                                             const Wanted& wanted);
   bool unit_exited(const wire::UnitExitedRequest& request, const Wanted& wanted);

@@ -34,6 +34,7 @@ void Daemon::handle(const UnitPtr& unit, const Packet& packet) {
     if (const auto keeper = unit->need_keeper()) (*keeper)->ack(packet.seq());
   };
   switch (packet.body_case()) {
+    case Packet::kCommitSoon: return unit->keep(cluster_.open_commit());
     case Packet::kCommitQuestion: return answer_commit(unit, packet.commit_question());
     case Packet::kResolveQuestion: return answer_resolve(unit, packet.resolve_question());
     case Packet::kMoveEnded: return move_ended(unit, packet.move_ended(), packet.seq());
@@ -55,10 +56,10 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
   request.set_epoch(question.epoch());
   request.set_node(place_.there());
   request.set_entry(question.entry());
-  const auto reply = cluster_.commit(request, [&] { return !unit->gone() && !unit->news().keeper_lost; });
+  const auto open = unit->take_commit();  // ended when the keeper has its answer
+  const auto wanted = [&] { return !unit->gone() && !unit->news().keeper_lost; };
+  const auto reply = cluster_.commit(request, wanted, open.get());
   if (!reply) return;
-  log::info("commit unit={} migration={} granted={} epoch={}", question.unit(), question.migration(), reply->granted(),
-            reply->epoch());
   if (const auto keeper = unit->need_keeper()) {
     Packet packet;
     auto* answer = packet.mutable_commit();
@@ -73,6 +74,8 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
     }
   }
   // After the answer: the unit stands still until the keeper has it, and the record can be had again by asking.
+  log::info("commit unit={} migration={} granted={} epoch={}", question.unit(), question.migration(), reply->granted(),
+            reply->epoch());
   if (reply->granted()) unit->set_committed(reply->epoch(), reply->token());
 }
 
@@ -138,6 +141,7 @@ void Daemon::move_ended(const UnitPtr& unit, const k::MoveEnded& ended, uint64_t
     if (!kept) log::warn("{}", kept.error().message());
     forget_old_moves();
   }
+  if (destination) (void)unit->take_commit();
   const bool leaves = destination != ended.committed();
   if (destination && ended.committed()) {
     if (record.epoch == 0) catch_up_with_commit(unit);

@@ -9,6 +9,7 @@ namespace {
 using std::chrono::milliseconds;
 namespace k = wire::keeper;
 
+constexpr milliseconds kFreeze{15};  // what a small unit's takes
 constexpr milliseconds kLook{200};  // how often a stream looks whether its caller has gone
 constexpr milliseconds kCheckLimit{60'000};
 constexpr size_t kMaxForeignDemands = 1u << 20;
@@ -58,10 +59,11 @@ namespace {
 std::expected<k::MoveEnded, grpc::Status> follow_move(const Unit& unit, const std::string& migration,
                                                       const grpc::ServerContext& context,
                                                       grpc::ServerWriter<wire::MoveEvent>& writer) {
+  const auto is_over = [&](const Unit::News& n) { return n.moves.contains(migration) || n.gone || n.keeper_lost; };
   for (uint64_t seen = unit.news().progress_count;;) {
-    (void)unit.wait(kLook, [&](const Unit::News& n) {
-      return n.progress_count != seen || n.moves.contains(migration) || n.gone || n.keeper_lost;
-    });
+    const bool heard = unit.wait(kLook, [&](const Unit::News& n) { return n.progress_count != seen || is_over(n); });
+    // After the last round's comes the freeze: what wakes up a controller and a user's command takes time from it.
+    if (heard) (void)unit.wait(kFreeze, is_over);
     if (context.IsCancelled()) return std::unexpected(grpc::Status(grpc::StatusCode::CANCELLED, "the caller left"));
     const auto news = unit.news();
     if (const auto it = news.moves.find(migration); it != news.moves.end()) return it->second;

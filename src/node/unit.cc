@@ -72,6 +72,16 @@ void Unit::save() {
   unsaved_ = !saved;
 }
 
+void Unit::keep(std::unique_ptr<OpenCommit> call) {
+  const std::lock_guard lock(mutex_);
+  std::swap(commit_, call);  // another one ends outside of the lock
+}
+
+std::unique_ptr<OpenCommit> Unit::take_commit() {
+  const std::lock_guard lock(mutex_);
+  return std::move(commit_);
+}
+
 void Unit::set_committed(uint64_t epoch, const std::string& token) {
   change([&](UnitRecord& r) {
     r.epoch = epoch;
@@ -109,6 +119,7 @@ void Unit::on_event(const std::shared_ptr<Unit>& self, const Packet* packet, con
     });
     return;
   }
+  if (packet->has_commit_soon()) return durable(self, packet);  // lost when nobody listens
   if (packet->seq() == 0) return;
   {
     const std::lock_guard lock(mutex_);

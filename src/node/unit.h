@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "godwit/control.pb.h"
+#include "node/cluster.h"
 #include "node/keeper.h"
 
 namespace godwit::node {
@@ -92,6 +93,10 @@ class Unit {
   /// The commit was granted: the record isn't enough, as the keeper may not have acted on it yet.
   void set_committed(uint64_t epoch, const std::string& token);
 
+  /// A call for the commit of the move in progress, until it is taken.
+  void keep(std::unique_ptr<OpenCommit> call);
+  std::unique_ptr<OpenCommit> take_commit();
+
  private:
   void on_event(const std::shared_ptr<Unit>& self, const Packet* packet, const Durable& durable);
 
@@ -103,6 +108,7 @@ class Unit {
   std::atomic<bool> refreshing_ = false;
   std::shared_ptr<Keeper> keeper_;
   News news_;
+  std::unique_ptr<OpenCommit> commit_;
   std::set<uint64_t> seen_;  ///< durable events of this connection: each is handled once
 };
 
