@@ -43,6 +43,9 @@ class PageSender : public engine::PageSink {
   struct Options {
     int zstd_level = 0;  ///< 0: level 1 when it pays; -1: never; > 0: always
     Nanos stall = std::chrono::seconds(20);
+    /// Called by the thread that sends while it does, not more often than `progress`: raw bytes since the beginning.
+    std::function<void(uint64_t)> told = {};
+    Nanos progress = {};
   };
   /// The streams must outlive it.
   PageSender(std::vector<TlsStream*> streams, Options options);
@@ -69,7 +72,8 @@ class PageSender : public engine::PageSink {
   Result<void> on_lanes(const std::function<Result<void>(Lane&)>& job, std::span<const uint8_t> wanted);
   void deal(std::span<const engine::PageRun> runs);
 
-  Options options_;
+  const Options options_;
+  std::atomic<uint64_t> raw_bytes_ = 0;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 

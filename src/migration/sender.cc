@@ -29,10 +29,14 @@ Digest256 sha256(std::span<const std::byte> data) {
 }
 
 struct PageSender::Lane {
-  Lane(TlsStream* s, const Options& options) : stream(s), stall(options.stall), policy(options.zstd_level) {}
+  Lane(TlsStream* s, const Options& options, std::atomic<uint64_t>& raw)
+      : stream(s), stall(options.stall), raw_bytes(raw), policy(options.zstd_level) {}
 
   TlsStream* stream;
   Nanos stall;
+  std::atomic<uint64_t>& raw_bytes;                    // of all lanes
+  const Options* teller = nullptr;  // lane 0's only
+  Nanos last_told = monotonic_now();
   Chain chain;
   PackPolicy policy;
   Traffic traffic;
@@ -123,6 +127,11 @@ Result<void> PageSender::Lane::send(FrameKind kind, std::span<const std::byte> b
   if (body.size() >= kBatchBytes / 2) policy.written(total, static_cast<double>((monotonic_now() - start).count()));
   traffic.wire_bytes += total;
   traffic.raw_bytes += body.size();
+  raw_bytes.fetch_add(body.size(), std::memory_order_relaxed);
+  if (teller != nullptr && start - last_told >= teller->progress) {
+    last_told = start;
+    teller->told(raw_bytes.load(std::memory_order_relaxed));
+  }
   return {};
 }
 
@@ -187,8 +196,9 @@ Result<void> PageSender::Lane::send_holes() {
   return {};
 }
 
-PageSender::PageSender(std::vector<TlsStream*> streams, Options options) : options_(options) {
-  for (TlsStream* s : streams) lanes_.push_back(std::make_unique<Lane>(s, options_));
+PageSender::PageSender(std::vector<TlsStream*> streams, Options options) : options_(std::move(options)) {
+  for (TlsStream* s : streams) lanes_.push_back(std::make_unique<Lane>(s, options_, raw_bytes_));
+  if (!lanes_.empty() && options_.told) lanes_.front()->teller = &options_;
   for (size_t i = 1; i < lanes_.size(); i++)
     lanes_[i]->thread = std::jthread([lane = lanes_[i].get()] { lane->work(); });
 }

@@ -61,6 +61,13 @@ class Outgoing::Impl : public Session {
     delegate_.progress({step, done, total, outcome_.report.rounds});
   }
 
+  /// What is sent from here on belongs to it.
+  void begin_step(const char* step, uint64_t bytes) {
+    step_ = step;
+    step_begins_ = sender_->traffic().raw_bytes;
+    step_bytes_ = bytes;
+  }
+
   const std::string endpoint_;
   engine::SourceEngine& engine_;
   SourceFiles* const files_;
@@ -71,6 +78,8 @@ class Outgoing::Impl : public Session {
   std::vector<std::unique_ptr<TlsStream>> data_;
   std::unique_ptr<ControlLink> control_;
   std::unique_ptr<PageSender> sender_;
+  const char* step_ = "files";  // that what is sent now belongs to
+  uint64_t step_begins_ = 0, step_bytes_ = 0;
   uint64_t mark_ = 0;
   uint32_t outlines_ = 0;
   std::string demands_;

@@ -50,7 +50,13 @@ Result<void> Outgoing::Impl::open_streams() {
   }
   std::vector<TlsStream*> lanes;
   for (auto& s : data_) lanes.push_back(s.get());
-  sender_ = std::make_unique<PageSender>(lanes, PageSender::Options{plan_.zstd_level, plan_.patience.stall});
+  const auto told = [this](uint64_t bytes) {
+    // A short freeze is over before anybody has read of it, and shorter without.
+    if (!frozen_ || monotonic_now() - frozen_at_ >= plan_.patience.progress)
+      report(step_, bytes - step_begins_, step_bytes_);
+  };
+  sender_ = std::make_unique<PageSender>(
+      lanes, PageSender::Options{plan_.zstd_level, plan_.patience.stall, told, plan_.patience.progress});
   control_ = std::make_unique<ControlLink>(
       std::move(control), mailbox_, plan_.patience,
       [this] {
@@ -110,7 +116,8 @@ Result<void> Outgoing::Impl::send_files() {
   TRY_DO(control_->send(m));
   TRY(const Control wanted, expect(Control::kFilesWanted, plan_.reply));
   const uint64_t before = sender_->traffic().raw_bytes;
-  report("files", 0, wanted.files_wanted().bytes_total());
+  begin_step("files", wanted.files_wanted().bytes_total());
+  report(step_, 0, step_bytes_);
   TRY_DO(files_->send(wanted.files_wanted().wanted(), *sender_));
   TRY_DO(refuse_for(files_->blockers()));
   TRY_DO(sender_->mark(++mark_));
@@ -138,6 +145,7 @@ Result<void> Outgoing::Impl::offer_outline(const std::string& outline, Nanos pat
 Result<void> Outgoing::Impl::rounds() {
   TRY_IN("start of pre-copy", engine_.start_precopy());
   engine::PrecopyPolicy policy(plan_.goal);
+  begin_step("precopy", outcome_.report.memory_bytes);
   for (const char* end = nullptr; end == nullptr;) {
     const Stopwatch watch;
     const uint64_t before = sender_->traffic().raw_bytes;
@@ -156,7 +164,7 @@ Result<void> Outgoing::Impl::rounds() {
     const double ms = watch.elapsed_ms();
     const uint64_t bytes = sender_->traffic().raw_bytes - before;
     phases_.add("precopy/round " + std::to_string(outcome_.report.rounds), ms);
-    report("precopy", sender_->traffic().raw_bytes, outcome_.report.memory_bytes);
+    report(step_, sender_->traffic().raw_bytes - step_begins_, step_bytes_);
     log::debug("move {}: round {} sent {} bytes of {} dirty pages in {:.1f} ms", plan_.migration, policy.rounds() + 1,
                bytes, round.pages_dirty, ms);
     end = policy.after_round(bytes, ms);

@@ -29,6 +29,7 @@ struct Patience {
   Nanos silence = std::chrono::seconds(5);  ///< of a control stream, on which a heartbeat comes each second
   Nanos stall = std::chrono::seconds(20);  ///< of a data stream's writer: the peer takes nothing at all
   Nanos heartbeat = std::chrono::seconds(1);
+  Nanos progress = std::chrono::milliseconds(200);  ///< between two reports while something is sent
   Nanos ask_again = std::chrono::seconds(1);  ///< of a commit or resolve question that nobody has answered
 };
 

@@ -21,6 +21,8 @@ struct Side : Delegate {
   std::function<void(const Answer&)> on_granted = [](const Answer&) {};
   void ask(const Error*) override { on_ask(); }
   void granted(const Answer& a) override { on_granted(a); }
+  void progress(const Progress& p) override { told.push_back(p); }
+  std::vector<Progress> told;
 };
 
 struct Move {
@@ -65,6 +67,21 @@ TEST(Transfer, a_unit_that_writes_all_the_time_arrives_as_it_was_when_frozen) {
   EXPECT_EQ(m.sent.token, "commit-token");
   EXPECT_GT(m.sent.report.rounds, 0u);
   EXPECT_GT(m.sent.report.downtime_ms, 0);
+}
+
+TEST(Transfer, what_was_sent_is_told_while_a_round_is_under_way) {
+  Move m(fresh_seed(), {4000}, 0);
+  m.out.patience.progress = Nanos(0);
+  m.run();
+  ASSERT_TRUE(m.sent.committed) << m.sent.error->message();
+  std::vector<uint64_t> first_round;
+  for (const auto& p : m.source_side.told) {
+    if (std::string_view(p.step) == "precopy" && p.round == 0) first_round.push_back(p.bytes_done);
+  }
+  ASSERT_GT(first_round.size(), 2u);
+  EXPECT_TRUE(std::ranges::is_sorted(first_round));
+  EXPECT_LE(first_round.back(), 4000 * kPageSize);
+  EXPECT_LT(first_round.front(), first_round.back());
 }
 
 TEST(Transfer, areas_that_come_during_precopy_and_before_the_freeze_arrive) {
