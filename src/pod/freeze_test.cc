@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <functional>
+#include <vector>
 
+#include "pod/capture/capture.h"
 #include "pod/pod.h"
 
 namespace godwit::pod {
@@ -63,6 +65,44 @@ TEST(EndedTree, is_said_to_have_ended) {
   expect_ended(Frozen::freeze(proc, pid, {}, blockers), pid);
   EXPECT_TRUE(blockers.empty());
   EXPECT_FALSE(proc.has_ended(::getpid()));
+}
+
+// Else the outline of the one would not be that of the other, and the last one would be built while the unit stands still.
+TEST(Freeze, finds_processes_in_the_order_in_which_a_look_does) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const auto tell = [&] { EXPECT_EQ(::write(ends[1], "x", 1), 1); };
+  const Child root([&] {
+    for (int i = 0; i < 4; i++) {
+      if (::fork() != 0) continue;
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      for (int k = 0; k < i; k++) {
+        if (::fork() != 0) continue;
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        break;
+      }
+      tell();
+      for (;;) ::pause();
+    }
+    for (;;) ::pause();
+  });
+  char c = 0;
+  for (int i = 0; i < 4 + 6; i++) ASSERT_EQ(::read(ends[0], &c, 1), 1);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  const ProcFs proc = *ProcFs::open();
+  const auto order = [](const std::vector<FrozenProcess>& processes) {
+    std::vector<pid_t> pids;
+    for (const auto& p : processes) pids.push_back(p.host_pid);
+    return pids;
+  };
+  const auto seen = look_at_tree(proc, root.pid());
+  ASSERT_TRUE(seen);
+  std::vector<engine::Blocker> blockers;
+  const auto frozen = Frozen::freeze(proc, root.pid(), {}, blockers);
+  ASSERT_TRUE(frozen) << frozen.error().message();
+  EXPECT_EQ(seen->size(), 11u);
+  EXPECT_EQ(order(*seen), order(frozen->processes()));
 }
 
 // Three, beside the caller.

@@ -14,11 +14,11 @@ namespace godwit::pod {
 Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) {
   const auto ended = [&] { return fail(Code::kGone, "process " + std::to_string(root) + " has ended, or never was"); };
   if (proc.has_ended(root)) return ended();
+  // Level by level, as a freeze finds them: an outline that lists them in another order is another one.
   std::vector<FrozenProcess> list;
-  std::vector<pid_t> todo = {root};
-  while (!todo.empty()) {
-    const pid_t pid = todo.back();
-    todo.pop_back();
+  std::vector<pid_t> found = {root};
+  for (size_t next = 0; next < found.size(); next++) {
+    const pid_t pid = found[next];
     // Seen before it got another parent.
     if (std::ranges::find(list, pid, &FrozenProcess::host_pid) != list.end()) continue;
     auto stat = proc.stat(pid);
@@ -36,7 +36,10 @@ Result<std::vector<FrozenProcess>> look_at_tree(const ProcFs& proc, pid_t root) 
     p.comm = stat->comm;
     p.zombie = stat->state == 'Z' || stat->exiting;
     list.push_back(std::move(p));
-    if (auto children = proc.children(pid)) todo.insert(todo.end(), children->begin(), children->end());
+    if (auto children = proc.children(pid)) {
+      std::ranges::sort(*children);
+      found.insert(found.end(), children->begin(), children->end());
+    }
   }
   return list;
 }
