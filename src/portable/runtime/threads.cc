@@ -204,9 +204,11 @@ int64_t call_clone(Call& call) {
 #endif
   if (pid) {
     for (Lock* each : locks) each->give();
+    note_given_away();
     return pid;
   }
   for (Lock* each : locks) each->forget();
+  note_given_away();
   first_tid = static_cast<uint32_t>(sys(__NR_gettid));
   for (uint32_t i = 0; i < rows_used; ++i) {
     Native& native = rows[i];
