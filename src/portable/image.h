@@ -17,7 +17,7 @@
 #include "little.h"
 
 #define GODWIT_IMAGE_MAGIC "GODWITPI"
-#define GODWIT_IMAGE_VERSION 3
+#define GODWIT_IMAGE_VERSION 4
 
 /* How a runtime ends that couldn't restore, and one that a test told to stop. */
 #define GODWIT_EXIT_REFUSED 3
@@ -72,7 +72,8 @@ struct godwit_arena_head {
 #define GODWIT_IMAGE_REGIONS_MAX 65536u
 #define GODWIT_IMAGE_PATH_MAX 4096u
 #define GODWIT_IMAGE_DESCRIPTORS_MAX 65536u
-#define GODWIT_IMAGE_DETAIL_MAX 65536u /* what follows a descriptor */
+#define GODWIT_IMAGE_DETAIL_MAX 65536u /* what follows a descriptor, but for UNREAD: */
+#define GODWIT_IMAGE_UNREAD_MAX (1u << 24)
 #define GODWIT_IMAGE_FD_MAX (1u << 20)
 
 struct godwit_image_process {
@@ -92,7 +93,13 @@ enum {
   GODWIT_FD_INHERITED = 3, /* one of 0, 1, 2 that isn't a file: the restoring process's own */
   GODWIT_FD_DUPLICATE = 4, /* the same open file as a descriptor before it */
   GODWIT_FD_SOCKET = 5, /* one without a connection: made again, bound, listening */
-  GODWIT_FD_EPOLL = 6 /* what it watches is told to it again when all others are there */
+  GODWIT_FD_EPOLL = 6, /* what it watches is told to it again when all others are there */
+  GODWIT_FD_PIPE = 7, /* one end: made again, with the other */
+  GODWIT_FD_PAIR = 8, /* one end of a socketpair, likewise */
+  GODWIT_FD_UNREAD =
+      9, /* no descriptor: what wasn't read yet of the PIPE or PAIR before it, a message or as many bytes as there are */
+  GODWIT_FD_EVENT = 10, /* eventfd */
+  GODWIT_FD_TIMER = 11 /* timerfd */
 };
 
 struct godwit_image_descriptor {
@@ -101,7 +108,7 @@ struct godwit_image_descriptor {
   godwit_u32 flags; /* O_ flags of the neutral family, those of opening (O_CREAT and the like) left out */
   godwit_u32 close_on_exec;
   godwit_u64 offset;
-  godwit_u32 same_as; /* DUPLICATE: which descriptor */
+  godwit_u32 same_as; /* DUPLICATE: which descriptor; PIPE, PAIR: the other end, or this one when that is closed */
   godwit_u32 detail_size; /* bytes that follow. FILE, DEVICE: a path, without a zero at the end */
 };
 
@@ -111,7 +118,11 @@ enum {
   GODWIT_SOCKET_BOUND = 1,
   GODWIT_SOCKET_LISTENS = 2,
   GODWIT_SOCKET_CONNECTED = 4, /* of datagrams: where they go to */
-  GODWIT_SOCKET_NAMED = 8 /* UNIX: its address is a path, which leads to it */
+  GODWIT_SOCKET_NAMED = 8, /* UNIX: its address is a path, which leads to it */
+  GODWIT_SOCKET_SECOND = 16, /* PAIR, and these: the other end came before it */
+  GODWIT_SOCKET_SHUT_READ = 32, /* nothing more will come */
+  GODWIT_SOCKET_SHUT_WRITE = 64, /* of datagrams: nothing can be sent; others see it at the other end */
+  GODWIT_SOCKET_RESET = 128 /* the other end was closed with something unread in it, which this one wasn't told yet */
 };
 struct godwit_image_socket {
   godwit_u32 domain; /* 1 UNIX, 2 IPv4, 10 IPv6 */
@@ -154,6 +165,32 @@ struct godwit_image_interest {
   godwit_u32 fd;
   godwit_u32 events;
   godwit_u64 data;
+};
+
+/* PIPE */
+enum {
+  GODWIT_PIPE_SECOND = 1, /* the other end came before it */
+  GODWIT_PIPE_PACKETS = 2 /* O_DIRECT: each UNREAD is a packet */
+};
+struct godwit_image_pipe {
+  godwit_u32 capacity; /* bytes, F_GETPIPE_SZ */
+  godwit_u32 state; /* GODWIT_PIPE_ */
+};
+
+/* EVENT */
+struct godwit_image_event {
+  godwit_u64 count;
+  godwit_u64 semaphore; /* 0, 1 */
+};
+
+/* TIMER. Nanoseconds. */
+struct godwit_image_timer {
+  godwit_u32 clock; /* CLOCK_ */
+  godwit_u32 flags; /* of the last timerfd_settime: 1 absolute, 2 cancelled by clock_settime */
+  godwit_u64
+      due; /* next expiration, 0: never. Of an absolute one of CLOCK_REALTIME on that clock, else on the unit's MONOTONIC */
+  godwit_u64 interval;
+  godwit_u64 ticks; /* expirations that weren't read yet */
 };
 
 /* REGIONS: what of the arena is in use, in ascending order and without overlap; the header of the arena isn't among them. */

@@ -4,7 +4,7 @@
  *
  * PORT: TCP over IPv4, waited for by accept; PORT+1: over IPv6 only, by poll; PORT+2: UDP, by select; PATH: a UNIX socket's, by epoll;
  * ABSTRACT: one's without a file, by an epoll that is told of edges only. Whoever connects gets a
- * line: the service, a count, and what the kernel says of the socket. OBJECT: something that bars a move: "pair", "ours", "group",
+ * line: the service, a count, and what the kernel says of the socket. OBJECT: something that bars a move: "ours", "group",
  * "groups"; or "fork": children do what a thread of their parent was doing. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -223,7 +223,6 @@ int main(int argc, char** argv) {
   const char* object = argc > 4 ? argv[4] : "";
   open_all(atoi(argv[1]), argv[2], argv[3]);
   int ends[2];
-  if (!strcmp(object, "pair")) must(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "socketpair");
   if (!strcmp(object, "ours")) { /* a connection of which nothing is accepted */
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof to;

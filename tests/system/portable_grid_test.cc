@@ -204,6 +204,39 @@ TEST_F(PortableGrid, connections_that_wait_are_seen_before_it_is_touched) {
   (void)sys::unlink("/tmp/godwit_busy");
 }
 
+TEST_F(PortableGrid, what_is_unread_in_pipes_and_the_like_comes_along) {
+  const std::string file = fmt::format("/tmp/godwit_objects_{}", ::getpid());
+  const std::vector<std::string> run = {"--cwd", "/tmp", "--", GODWIT_PORTABLE "objects", "until", file};
+  std::string plain;
+  for (const bool moves : {false, true}) {
+    const std::string name = moves ? "moved" : "plain";
+    std::vector<std::string> words = {"run", "--name", name, "--node", "node-1"};
+    words.insert(words.end(), run.begin(), run.end());
+    must(words);
+    ASSERT_TRUE(eventually([&] { return logs(name) == "ready\n"; }));
+    if (moves && has_s390x()) {
+      const auto checked = godwit({"check", name, "--to", "node-4"});
+      EXPECT_EQ(checked.status, 3);
+      EXPECT_NE(checked.out.find("portable-numbers"), std::string::npos) << checked.out;
+    }
+    if (moves) {
+      for (const char* node : {"node-2", "node-3", "node-1", "node-3"})
+        must({"move", name, "--to", node, "--engine", "portable"});
+      must({"checkpoint", name});
+      must({"kill", name});
+      EXPECT_EQ(godwit({"wait", name, "--timeout", "30"}).status, 1);
+      must({"restore", name + "@1", "--node", "node-2"});
+    }
+    ASSERT_TRUE(sys::open(file, O_WRONLY | O_CREAT, 0600));
+    EXPECT_EQ(godwit({"wait", name, "--timeout", "30"}).status, 0);
+    const auto told = logs(name);
+    EXPECT_NE(told.find("event 9 timer 1 1"), std::string::npos) << told;
+    if (!moves) plain = told;
+    EXPECT_EQ(told, plain);
+    (void)sys::unlink(file);
+  }
+}
+
 struct Case {
   const char* what;
   const char* code;
@@ -234,7 +267,8 @@ TEST_P(PortableRefusal, names_the_object_and_leaves_the_program_running) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Objects, PortableRefusal,
-                         ::testing::Values(Case{"pipe", "portable-descriptor"}, Case{"pair", "portable-connection"},
+                         ::testing::Values(Case{"pipe", "portable-pipe"}, Case{"watch", "portable-descriptor"},
+                                           Case{"connection", "portable-connection"},
                                            Case{"gone", "portable-file-gone"}, Case{"child", "portable-child"}),
                          [](const auto& test) { return std::string(test.param.what); });
 

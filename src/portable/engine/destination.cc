@@ -91,6 +91,8 @@ Result<std::vector<engine::Blocker>> PortableDestination::admit(const std::strin
   if (std::ranges::find(wanted.architectures(), options_.architecture) == wanted.architectures().end())
     blockers.push_back(
         make_blocker("portable-architecture", wanted.program(), "this node is an " + options_.architecture));
+  if (options_.architecture == "s390x")
+    for (const auto& object : wanted.numbers()) blockers.push_back(make_blocker("portable-numbers", object));
   if (const uint64_t room = memory_room(); wanted.memory_bytes() > room)
     blockers.push_back(make_blocker("portable-memory", wanted.program(),
                                     fmt::format("it has {} bytes, {} are free", wanted.memory_bytes(), room)));

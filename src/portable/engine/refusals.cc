@@ -16,7 +16,9 @@ constexpr Refusal kTable[] = {
      "its other end would have to be told, and what is under way would be lost",
      "closing it for the move, or moving within one architecture"},
     {"portable-descriptor",
-     "a pipe or the like that a portable program has open, or a socket that isn't TCP, UDP or UNIX",
+     "an object of the kernel that a portable program has open and that has no name elsewhere (inotify, a pidfd and "
+     "the like), or "
+     "a socket that isn't TCP, UDP or UNIX",
      "what is in it belongs to this machine's kernel", "closing it for the move, or moving within one architecture"},
     {"portable-file-gone", "a file that a portable program has open and that has no name any more",
      "it can't be opened again elsewhere", "keeping its name until the program has ended"},
@@ -25,6 +27,10 @@ constexpr Refusal kTable[] = {
      "starting it without -i and -t, or moving within one architecture"},
     {"portable-memory", "a destination with less free memory than a portable program has", "it would not fit",
      "a destination with more free memory"},
+    {"portable-numbers", "an eventfd or a timerfd of a portable program that shall go to a big-endian processor",
+     "the program would read its number with the bytes turned over", "closing it for the move"},
+    {"portable-pipe", "a pipe of a portable program that another process has, too, or that has a name",
+     "after a move the two would no longer be connected", "closing it for the move, or moving within one architecture"},
     {"portable-program-gone",
      "a portable program whose own file isn't there any more, or was replaced by something else",
      "its code for the other architecture is in that file", "putting the file back where it was"},

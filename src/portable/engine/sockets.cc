@@ -34,12 +34,28 @@ std::optional<std::string> connection_of(const Fd& socket, int domain, int type)
   return domain != AF_UNIX && peer ? "with " + peer->text() : "with a UNIX socket";
 }
 
-std::optional<engine::Blocker> look_at(const Fd& socket, const std::string& object) {
+/// One of a socketpair(2) that the program has made: it has no name, its peer has none, and it was connected by the program itself.
+bool is_one_of_a_pair(const Fd& socket, int domain, pid_t main) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  const bool named =
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0 || size > sizeof address.ss_family;
+  size = sizeof address;
+  const bool connected = ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+                         size <= sizeof address.ss_family;
+  ucred peer{};
+  size = sizeof peer;
+  return domain == AF_UNIX && !named && connected &&
+         ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == main;
+}
+
+std::optional<engine::Blocker> look_at(const Fd& socket, const std::string& object, pid_t main) {
   const int domain = number(socket, SO_DOMAIN), type = number(socket, SO_TYPE);
   const int protocol = number(socket, SO_PROTOCOL);
   if (!godwit_socket_is_known(static_cast<uint32_t>(domain), static_cast<uint32_t>(type),
                               static_cast<uint32_t>(protocol)))
     return make_blocker("portable-descriptor", object, fmt::format("a socket of family {} and type {}", domain, type));
+  if (is_one_of_a_pair(socket, domain, main)) return std::nullopt;  // the program knows if both ends are its own
   if (const auto connection = connection_of(socket, domain, type))
     return make_blocker("portable-connection", object, *connection);
   pollfd look{socket.get(), POLLIN, 0};
@@ -56,12 +72,36 @@ std::optional<engine::Blocker> look_at(const Fd& socket, const std::string& obje
 
 }  // namespace
 
+void Holders::look_at(pid_t pid) {
+  for (const auto& number : proc_.list(pid, "fd").value_or(std::vector<std::string>{})) {
+    const auto link = proc_.link(pid, "fd/" + number);
+    if (link && (link->starts_with("pipe:") || link->starts_with("socket:"))) found_.emplace(*link, pid);
+  }
+}
+
+std::optional<pid_t> Holders::of(const std::string& link) {
+  if (!looked_) {
+    looked_ = true;
+    for (const auto& name : sys::list_dir_at(proc_.dir(), ".").value_or(std::vector<std::string>{}))
+      if (const pid_t pid = std::atoi(name.c_str()); pid > 0 && pid != main_) look_at(pid);
+  }
+  const auto at = found_.find(link);
+  if (at == found_.end()) return std::nullopt;
+  return at->second;
+}
+
+bool gives_numbers(const std::string& link) { return link == "anon_inode:[eventfd]" || link == "anon_inode:[timerfd]"; }
+
 std::optional<engine::Blocker> look_at_special(const Fd& process, int fd, const std::string& link,
-                                               const std::string& object) {
-  if (link == "anon_inode:[eventpoll]") return std::nullopt;
-  if (!link.starts_with("socket:")) return make_blocker("portable-descriptor", object, link);
+                                               const std::string& object, Holders& holders) {
+  if (link == "anon_inode:[eventpoll]" || gives_numbers(link)) return std::nullopt;
+  const bool pipe = link.starts_with("pipe:"), socket = link.starts_with("socket:");
+  if (!pipe && !socket) return make_blocker("portable-descriptor", object, link);
+  if (const auto holder = pipe ? holders.of(link) : std::nullopt)
+    return make_blocker("portable-pipe", object, fmt::format("process {} has {}, too", *holder, link));
+  if (pipe) return std::nullopt;
   const auto ours = sys::pidfd_getfd(process, fd);
-  if (ours) return look_at(*ours, object);
+  if (ours) return look_at(*ours, object, holders.main());
   if (ours.error().errnum == EBADF) return std::nullopt;  // closed meanwhile
   return make_blocker("portable-descriptor", object, link);
 }

@@ -78,6 +78,7 @@ Result<void> PortableSource::look_at_descriptors(engine::Inspection& found, pb::
   TRY(const auto numbers, proc_.list(main_, "fd"));
   TRY(const Fd process, sys::pidfd_open(main_));
   files_.clear();
+  Holders holders(proc_, main_);
   for (const auto& number : numbers) {
     const auto link = proc_.link(main_, "fd/" + number);
     const auto info = proc_.read(main_, "fdinfo/" + number);
@@ -86,14 +87,17 @@ Result<void> PortableSource::look_at_descriptors(engine::Inspection& found, pb::
     const bool standard = number.size() == 1 && number[0] <= '2';
     if (link->empty() || link->front() != '/') {
       if (standard) continue;
-      if (auto blocker = look_at_special(process, std::atoi(number.c_str()), *link, object))
+      if (auto blocker = look_at_special(process, std::atoi(number.c_str()), *link, object, holders))
         found.blockers.push_back(std::move(*blocker));
+      else if (gives_numbers(*link))
+        demands.add_numbers(object);
       continue;
     }
     struct stat st{};
     const std::string path = fmt::format("{}/fd/{}", main_, number);
-    if (::fstatat(proc_.dir().get(), path.c_str(), &st, 0) != 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-      continue;
+    if (::fstatat(proc_.dir().get(), path.c_str(), &st, 0) != 0) continue;
+    if (S_ISFIFO(st.st_mode) && !standard) found.blockers.push_back(make_blocker("portable-pipe", object, *link));
+    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) continue;
     if (link->ends_with(" (deleted)") && st.st_nlink == 0) {
       found.blockers.push_back(make_blocker("portable-file-gone", object, *link));
       continue;
@@ -230,7 +234,8 @@ Result<void> PortableSource::check_files() const {
     if (record.type == GODWIT_IMAGE_DESCRIPTOR && record.length >= sizeof(godwit_image_descriptor)) {
       godwit_image_descriptor descriptor{};
       image_.copy(reinterpret_cast<char*>(&descriptor), sizeof descriptor, at);
-      const std::string path = image_.substr(at + sizeof descriptor, record.length - sizeof descriptor);
+      const auto length = descriptor.kind == GODWIT_FD_FILE ? record.length - sizeof descriptor : 0;
+      const std::string path = image_.substr(at + sizeof descriptor, length);
       if (descriptor.kind == GODWIT_FD_FILE && !files_.contains(path))
         return fail(Code::kChanged, "it has opened " + path + " while it was moved");
     }

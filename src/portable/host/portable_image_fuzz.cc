@@ -79,6 +79,7 @@ int put_aside(int fd) { return fd; }
 // Never reached: they come behind the checks.
 void close_foreign_descriptors(int) { __builtin_trap(); }
 bool restore_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
+void end_filling() { __builtin_trap(); }
 bool finish_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
 bool publish_descriptor(const godwit_image_descriptor&, const char*, Line&) { __builtin_trap(); }
 void publish_names() { __builtin_trap(); }
@@ -212,6 +213,22 @@ void check_socket(const godwit_image_socket& socket) {
   if (socket.peer_size != 0 && socket.peer[0] != socket.domain) __builtin_trap();
 }
 
+/// Nobody computes with more of a timer's numbers, and there is no address to bind one of a pair to.
+void check_object(const godwit_image_descriptor& descriptor, const char* detail) {
+  constexpr uint64_t kMost = INT64_MAX;
+  if (descriptor.kind == GODWIT_FD_TIMER) {
+    const auto& timer = *reinterpret_cast<const godwit_image_timer*>(detail);
+    if (timer.due > kMost || timer.interval > kMost || timer.ticks > kMost) __builtin_trap();
+  } else if (descriptor.kind == GODWIT_FD_PAIR) {
+    const auto& socket = *reinterpret_cast<const godwit_image_socket*>(detail);
+    if (socket.domain != 1 || socket.address_size != 0 || socket.peer_size != 0) __builtin_trap();
+  } else if (descriptor.kind == GODWIT_FD_PIPE) {
+    if (reinterpret_cast<const godwit_image_pipe*>(detail)->capacity == 0) __builtin_trap();
+  }
+  const bool unread = descriptor.kind == GODWIT_FD_UNREAD;
+  if (!unread && descriptor.detail_size > GODWIT_IMAGE_DETAIL_MAX) __builtin_trap();
+}
+
 /// What it has accepted is there.
 void use_it() {
   uint64_t found = 0;
@@ -223,6 +240,7 @@ void use_it() {
     const auto& descriptor = *reinterpret_cast<const godwit_image_descriptor*>(descriptors + at);
     const char* detail = descriptors + at + sizeof descriptor;
     if (descriptor.kind <= GODWIT_FD_DEVICE && strlen(detail) > descriptor.detail_size) __builtin_trap();
+    check_object(descriptor, detail);
     if (descriptor.kind == GODWIT_FD_SOCKET) check_socket(*reinterpret_cast<const godwit_image_socket*>(detail));
     for (uint64_t i = 0; i < descriptor.detail_size; ++i) found += static_cast<unsigned char>(detail[i]);
     at += described_size(descriptor);

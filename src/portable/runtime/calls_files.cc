@@ -209,22 +209,6 @@ int64_t call_statfs(Call& call) {
   return result;
 }
 
-/// A write that the stop has cut short is finished later: to a pipe, a program that isn't disturbed never sees a short one.
-int64_t call_write(Call& call) {
-  constexpr uint64_t kMostBytes = 0x7ffff000;  // the kernel writes no more at once, and a narrow register holds no more
-  const uint64_t wanted = static_cast<uint64_t>(call.a[2]), size = wanted < kMostBytes ? wanted : kMostBytes;
-  uint64_t done = call.resumed ? call.progress : 0;
-  for (;;) {
-    const long result =
-        wait(call, call.a[0], call.a[1] + static_cast<long>(done), static_cast<long>(size - done), 0, 0, 0);
-    call.progress = done;
-    if (result == kStopHere) return result;
-    if (failed(result)) return done ? static_cast<long>(done) : result;
-    done += static_cast<uint64_t>(result);
-    if (done >= size || !result || !read_shared(stopping)) return static_cast<long>(done);
-  }
-}
-
 int64_t call_epoll_ctl(Call& call) {
   epoll_event event = {};
   if (const auto* neutral = reinterpret_cast<const NeutralEvent*>(call.a[3])) {
@@ -272,13 +256,6 @@ int64_t call_ppoll(Call& call) {
   return wait_at_most(call, nanoseconds(limit), [&](Timespec* left) {
     return sys_wait(__NR_ppoll, call.a[0], call.a[1], left, call.a[3], call.a[4]);
   });
-}
-
-/// An absolute time would need to know the descriptor's clock, to take the offset off.
-int64_t call_timerfd_settime(Call& call) {
-  constexpr long kAbsolute = 1;
-  if (call.a[1] & kAbsolute && header().monotonic_offset) return -EINVAL;
-  return pass(call);
 }
 
 }  // namespace godwit::portable

@@ -16,11 +16,6 @@ namespace {
 
 constexpr int64_t kForEver = INT64_MAX;
 
-bool from_boot(long clock) {
-  return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
-         clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
-}
-
 int64_t offset_of(long clock) {
   if (from_boot(clock)) return header().monotonic_offset;
   if (clock == CLOCK_PROCESS_CPUTIME_ID) return header().cpu_offset;
@@ -44,6 +39,11 @@ Timespec native_moment(const Timespec& moment, int64_t offset) {
 }
 
 }  // namespace
+
+bool from_boot(long clock) {
+  return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
+         clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM;
+}
 
 int64_t native_clock(int clock) {
   Timespec now = {};

@@ -31,6 +31,7 @@
 #include <linux/un.h>
 
 #include "portable/protocol.h"
+#include "portable/runtime/kernel_message.h"
 #include "portable/runtime/runtime.h"
 
 namespace godwit::portable {
@@ -40,20 +41,6 @@ constexpr int64_t kRestLimit = 10 * kSecond;
 constexpr int kUnix = 1, kStream = 1;  // AF_UNIX, SOCK_STREAM
 constexpr int kReceiveLimit = 20;  // SO_RCVTIMEO, of two longs
 
-// The kernel's msghdr and its control message, which uapi headers don't have.
-struct Vector {
-  void* base;
-  size_t length;
-};
-struct Message {
-  void* name;
-  int name_length;
-  Vector* vectors;
-  size_t vector_count;
-  void* control;
-  size_t control_length;
-  unsigned flags;
-};
 struct RightsMessage {
   size_t length;
   int level, type;
@@ -108,15 +95,19 @@ bool is_known(const godwit_request& request) {
   return request.version == GODWIT_REQUEST_VERSION && !(request.flags & ~kFlags);
 }
 
-/// The request's descriptor, or -1.
+constexpr long kRequestSeconds = 10;
+
+/// The request's descriptor, or -1. A process that is stopped and goes on again gets -EINTR here, though all signals are blocked: that is
+/// what a limit for receiving means (signal(7)).
 int receive_request(int socket, godwit_request& request) {
-  const long limit[2] = {10, 0};
+  const long limit[2] = {kRequestSeconds, 0};
   sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &limit, sizeof limit);
   RightsMessage rights = {};
   Vector vector = {&request, sizeof request};
   Message message = {nullptr, 0, &vector, 1, &rights, sizeof rights, 0};
-  constexpr long kCloseOnExec = 0x40000000;  // MSG_CMSG_CLOEXEC
-  const long got = sys(__NR_recvmsg, socket, &message, kCloseOnExec);
+  long got = 0;
+  do got = sys(__NR_recvmsg, socket, &message, kControlCloseOnExec);
+  while (got == -EINTR);
   if (failed(got) || message.control_length < sizeof rights - sizeof rights.padding || rights.level != SOL_SOCKET ||
       rights.type != 1 /* SCM_RIGHTS */) {
     return -1;
@@ -129,9 +120,9 @@ int receive_request(int socket, godwit_request& request) {
 }
 
 void send(int socket, const Line& line) {
-  constexpr long kNoSignal = 0x4000;
   for (size_t sent = 0; sent < line.size();) {
     const long result = sys(__NR_sendto, socket, line.text() + sent, line.size() - sent, kNoSignal, nullptr, 0);
+    if (result == -EINTR) continue;
     if (failed(result)) return;
     sent += static_cast<size_t>(result);
   }
@@ -143,7 +134,10 @@ Word last_word(int socket) {
   const long none[2] = {0, 0};
   sys(__NR_setsockopt, socket, SOL_SOCKET, kReceiveLimit, &none, sizeof none);
   char byte = 0;
-  if (sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr) != 1) return Word::kNone;
+  long got = 0;
+  do got = sys(__NR_recvfrom, socket, &byte, 1, 0, nullptr, nullptr);
+  while (got == -EINTR);
+  if (got != 1) return Word::kNone;
   return byte == GODWIT_REQUEST_GO_ON ? Word::kGoOn : Word::kEnd;
 }
 
@@ -173,6 +167,8 @@ void serve_request(void*) {
   if (fd < 0) {
     if (is_known(request)) {
       refusals.add("the request has no descriptor for the image");
+    } else if (!request.version) {
+      refusals.add("no request came within ", kRequestSeconds, " s");
     } else {
       refusals.add(
           "the program was compiled by another version of Godwit than the one that asks (it knows requests of version ",
@@ -186,12 +182,13 @@ void serve_request(void*) {
   const long saved = stop_and_save(fd, socket, request.flags & GODWIT_REQUEST_APART, refusals);
   sys(__NR_close, fd);
   if (failed(saved)) refusals.add("the image can't be written: error ", -saved);
-  const bool leave = request.flags & GODWIT_REQUEST_LEAVE_RUNNING;
-  if (leave || refusals.count()) release_threads();
   Text<64> answer;
   answer << "saved " << saved << "\n";
+  // Before the threads go on: they could end the process, and the answer with it.
   send(socket, refusals.count() ? refusals.lines() : answer);
-  if (!leave && !refusals.count()) {
+  if (request.flags & GODWIT_REQUEST_LEAVE_RUNNING || refusals.count()) {
+    release_threads();
+  } else {
     const Word word = last_word(socket);
     if (word == Word::kEnd) sys(__NR_exit_group, 0);
     if (word == Word::kNone && request.flags & GODWIT_REQUEST_HELD) stay();

@@ -97,7 +97,7 @@ void read_cwd(int fd, const godwit_image_record& record) {
 
 void read_descriptor(int fd, const godwit_image_record& record) {
   constexpr uint64_t least = sizeof(godwit_image_descriptor);
-  if (record.length < least || record.length > least + GODWIT_IMAGE_DETAIL_MAX) {
+  if (record.length < least || record.length > least + GODWIT_IMAGE_UNREAD_MAX) {
     refuse("a descriptor's record has ", record.length, " bytes");
   }
   if (!descriptors) {
@@ -259,6 +259,7 @@ void rebuild_descriptors(int commit) {
     Text<400> why;
     if (!restore_descriptor(descriptor, detail, why)) refuse(why.text());
   });
+  end_filling();
   for_each_described([](const godwit_image_descriptor& descriptor, const char* detail) {
     Text<400> why;
     if (!finish_descriptor(descriptor, detail, why)) refuse(why.text());
@@ -314,8 +315,8 @@ void restore_image(int fd, int commit) {
   rebuild_descriptors(commit);
   arena_protect();
   await_commit(commit);
-  publish();
   clocks_after_restore();
+  publish();
   restore_signals();
   raise_held_signals(header().pending, true);  // blocked in this thread, and in those it starts, until they run
   refresh_request();

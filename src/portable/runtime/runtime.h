@@ -10,7 +10,8 @@
 //     exchange.cc     structures behind the pointers of a call, on a foreign processor; layouts.cc: which ones
 //     clocks.cc       time that goes on smoothly
 //     signals.cc      dispositions, and handlers at adaptation points
-//     descriptors.cc  open files: what can move, and opening them again; sockets*.cc, epoll.cc: those that aren't files
+//     descriptors.cc  open files: what can move, and opening them again; kinds.cc: those that aren't files, a file of each kind:
+//                     sockets*.cc, epoll.cc, pipes.cc, pairs.cc, eventfds.cc, timerfds.cc; made.cc: who else has them
 //     save.cc         writes an image         restore.cc  reads one
 //     vdso.cc         the clock without a system call
 //     text, mem, hash, sys, arch.S            no libc: what one would have used of it
@@ -411,11 +412,21 @@ int64_t call_brk(Call&), call_mmap(Call&), call_munmap(Call&), call_mremap(Call&
     call_madvise(Call&);
 // calls_files.cc
 int64_t call_openat(Call&), call_openat2(Call&), call_fcntl(Call&), call_fstat(Call&), call_fstatat(Call&),
-    call_statfs(Call&), call_close(Call&), call_write(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&),
-    call_epoll_pwait2(Call&), call_pselect6(Call&), call_ppoll(Call&), call_timerfd_settime(Call&);
+    call_statfs(Call&), call_close(Call&), call_epoll_ctl(Call&), call_epoll_pwait(Call&), call_epoll_pwait2(Call&),
+    call_pselect6(Call&), call_ppoll(Call&);
+// calls_streams.cc
+int64_t call_write(Call&), call_writev(Call&), call_sendto(Call&), call_recvfrom(Call&);
+int64_t send_all(Call&);
+// made.cc
+int64_t call_pipe2(Call&), call_socketpair(Call&), call_eventfd(Call&), call_shutdown(Call&), call_sendmsg(Call&),
+    call_sendmmsg(Call&);
+/// After a fork, or when something was handed to another process.
+void note_given_away();
+// timerfds.cc
+int64_t call_timerfd_settime(Call&);
 // sockets_noted.cc
 int64_t call_listen(Call&), call_setsockopt(Call&);
-/// Held around a fork, as the arena's.
+/// Of what is noted of sockets and pipes. Held around a fork, as the arena's.
 Lock& sockets_lock();
 // calls_wide.cc
 int64_t call_lseek(Call&), call_at_offset(Call&), call_vectors_at_offset(Call&), call_truncate(Call&),
@@ -435,6 +446,8 @@ int64_t call_clock_gettime(Call&), call_nanosleep(Call&), call_clock_nanosleep(C
 
 void clocks_before_save();
 void clocks_after_restore();
+/// Does the unit's offset apply to this clock?
+bool from_boot(long clock);
 
 // ---- descriptors.cc, save.cc, restore.cc ---------------------------------------------------------------------------
 
@@ -498,7 +511,8 @@ void forget_descriptors();
 void close_foreign_descriptors(int except);
 /// False: `why` has the reason. `detail` is checked, and ends with a zero.
 bool restore_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
-/// What needs that all descriptors are there.
+/// When all descriptors are there.
+void end_filling();
 bool finish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);
 /// What only the unit's owner may do, behind the commit: it listens. False: it can't, which is too late for a refusal.
 bool publish_descriptor(const godwit_image_descriptor& descriptor, const char* detail, Line& why);

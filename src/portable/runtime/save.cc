@@ -18,7 +18,8 @@ namespace {
 // docs/formats/portable-image.md has them as tables.
 static_assert(sizeof(godwit_image_header) == 184 && sizeof(godwit_image_record) == 32);
 static_assert(sizeof(godwit_image_process) == 24 && sizeof(godwit_image_descriptor) == 32);
-static_assert(sizeof(godwit_image_region) == 24);
+static_assert(sizeof(godwit_image_region) == 24 && sizeof(godwit_image_pipe) == 8);
+static_assert(sizeof(godwit_image_event) == 16 && sizeof(godwit_image_timer) == 32);
 
 constexpr uint64_t kPresent = UINT64_C(1) << 63, kSwapped = UINT64_C(1) << 62;
 constexpr uint64_t kBatch = 512;

@@ -17,21 +17,12 @@ namespace {
 constexpr uint32_t kUnix = 1, kInet = 2, kInet6 = 10;
 constexpr uint32_t kDatagrams = 2;
 constexpr int kSocketLevel = 1, kType = 3, kAccepts = 30, kProtocol = 38, kDomain = 39;
-constexpr int16_t kIn = 1, kError = 8, kHangUp = 16;
+constexpr int16_t kIn = 1, kError = 8, kHangUp = 16, kNoMore = 0x2000;  // POLLRDHUP
 constexpr uint64_t kFamilySize = 2;
 
 uint32_t number_option(int fd, int name) {
   uint32_t value = 0, size = sizeof value;
   return failed(sys(__NR_getsockopt, fd, kSocketLevel, name, &value, &size)) ? ~0u : value;
-}
-
-int16_t poll_now(int fd) {
-  struct {
-    int fd;
-    int16_t events, found;
-  } look = {fd, kIn, 0};
-  const Timespec at_once = {0, 0};
-  return failed(sys(__NR_ppoll, &look, 1, &at_once, nullptr, 8)) ? kError : look.found;
 }
 
 /// What is under way on it, and would be lost.
@@ -114,6 +105,21 @@ void add_digits(Line& line, uint32_t value, uint32_t base) {
 
 }  // namespace
 
+int16_t poll_now(int fd) {
+  struct {
+    int fd;
+    int16_t events, found;
+  } look = {fd, kIn | kNoMore, 0};
+  const Timespec at_once = {0, 0};
+  return failed(sys(__NR_ppoll, &look, 1, &at_once, nullptr, 8)) ? kError : look.found;
+}
+
+void read_socket_kind(int fd, godwit_image_socket& socket) {
+  socket.domain = number_option(fd, kDomain);
+  socket.type = number_option(fd, kType);
+  socket.protocol = number_option(fd, kProtocol);
+}
+
 void add_address(Line& line, const uint8_t* address, uint64_t size) {
   uint16_t family = 0;
   memcpy(&family, address, sizeof family);
@@ -138,9 +144,7 @@ void add_address(Line& line, const uint8_t* address, uint64_t size) {
 bool read_socket(int fd, SocketImage& out, Line& why) {
   memset(&out, 0, sizeof out);
   godwit_image_socket& socket = out.socket;
-  socket.domain = number_option(fd, kDomain);
-  socket.type = number_option(fd, kType);
-  socket.protocol = number_option(fd, kProtocol);
+  read_socket_kind(fd, socket);
   if (!godwit_socket_is_known(socket.domain, socket.type, socket.protocol)) {
     why << "is a socket of family " << socket.domain << " and type " << socket.type << ", which can't move";
     return false;

@@ -32,6 +32,7 @@ constexpr Row kRows[] = {
     {kSocketLevel, 18},  // SO_RCVLOWAT
     {kSocketLevel, 20, false, Form::kTime},  // SO_RCVTIMEO
     {kSocketLevel, 21, false, Form::kTime},  // SO_SNDTIMEO
+    {kSocketLevel, 42},  // SO_PEEK_OFF
     {kSocketLevel, 46},  // SO_BUSY_POLL
     {kIp, 15, true},  // IP_FREEBIND
     {kIp, 19, true},  // IP_TRANSPARENT

@@ -8,8 +8,10 @@
 // a rename when the commit has come. Binding it needs the very name, because that is what getsockname(2) will say: for that moment
 // the old file is aside. Nothing of the user's beside it is overwritten.
 #include <asm/errno.h>
+#include <asm/mman.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/mman.h>
 #include <linux/stat.h>
 #include <linux/un.h>
 
@@ -29,8 +31,9 @@ struct Name {
   char file[160];
   char wanted[110];
 };
-Name names[64];
+Name* names;  ///< room for as many as an image can have, used from its begin
 uint32_t names_used;
+constexpr uint64_t kNamesRoom = uint64_t{GODWIT_IMAGE_DESCRIPTORS_MAX} * sizeof(Name);
 
 void add_path(Line& line, const char* path) {
   line.clear();
@@ -114,9 +117,18 @@ bool bind_beside(int fd, const godwit_image_socket& socket, const uint8_t* addre
   return false;
 }
 
+/// False: there is no memory.
+bool have_room_for_names() {
+  if (names) return true;
+  const int64_t room =
+      sys_mmap(nullptr, kNamesRoom, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+  if (!failed(room)) names = as_pointer<Name*>(static_cast<uint64_t>(room));
+  return names != nullptr;
+}
+
 bool bind_name(int fd, const godwit_image_socket& socket, const uint8_t* address, Line& why) {
   const char* path = reinterpret_cast<const char*>(address) + kFamilySize;
-  if (names_used == sizeof names / sizeof names[0]) {
+  if (!have_room_for_names() || names_used == GODWIT_IMAGE_DESCRIPTORS_MAX) {
     why << "is one UNIX socket with a name too many";
     return false;
   }
@@ -136,6 +148,12 @@ bool bind_name(int fd, const godwit_image_socket& socket, const uint8_t* address
   ++names_used;
   sys(__NR_fchmodat, AT_FDCWD, name.file, +socket.mode);
   return true;
+}
+
+void forget_names() {
+  if (names) sys(__NR_munmap, names, kNamesRoom);
+  names = nullptr;
+  names_used = 0;
 }
 
 bool is_tcp(const godwit_image_socket& socket) { return socket.type == kStream && socket.protocol == kTcp; }
@@ -241,12 +259,12 @@ void publish_names() {
       say(line << "a socket's name, " << names[i].wanted << ", doesn't lead to it (error " << -error << ")");
     }
   }
-  names_used = 0;
+  forget_names();
 }
 
 void withdraw_names() {
   for (uint32_t i = 0; i < names_used; ++i) sys(__NR_unlinkat, AT_FDCWD, names[i].file, 0);
-  names_used = 0;
+  forget_names();
 }
 
 }  // namespace godwit::portable

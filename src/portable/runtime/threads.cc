@@ -120,27 +120,38 @@ void begin_first_thread() {
 }
 
 void run_first_thread() {
-  Header& head = header();
-  for (uint32_t i = 0; i < rows_used; ++i) {
-    Thread& thread = head.threads[i];
-    if (!thread.number || thread.ended || thread.function) continue;
-    rows[i].tid = first_tid;
-    rows[i].record = &thread;
-    enter(&rows[i]);
+  Native* row = nullptr;
+  {
+    Held held(lock);  // others run already, and make new ones
+    for (uint32_t i = 0; i < rows_used; ++i) {
+      Thread& thread = header().threads[i];
+      if (!thread.number || thread.ended || thread.function) continue;
+      row = &rows[i];
+      row->tid = first_tid;
+      row->record = &thread;
+    }
   }
+  if (row) enter(row);
   park();
 }
 
+/// The lock is held until all are there. The first of them runs at once, and a thread that it made would get a row in which the loop
+/// would find it, and start it again. Whoever sends one a signal, or asks all to stop, waits until it has a number of the kernel's.
 void begin_restored_threads() {
+  Held held(lock);
   Header& head = header();
   for (uint32_t i = 0; i < kMaxThreads; ++i) {
     if (head.threads[i].number) rows_used = i + 1;
   }
   for (uint32_t i = 0; i < rows_used; ++i) {
     const Thread& thread = head.threads[i];
-    if (!thread.number || thread.ended || !thread.function) continue;
+    if (!thread.number || thread.ended) continue;
     rows[i].record = &head.threads[i];
-    if (failed(spawn(rows[i]))) fatal("can't start thread ", thread.number);
+    if (!thread.function) {
+      rows[i].tid = first_tid;  // which runs it soon, run_first_thread()
+    } else if (failed(spawn(rows[i]))) {
+      fatal("can't start thread ", thread.number);
+    }
   }
 }
 
@@ -193,9 +204,11 @@ int64_t call_clone(Call& call) {
 #endif
   if (pid) {
     for (Lock* each : locks) each->give();
+    note_given_away();
     return pid;
   }
   for (Lock* each : locks) each->forget();
+  note_given_away();
   first_tid = static_cast<uint32_t>(sys(__NR_gettid));
   for (uint32_t i = 0; i < rows_used; ++i) {
     Native& native = rows[i];
