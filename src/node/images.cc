@@ -1,6 +1,7 @@
 #include "node/images.h"  // first, so that the header proves self-contained
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <thread>
 
