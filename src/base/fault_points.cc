@@ -29,6 +29,7 @@ const std::vector<Point>& points() {
       {"destination.received", "the final state arrived, nothing is built from it"},
       {"destination.restored", "rebuilt and stopped, not committed"},
       {"destination.commit", "the commit was sent, no answer has come"},
+      {"destination.answered", "the keeper has the commit's answer, the destination's daemon has not noted it"},
       {"destination.committed", "the commit was granted, nothing runs"},
       {"destination.running", "the unit runs here, the source was not told"},
       {"destination.arriving", "lazy: the last missing page arrived, the source was not told"},

@@ -2,15 +2,20 @@
 
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/base.h"
+#include "base/new_file.h"
 #include "cli/common.h"
 #include "cli/parse.h"
 #include "cli/present.h"
 #include "godwit/pod.pb.h"
 #include "pod/pod.h"
 #include "portable/portable.h"
+#include "sealing/sealing.h"
 
 namespace godwit::cli {
 namespace {
@@ -78,6 +83,33 @@ std::string phases_of(const pod::TreeReport& report) {
   return phases_text(phases);
 }
 
+// What is sealed of a tree: this, and an image as one file.
+constexpr std::string_view kTreeMark{"godwit tree 1\n\0\0", 16};
+
+/// The tree ends only when the whole file is there.
+Result<pod::TreeReport> checkpoint_sealed(pid_t pid, const Parsed& parsed, pod::CheckpointOptions options,
+                                          std::vector<engine::Blocker>& blockers) {
+  const std::string path = parsed.get("--output");
+  TRY(const auto key, sealing::find_public_key(parsed.get("--encrypt")));
+  NewFile file(path);
+  TRY_DO(file.open(0600));
+  TRY(const auto seal, sealing::SealingPipe::open(key, file.fd()));
+  options.stream = seal->take_input();
+  TRY_DO(io::write_full(options.stream.get(), kTreeMark));
+  bool whole = false;
+  options.kept = [&]() -> Result<void> {
+    TRY_DO(seal->finish());
+    TRY_DO(file.finish());
+    whole = true;
+    return {};
+  };
+  auto done = pod::checkpoint_tree(pid, path, std::move(options), blockers);
+  if (!done && !whole)
+    if (auto wrote = seal->finish(); !wrote)
+      return std::unexpected(wrote.error());  // a full disk, not the pipe that broke
+  return done;
+}
+
 }  // namespace
 
 int check_pid(Context& context, const Parsed& parsed) {
@@ -107,7 +139,9 @@ int checkpoint_pid(Context& context, const Parsed& parsed) {
   options.close_connections = tcp == wire::TCP_CLOSE;
   const std::string path = parsed.get("--output");
   std::vector<engine::Blocker> blockers;
-  const auto done = pod::checkpoint_tree(static_cast<pid_t>(pid), path, options, blockers);
+  const auto done = parsed.has("--encrypt")
+                        ? checkpoint_sealed(static_cast<pid_t>(pid), parsed, std::move(options), blockers)
+                        : pod::checkpoint_tree(static_cast<pid_t>(pid), path, std::move(options), blockers);
   if (!done) return context.report(rpc::Failure{done.error(), blockers});
   if (context.json) {
     Json out = json_of(*done);
@@ -124,11 +158,55 @@ int checkpoint_pid(Context& context, const Parsed& parsed) {
   return kDone;
 }
 
-int restore_directory(Context& context, const Parsed& parsed) {
+bool is_sealed_file(const Fd& file) {
+  std::string start(8, '\0');
+  return io::pread_full(file.get(), std::as_writable_bytes(std::span(start)), 0).has_value() &&
+         sealing::is_sealed(start);
+}
+
+Result<bool> is_sealed_tree(const Fd& file, const sealing::SealKey& key) {
+  // A byte more than the first chunk: so it is known whether that is the last.
+  std::string start(sealing::kHeader + sealing::kChunk + sealing::kTag + 1, '\0');
+  const ssize_t got = ::pread(file.get(), start.data(), start.size(), 0);
+  if (got < 0) return fail_errno(errno, "reading the file");
+  start.resize(static_cast<size_t>(got));
+  sealing::Opener opener(key);
+  TRY(std::string plain, opener.add(start));
+  if (plain.empty()) {
+    TRY(plain, opener.finish());
+  }
+  return plain.starts_with(kTreeMark);
+}
+
+namespace {
+
+/// In memory: nothing of it is written in the clear.
+Result<Fd> opened_image(const Fd& file, const sealing::SealKey& key) {
+  TRY(Fd image, sys::memfd("image"));
+  sealing::Opener opener(key);
+  std::string buffer(4 * sealing::kChunk, '\0');
+  size_t skip = kTreeMark.size();
+  const auto put = [&](std::string_view plain) {
+    const size_t less = std::min(skip, plain.size());
+    skip -= less;
+    return io::write_full(image.get(), plain.substr(less));
+  };
+  for (;;) {
+    TRY(const size_t got, io::read_some(file.get(), std::as_writable_bytes(std::span(buffer))));
+    if (got == 0) break;
+    TRY(const std::string plain, opener.add(std::string_view(buffer).substr(0, got)));
+    TRY_DO(put(plain));
+  }
+  TRY(const std::string rest, opener.finish());
+  TRY_DO(put(rest));
+  return image;
+}
+
+int restore_from(Context& context, const Parsed& parsed, const std::string& path) {
   for (const char* option : {"--node", "--branch", "--name"})
     if (parsed.has(option))
-      return context.report(
-          Error{Code::kUsage, 0, fmt::format("{} goes with a unit of a grid, not with a directory", option)});
+      return context.report(Error{
+          Code::kUsage, 0, fmt::format("{} goes with a unit of a grid, not with what checkpoint --pid wrote", option)});
   const std::string pids = parsed.get("--pids");
   if (!pids.empty() && pids != "keep" && pids != "new")
     return context.report(Error{Code::kUsage, 0, fmt::format("--pids is keep or new, not \"{}\"", pids)});
@@ -136,7 +214,7 @@ int restore_directory(Context& context, const Parsed& parsed) {
   options.new_pids = pids == "new";
   options.detach = parsed.has("--detach");
   options.pid_file = parsed.get("--pidfile");
-  OR_REPORT(const auto done, pod::restore_tree(parsed.argument(0), options));
+  OR_REPORT(const auto done, pod::restore_tree(path, options));
   if (context.json) {
     Json out = json_of(done);
     out["exit"] = nullptr;
@@ -148,6 +226,18 @@ int restore_directory(Context& context, const Parsed& parsed) {
     context.print(fmt::format("{}\n", done.root));
   }
   return !done.status || *done.status == 0 ? kDone : kProgramFailed;
+}
+
+}  // namespace
+
+int restore_directory(Context& context, const Parsed& parsed) {
+  if (parsed.has("--key")) return context.report(Error{Code::kUsage, 0, "--key: a directory isn't encrypted"});
+  return restore_from(context, parsed, parsed.argument(0));
+}
+
+int restore_sealed(Context& context, const Parsed& parsed, const Fd& file, const sealing::SealKey& key) {
+  OR_REPORT(const Fd image, opened_image(file, key));
+  return restore_from(context, parsed, "/proc/self/fd/" + std::to_string(image.get()));
 }
 
 }  // namespace godwit::cli

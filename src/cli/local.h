@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/context.h"
+#include "sealing/sealing.h"
 
 namespace godwit::cli {
 
@@ -19,5 +20,11 @@ int restore_portable(Context& context, const Parsed& parsed);
 /// Is it such a file, or a program that could become one?
 bool is_portable_file(const std::string& path);
 int restore_directory(Context& context, const Parsed& parsed);
+
+/// Whether the file is encrypted.
+bool is_sealed_file(const Fd& file);
+/// Whether what is in it is of checkpoint_pid(), and not a unit's.
+Result<bool> is_sealed_tree(const Fd& file, const sealing::SealKey& key);
+int restore_sealed(Context& context, const Parsed& parsed, const Fd& file, const sealing::SealKey& key);
 
 }  // namespace godwit::cli

@@ -52,7 +52,7 @@ bool is_portable_file(const std::string& path) {
 }
 
 int checkpoint_portable(Context& context, const Parsed& parsed, pid_t pid) {
-  for (const char* option : {"--stop", "--tcp"})
+  for (const char* option : {"--stop", "--tcp", "--encrypt"})
     if (parsed.has(option))
       return context.report(Error{Code::kUsage, 0, fmt::format("{} isn't for portable programs", option)});
   const std::string path = parsed.get("--output");

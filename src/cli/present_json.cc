@@ -133,6 +133,7 @@ Json json_of(const wire::Checkpoint& c, const std::string& name) {
   out["downtime_ms"] = c.downtime_ms();
   out["total_ms"] = c.total_ms();
   out["parent"] = c.parent() == 0 ? Json() : Json(c.parent());
+  out["sealed_to"] = c.sealed_to().empty() ? Json() : Json(c.sealed_to());
   out["nodes"] = std::vector<std::string>(c.nodes().begin(), c.nodes().end());
   out["phases"] = json_of(c.phases());
   return out;

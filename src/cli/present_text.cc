@@ -130,9 +130,9 @@ std::string nodes_table(const google::protobuf::RepeatedPtrField<wire::NodeInfo>
 std::string history_table(const wire::HistoryReply& history, const std::string& name) {
   std::vector<std::vector<std::string>> rows = {{"CHECKPOINT", "AGE", "SIZE", "NEW", "DOWNTIME", "EPOCH", "ON"}};
   for (const auto& c : history.checkpoints())
-    rows.push_back({fmt::format("{}@{}", name, c.number()), age_text(c.time_ms()), size_text(c.bytes()),
-                    size_text(c.bytes_new()), ms_text(c.downtime_ms()), std::to_string(c.epoch()),
-                    fmt::format("{}", fmt::join(c.nodes(), ", "))});
+    rows.push_back({fmt::format("{}@{}{}", name, c.number(), c.sealed_to().empty() ? "" : " (encrypted)"),
+                    age_text(c.time_ms()), size_text(c.bytes()), size_text(c.bytes_new()), ms_text(c.downtime_ms()),
+                    std::to_string(c.epoch()), fmt::format("{}", fmt::join(c.nodes(), ", "))});
   return table(rows);
 }
 

@@ -288,6 +288,9 @@ Outcome<ResolveVerdict> resolve(const State& state, const wire::ResolveRequest& 
     return verdict;
   }
   const wire::Migration& migration = it->second;
+  // Who has no part in it gets neither its token nor its end. No name: the controller itself.
+  if (const std::string& who = request.node(); !who.empty() && who != migration.from() && who != migration.to())
+    return failure(Code::kRefused, fmt::format("node {} has no part in this migration", who));
   if (migration.state() == wire::PLANNED && state.uncertain.contains(migration.id()))
     return failure(Code::kPeer, fmt::format("after a power cut only node {} knows; waiting for it", migration.to()));
   verdict.reply.set_epoch(migration.epoch() + (migration.state() == wire::COMMITTED ? 1 : 0));
@@ -314,55 +317,78 @@ Outcome<DrainPlan> plan_drain(const State& state, const Now&, const std::string&
   return plan;
 }
 
+namespace {
+
+/// A new unit beside the old one.
+Outcome<void> begin_branch(const State& state, const Now& now, const wire::Unit& of, uint32_t number,
+                           const RestoreWish& wish, const std::string& new_id, wire::Unit& unit) {
+  if (!wish.name.empty() && (!name_is_good(wish.name) || name_is_taken(state, wish.name)))
+    return failure(Code::kUsage, fmt::format("\"{}\" is taken or can't be a name", wish.name));
+  unit.set_id(new_id);
+  unit.set_epoch(1);
+  unit.set_created_ms(now.wall_ms);
+  unit.set_parent(fmt::format("{}@{}", of.id(), number));
+  unit.mutable_spec()->set_name(wish.name.empty() ? free_name(state, of.spec().name()) : wish.name);
+  return {};
+}
+
+/// The unit itself, in its next epoch: it may run nowhere.
+Outcome<void> begin_again(const State& state, const Now& now, const wire::Unit& of, RestorePlan& plan) {
+  const std::string& name = of.spec().name();
+  const wire::Unit shown = view(state, now, of);
+  if (shown.state() != wire::EXITED && shown.state() != wire::LOST) {
+    std::vector<engine::Blocker> blockers;
+    block(blockers, "running", "unit " + name, fmt::format("it runs on {}", of.node()),
+          fmt::format("end it first (godwit kill {}), or restore beside it with --branch", name));
+    return std::unexpected(rpc::Failure{Error{Code::kRefused, 0, name + " can't be restored in place"}, blockers});
+  }
+  if (of.state() == wire::EXITED && name_is_taken(state, name))
+    return failure(Code::kRefused, fmt::format("another unit named {} is running; restore with --branch", name));
+  plan.old = of;
+  plan.unit.set_epoch(of.epoch() + 1);
+  plan.changes.unit_guard = UnitGuard{of.id(), of.epoch()};
+  // A move of the lost incarnation must not be committed any more: the epoch says so, this says it in words.
+  if (const auto* open = open_migration(state, of.id())) {
+    if (state.uncertain.contains(open->id()))
+      return failure(Code::kRefused, fmt::format("after a power cut only node {} knows where {} is", open->to(), name));
+    wire::Migration aborted = *open;
+    aborted.set_state(wire::ABORTED);
+    aborted.set_error("the unit was restored from a checkpoint");
+    plan.changes.migrations.push_back(aborted);
+  }
+  return {};
+}
+
+}  // namespace
+
 Outcome<RestorePlan> plan_restore(const State& state, const Now& now, const wire::Unit& of, uint32_t number,
                                   const RestoreWish& wish, const std::string& new_id) {
   RestorePlan plan;
-  const std::string& name = of.spec().name();
   plan.unit = of;
   plan.unit.clear_load();
   plan.unit.clear_exit();
   plan.unit.clear_ended_ms();
   plan.unit.set_state(wire::STARTING);
-  if (wish.branch) {
-    if (!wish.name.empty() && (!name_is_good(wish.name) || name_is_taken(state, wish.name)))
-      return failure(Code::kUsage, fmt::format("\"{}\" is taken or can't be a name", wish.name));
-    plan.unit.set_id(new_id);
-    plan.unit.set_epoch(1);
-    plan.unit.set_created_ms(now.wall_ms);
-    plan.unit.set_parent(fmt::format("{}@{}", of.id(), number));
-    plan.unit.mutable_spec()->set_name(wish.name.empty() ? free_name(state, name) : wish.name);
-  } else {
-    const wire::Unit shown = view(state, now, of);
-    if (shown.state() != wire::EXITED && shown.state() != wire::LOST) {
-      std::vector<engine::Blocker> blockers;
-      block(blockers, "running", "unit " + name, fmt::format("it runs on {}", of.node()),
-            fmt::format("end it first (godwit kill {}), or restore beside it with --branch", name));
-      return std::unexpected(rpc::Failure{Error{Code::kRefused, 0, name + " can't be restored in place"}, blockers});
-    }
-    if (of.state() == wire::EXITED && name_is_taken(state, name))
-      return failure(Code::kRefused, fmt::format("another unit named {} is running; restore with --branch", name));
-    plan.old = of;
-    plan.unit.set_epoch(of.epoch() + 1);
-    plan.changes.unit_guard = UnitGuard{of.id(), of.epoch()};
-    // A move of the lost incarnation must not be committed any more: the epoch says so, this says it in words.
-    if (const auto* open = open_migration(state, of.id())) {
-      if (state.uncertain.contains(open->id()))
-        return failure(Code::kRefused,
-                       fmt::format("after a power cut only node {} knows where {} is", open->to(), name));
-      wire::Migration aborted = *open;
-      aborted.set_state(wire::ABORTED);
-      aborted.set_error("the unit was restored from a checkpoint");
-      plan.changes.migrations.push_back(aborted);
-    }
-  }
+  if (wish.branch)
+    TRY_DO(begin_branch(state, now, of, number, wish, new_id, plan.unit));
+  else
+    TRY_DO(begin_again(state, now, of, plan));
   Fits fits = fits_of(state, of);
   if (const auto it = state.checkpoints.find({of.id(), number});
       it != state.checkpoints.end() && !it->second.architecture().empty())
     fits = {{it->second.architecture()}, false};
-  TRY(const std::string where, chosen_node(state, now, wish.node, fits, forbidden_nodes_of(state, of.id())));
-  if (auto why = restore_blockers(state, now, of.id(), wish.branch, where); !why.empty())
-    return std::unexpected(
-        rpc::Failure{Error{Code::kRefused, 0, name + " can't be restored: its delegation forbids it"}, why});
+  // Of an image from elsewhere: its unit begins here as an instance of its document, and there is never a second one of that.
+  const bool begins = !state.units.contains(of.id()) && !of.spec().delegation().empty();
+  TRY(const std::string where,
+      chosen_node(state, now, wish.node, fits,
+                  begins ? forbidden_nodes(state, of.spec().delegation()) : forbidden_nodes_of(state, of.id())));
+  if (begins) {
+    TRY(auto row, begin(state, now, plan.unit.id(), of.spec().delegation(), where));
+    plan.changes.delegations.push_back(std::move(row));
+  } else if (auto why = restore_blockers(state, now, of.id(), wish.branch, where); !why.empty()) {
+    return std::unexpected(rpc::Failure{
+        Error{Code::kRefused, 0, of.spec().name() + " can't be restored: its delegation forbids it"}, why});
+  }
   plan.unit.set_node(where);
   plan.changes.units.push_back(plan.unit);
   plan.old_work = restore_work(state, of.id(), number, plan.unit.id(), plan.changes);

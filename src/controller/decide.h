@@ -83,6 +83,10 @@ struct RegisterVerdict {
   /// Units that the node didn't name were given to it meanwhile: it may not have known. It is to register again.
   bool again = false;
 };
+/// So many nodes of one other site are known at a time: its authority can name any number of them.
+inline constexpr size_t kMaxNodesOfSite = 256;
+/// Whether `node` is known, of the own site, or not one too many of its site.
+bool has_room(const State& state, const std::string& node);
 /// A node says who it is and which units it has.
 RegisterVerdict registered(const State& state, const Now& now, const wire::RegisterRequest& request);
 /// The units of a heartbeat: which of them the node doesn't own (any more).

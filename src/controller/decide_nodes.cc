@@ -57,6 +57,15 @@ void adopt(const State& state, const std::string& node, const wire::UnitLoad& lo
 
 }  // namespace
 
+bool has_room(const State& state, const std::string& node) {
+  const std::string site = pki::split_name(node).site;
+  if (site.empty() || state.nodes.contains(node)) return true;
+  const std::string begin = site + "/";
+  size_t count = 0;
+  for (auto it = state.nodes.lower_bound(begin); it != state.nodes.end() && it->first.starts_with(begin); ++it) ++count;
+  return count < kMaxNodesOfSite;
+}
+
 RegisterVerdict registered(const State& state, const Now& now, const wire::RegisterRequest& request) {
   RegisterVerdict verdict;
   wire::NodeInfo info = request.node();

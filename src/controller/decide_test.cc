@@ -202,9 +202,11 @@ std::string World::commits(const Words& w) {
                                            verdict.changes.empty() ? ", again" : ""));
 }
 
+// resolve MIGRATION [by=A]; without it is the controller itself that asks
 std::string World::resolves(const Words& w) {
   wire::ResolveRequest request;
   request.set_migration(w.at(1));
+  request.set_node(option(w, "by"));
   const auto verdict = resolve(state_, request, "nobody answered");
   if (!verdict) return refused(verdict.error());
   return take(verdict->changes, fmt::format("{}{}", verdict->reply.state() == wire::COMMITTED ? "committed" : "aborted",
@@ -321,6 +323,20 @@ TEST(Tokens, prove_one_epoch_of_one_unit_on_one_node) {
   EXPECT_FALSE(epoch_token_holds("key", "v", 3, "a", token));
   EXPECT_FALSE(epoch_token_holds("other", "u", 3, "a", token));
   EXPECT_FALSE(epoch_token_holds("key", "u", 3, "a", ""));
+}
+
+TEST(Nodes, of_another_site_are_so_many_at_most) {
+  State state;
+  for (size_t i = 0; i < kMaxNodesOfSite; ++i) {
+    const std::string name = fmt::format("away/node-{}", i);
+    EXPECT_TRUE(has_room(state, name));
+    state.nodes[name].set_name(name);
+  }
+  EXPECT_FALSE(has_room(state, "away/one-more"));
+  EXPECT_TRUE(has_room(state, "away/node-7"));
+  EXPECT_TRUE(has_room(state, "away-too/node-1"));
+  EXPECT_TRUE(has_room(state, "third/node-1"));
+  EXPECT_TRUE(has_room(state, "node-1"));
 }
 
 TEST(Names, the_closest_ones_are_offered) {

@@ -42,12 +42,6 @@ std::vector<std::string> signers(const Delegated& row) {
   return out;
 }
 
-std::vector<std::string> caveats_of(const dl::Authority& authority) {
-  std::vector<std::string> out;
-  for (const auto& c : authority.caveats) out.push_back(c.envelope.encode());
-  return out;
-}
-
 /// Each refusal that it is called with becomes a blocker of `out`.
 auto noting(std::vector<engine::Blocker>& out) {
   return [&out](const dl::Checked<void>& checked, const std::string& object) {
@@ -56,6 +50,12 @@ auto noting(std::vector<engine::Blocker>& out) {
 }
 
 }  // namespace
+
+std::vector<std::string> caveats_of(const dl::Authority& authority) {
+  std::vector<std::string> out;
+  for (const auto& c : authority.caveats) out.push_back(c.envelope.encode());
+  return out;
+}
 
 bool is_foreign(const std::string& node) { return node.find('/') != std::string::npos; }
 

@@ -29,6 +29,9 @@ rpc::Failure failure_of(const delegation::Refusal& why, const std::string& objec
 delegation::Trust trust_of(const State& state, const delegation::Document& document,
                            const std::vector<std::string>& nodes);
 
+/// Envelopes of the caveats, in their order.
+std::vector<std::string> caveats_of(const delegation::Authority& authority);
+
 /// The document of a unit that is to start at `node`. The caller is a user of this grid, so the key is a user's.
 Outcome<Delegated> begin(const State& state, const Now& now, const std::string& unit, const std::string& document,
                          const std::string& node);

@@ -221,6 +221,43 @@ TEST_F(DelegatedTest, a_restore_is_checked_and_a_branch_would_be_a_second_instan
   EXPECT_EQ(restore("node-2"), "revoked");
 }
 
+// An image that came in a file: of another grid, or of this one with another id written into it.
+TEST_F(DelegatedTest, an_image_from_elsewhere_begins_as_an_instance_of_its_document) {
+  const auto restore = [&](dl::Grants grants, const std::string& node = "node-2") {
+    wire::Unit of;
+    of.set_id("aaaaaaaaaaaa");
+    of.set_state(wire::EXITED);
+    of.mutable_spec()->add_argv("./sim");
+    of.mutable_spec()->set_delegation(document(std::move(grants)));
+    return plan_restore(state_, now_, of, 1, {.node = node, .branch = true}, "bbbbbbbbbbbb");
+  };
+  dl::Grants past = dl::testing::wide_grants(), elsewhere = past, idle = past;
+  past.not_after = kNow - 1;
+  elsewhere.nodes.untrusted = {"grid/node-2"};
+  idle.operations = {"migrate"};
+  EXPECT_EQ(code(restore(past)), "expired");
+  EXPECT_EQ(code(restore(elsewhere)), "forbidden-node");
+  EXPECT_EQ(code(restore(idle)), "forbidden-operation");
+  state_.revoked.insert(dl::testing::id_of("revocation"));
+  EXPECT_EQ(code(restore(dl::testing::wide_grants())), "revoked");
+  state_.revoked.clear();
+
+  auto plan = restore(dl::testing::wide_grants());
+  ASSERT_TRUE(plan) << code(plan);
+  apply(plan->changes);
+  const dl::Head& head = state_.delegations.at("bbbbbbbbbbbb").log.head;
+  EXPECT_EQ(head.holder, "grid/node-2");
+  EXPECT_EQ(head.sequence, 0u);
+  EXPECT_EQ(code(restore(dl::testing::wide_grants())), "replayed");
+}
+
+TEST_F(DelegatedTest, an_image_of_a_running_unit_under_another_id_is_no_second_one) {
+  start();
+  wire::Unit of = state_.units.at(unit_);
+  of.set_id("aaaaaaaaaaaa");
+  EXPECT_EQ(code(plan_restore(state_, now_, of, 1, {.node = "node-2", .branch = true}, "bbbbbbbbbbbb")), "replayed");
+}
+
 TEST_F(DelegatedTest, is_placed_where_its_document_lets_it_be) {
   dl::Grants grants = dl::testing::wide_grants();
   grants.nodes.untrusted = {"grid/node-1"};

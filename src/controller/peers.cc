@@ -21,6 +21,12 @@ Outcome<Peers::Stub> Peers::live_node(const std::string& name) {
   return node(name);
 }
 
+rpc::Failure failure_at(const std::string& node, const grpc::Status& status) {
+  auto why = rpc::failure_of(status);
+  why.error = why.error.in("node " + node);
+  return why;
+}
+
 void limit(grpc::ClientContext& context, std::chrono::milliseconds time) {
   context.set_deadline(std::chrono::system_clock::now() + time);
 }

@@ -33,6 +33,8 @@ class Peers {
   std::map<std::string, Peer> peers_;
 };
 
+/// What a node said, with its name.
+rpc::Failure failure_at(const std::string& node, const grpc::Status& status);
 /// A deadline for a call that should be short.
 void limit(grpc::ClientContext& context, std::chrono::milliseconds time);
 

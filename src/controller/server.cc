@@ -2,6 +2,8 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "controller/rescheduler.h"
 #include "controller/service_sched.h"
 #include "controller/services.h"
+#include "rpc/porter.h"
 
 namespace godwit::controller {
 namespace {
@@ -34,6 +37,41 @@ Result<Credentials> credentials(const Options& options) {
   if (auto ca = pki::load(dir, "ca")) out.authority = *ca;
   return out;
 }
+
+/// Where a server listens. What comes over a network meets a porter first.
+class Doors {
+ public:
+  static Result<Doors> open(grpc::ServerBuilder& builder, const std::vector<std::string>& addresses,
+                            const std::shared_ptr<grpc::ServerCredentials>& credentials, bool secure) {
+    Doors out;
+    for (const auto& address : addresses) {
+      if (address.starts_with("unix:") || !secure) {
+        out.ports_.push_back(std::make_unique<int>(0));  // gRPC writes to it when the server is started
+        builder.AddListeningPort(address, credentials, out.ports_.back().get());
+        out.is_porter_.push_back(false);
+        continue;
+      }
+      auto porter = rpc::Porter::listen(builder, address, credentials);
+      if (!porter && porter.error().errnum == EADDRINUSE)
+        return fail(Code::kSystem, fmt::format("can't listen on {}: is another controller running there?", address));
+      if (!porter) return std::unexpected(porter.error());
+      out.porters_.push_back(std::move(*porter));
+      out.is_porter_.push_back(true);
+    }
+    return out;
+  }
+  void start() {
+    for (auto& p : porters_) p->start();
+  }
+  void close() { porters_.clear(); }
+  /// Of the first address.
+  [[nodiscard]] int port() const { return is_porter_.front() ? porters_.front()->port() : *ports_.front(); }
+
+ private:
+  std::vector<std::unique_ptr<rpc::Porter>> porters_;
+  std::vector<std::unique_ptr<int>> ports_;
+  std::vector<bool> is_porter_;
+};
 
 /// The port that was asked for may be 0: what others must use is known only now.
 std::string address_with_port(const std::string& listen, int port) {
@@ -63,9 +101,7 @@ Result<void> serve(const Options& options) {
   rpc::set_up(builder);
   const auto addresses = split_copy(options.listen, ',');
   if (addresses.empty()) return fail(Code::kUsage, "no address to listen on");
-  std::vector<int> ports(addresses.size(), 0);
-  for (size_t i = 0; i < addresses.size(); ++i)
-    builder.AddListeningPort(addresses[i], rpc::server_credentials(who.self), &ports[i]);
+  TRY(auto doors, Doors::open(builder, addresses, rpc::server_credentials(who.self), who.self.secure()));
   builder.RegisterService(&users);
   builder.RegisterService(&cluster);
   builder.RegisterService(&scheduling);
@@ -73,16 +109,19 @@ Result<void> serve(const Options& options) {
   if (!server)
     return fail(Code::kSystem, fmt::format("can't listen on {}: is another controller running there?", options.listen));
   std::unique_ptr<grpc::Server> join_server;
+  Doors join_doors;
   if (!options.join_listen.empty() && !who.authority.key.empty()) {
     grpc::ServerBuilder join_builder;
     rpc::set_up_open(join_builder, kMaxJoin);
-    int join_port = 0;
-    join_builder.AddListeningPort(options.join_listen, rpc::join_server_credentials(who.self), &join_port);
+    TRY(join_doors,
+        Doors::open(join_builder, {options.join_listen}, rpc::join_server_credentials(who.self), who.self.secure()));
     join_builder.RegisterService(&join);
     join_server = join_builder.BuildAndStart();
     if (!join_server) return fail(Code::kSystem, fmt::format("can't listen on {}", options.join_listen));
   }
-  const std::string address = address_with_port(addresses.front(), ports.front());
+  doors.start();
+  join_doors.start();
+  const std::string address = address_with_port(addresses.front(), doors.port());
   log::info("controller serves address={}", address);
   if (!options.ready_file.empty()) TRY_DO(io::replace_file(options.ready_file, address + "\n"));
 
@@ -97,6 +136,8 @@ Result<void> serve(const Options& options) {
   rescheduler.stop();
   recovery.stop();
   mover.stop();
+  doors.close();
+  join_doors.close();
   const auto soon = std::chrono::system_clock::now() + std::chrono::seconds(1);
   if (join_server) join_server->Shutdown(soon);
   server->Shutdown(soon);

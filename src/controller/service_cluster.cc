@@ -2,13 +2,32 @@
 #include <fmt/format.h>
 
 #include "base/base.h"
+#include "controller/decide.h"
+#include "controller/delegated.h"
 #include "controller/leave.h"
 #include "controller/services.h"
 
 namespace godwit::controller {
 namespace {
 constexpr uint32_t kSoonMs = 50;
+// Of another site's node: a registration of one with a thousand units has some 300 KiB.
+constexpr size_t kMaxForeignSays = 1u << 20;
+
+/// Who speaks for another site is known by name, but may be as many and say as much as he likes: here that ends.
+grpc::Status within_limits(const Ledger& ledger, const std::string& node, size_t bytes) {
+  const auto refuse = [&](std::string reason) {
+    return rpc::to_status(Error{Code::kRefused, 0, "a site asks for too much"},
+                          {{"site-limit", "node " + node, std::move(reason), ""}});
+  };
+  if (!is_foreign(node)) return grpc::Status::OK;
+  if (bytes > kMaxForeignSays)
+    return refuse(fmt::format("{} bytes at once, at most {} are read", bytes, kMaxForeignSays));
+  if (!ledger.read([&](const State& s, const Now&) { return has_room(s, node); }))
+    return refuse(fmt::format("its site has {} nodes here already", kMaxNodesOfSite));
+  return grpc::Status::OK;
 }
+
+}  // namespace
 
 grpc::Status ClusterService::authorize(const Context& context, const std::string& node) const {
   if (!parts_.secure || rpc::caller(context, parts_.self) == node) return grpc::Status::OK;
@@ -23,6 +42,7 @@ grpc::Status ClusterService::Register(Context* context, const wire::RegisterRequ
   const bool named = pki::valid_name(name) && !pki::reserved_name(name) && (site.empty() || pki::valid_name(site));
   if (!named || site == parts_.self.sites.own())
     return rpc::to_status(Error{Code::kUsage, 0, fmt::format("\"{}\" can't be a node's name", request->node().name())});
+  if (auto no = within_limits(parts_.ledger, request->node().name(), request->ByteSizeLong()); !no.ok()) return no;
   auto verdict = parts_.ledger.register_node(*request);
   if (!verdict) return rpc::to_status(verdict.error());
   for (const auto& note : verdict->notes) log::warn("{}", note);
@@ -36,6 +56,7 @@ grpc::Status ClusterService::Register(Context* context, const wire::RegisterRequ
 grpc::Status ClusterService::Heartbeat(Context* context, const wire::HeartbeatRequest* request,
                                        wire::HeartbeatReply* reply) {
   if (auto no = authorize(*context, request->node()); !no.ok()) return no;
+  if (auto no = within_limits(parts_.ledger, request->node(), request->ByteSizeLong()); !no.ok()) return no;
   // A controller that was started anew hasn't heard what the node has: it must register first.
   const bool unknown =
       parts_.ledger.read([&](const State& s, const Now&) { return !s.registered.contains(request->node()); });

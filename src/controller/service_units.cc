@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "base/base.h"
+#include "controller/delegated.h"
 #include "controller/leave.h"
 #include "controller/services.h"
 #include "controller/token.h"
@@ -225,6 +226,13 @@ grpc::Status UserService::Check(Context* context, const wire::CheckRequest* requ
       relayed.mutable_destination()->set_name(info->name());
       relayed.mutable_destination()->set_control(info->control());
       relayed.set_grain(plan->migration.options().grain());
+      parts_.ledger.read([&](const State& s, const Now&) {
+        if (const auto it = s.delegations.find(unit->id()); it != s.delegations.end()) {
+          relayed.set_document(it->second.log.authority.document.envelope.encode());
+          for (auto& c : caveats_of(it->second.log.authority)) relayed.add_caveats(std::move(c));
+        }
+        return 0;
+      });
     }
   }
   if (unit->state() == wire::EXITED)

@@ -55,7 +55,9 @@ class UserService final : public wire::Controller::Service {
   grpc::Status Checkpoint(Context*, const wire::CheckpointRequest*, Writer<wire::CheckpointEvent>*) override;
   grpc::Status History(Context*, const wire::UnitRequest*, wire::HistoryReply*) override;
   grpc::Status Forget(Context*, const wire::ForgetRequest*, wire::ForgetReply*) override;
-  grpc::Status Restore(Context*, grpc::ServerReaderWriter<wire::RestoreEvent, wire::RestoreInput>*) override;
+  using RestoreStream = grpc::ServerReaderWriter<wire::RestoreEvent, wire::RestoreInput>;
+  grpc::Status Restore(Context*, RestoreStream*) override;
+  grpc::Status FetchCheckpoint(Context*, const wire::FetchCheckpointRequest*, Writer<wire::Data>*) override;
 
   grpc::Status Logs(Context*, const wire::LogsRequest*, Writer<wire::Data>*) override;
   grpc::Status Attach(Context*, grpc::ServerReaderWriter<wire::AttachOutput, wire::AttachInput>*) override;
@@ -67,6 +69,17 @@ class UserService final : public wire::Controller::Service {
   Outcome<wire::Unit> launch(const RunPlan& plan);
   Outcome<wire::Unit> restore(const RestorePlan& plan, const std::string& image, uint32_t number,
                               const std::function<void(const wire::Progress&)>& progress);
+  /// An image file that a user sent, on the node that took it.
+  struct Brought {
+    std::string where;
+    Peers::Stub node;
+    wire::PutReply image;
+  };
+  Outcome<Brought> bring(const wire::RestoreWhat& what, RestoreStream* stream);
+  void drop_plain(const Brought& brought) const;
+  Outcome<wire::Checkpoint> kept(const wire::RestoreWhat& what, wire::Unit& of) const;
+  Outcome<wire::Unit> restore_as(const wire::Unit& of, uint32_t number, const RestoreWish& wish,
+                                 const std::string& image, const std::function<void(const wire::Progress&)>& progress);
   std::vector<wire::NodeAddress> addresses(const google::protobuf::RepeatedPtrField<std::string>& nodes) const;
   void drop_copies(wire::Checkpoint& checkpoint) const;
   void copy_elsewhere(wire::Checkpoint& checkpoint, const std::function<void(const wire::Progress&)>& progress);

@@ -149,6 +149,27 @@ Outcome<wire::Unit> find_unit(const State& state, std::string_view word) {
   return failure(Code::kNotFound, fmt::format("no unit {}{}", word, did_you_mean(word, names)));
 }
 
+uint32_t next_checkpoint(const State& state, const std::string& unit) {
+  uint32_t number = 1;
+  for (auto it = state.checkpoints.lower_bound({unit, 0}); it != state.checkpoints.end() && it->first.first == unit;
+       ++it)
+    number = it->first.second + 1;
+  return number;
+}
+
+Outcome<wire::Checkpoint> find_checkpoint(const State& state, const std::string& unit, const std::string& word,
+                                          uint32_t number) {
+  if (number == 0) number = next_checkpoint(state, unit) - 1;
+  if (const auto it = state.checkpoints.find({unit, number}); it != state.checkpoints.end()) return it->second;
+  return failure(Code::kNotFound,
+                 number == 0 ? fmt::format("{0} has no checkpoint; make one with: godwit checkpoint {0}", word)
+                             : fmt::format("{0} has no checkpoint {1}; see: godwit history {0}", word, number));
+}
+
+rpc::Failure nobody_holds(const std::string& word, uint32_t number) {
+  return {Error{Code::kPeer, 0, fmt::format("no node that holds {}@{} answers", word, number)}, {}};
+}
+
 Outcome<wire::NodeInfo> find_node(const State& state, std::string_view name) {
   if (const auto it = state.nodes.find(std::string(name)); it != state.nodes.end()) return it->second;
   std::vector<std::string> names;

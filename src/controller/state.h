@@ -136,6 +136,13 @@ wire::NodeInfo view(const State& state, const Now& now, const wire::NodeInfo& no
 /// By id, by name (a live unit first, then the newest), or by an unambiguous beginning of the id (3 digits or more).
 /// Not found: the error names the closest names there are.
 Outcome<wire::Unit> find_unit(const State& state, std::string_view word);
+/// The number that the unit's next checkpoint gets.
+uint32_t next_checkpoint(const State& state, const std::string& unit);
+/// `number` 0: the newest. `word` is what the user calls the unit.
+Outcome<wire::Checkpoint> find_checkpoint(const State& state, const std::string& unit, const std::string& word,
+                                          uint32_t number);
+/// What is said when no node that has it can be asked.
+rpc::Failure nobody_holds(const std::string& word, uint32_t number);
 Outcome<wire::NodeInfo> find_node(const State& state, std::string_view name);
 /// "; did you mean a, b?" out of what is close enough, or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known);

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "delegation/admission.h"
+#include "delegation/allowance.h"
 #include "delegation/document.h"
 #include "delegation/envelope.h"
 #include "delegation/grants.h"

@@ -1,5 +1,11 @@
 #include "image/kept.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 
 #include "base/log.h"
@@ -25,7 +31,60 @@ Result<KeptImages> KeptImages::open(const std::string& path) {
   TRY_DO(sys::make_dirs(path, 0700));
   TRY(auto store, ChunkStore::open(path + "/chunks", {}));
   TRY(auto history, History::open(path + "/history", *store));
-  return KeptImages(std::move(store), std::make_unique<History>(std::move(history)));
+  TRY_DO(sys::make_dirs(path + "/sealed", 0700));
+  TRY(Fd sealed, sys::open(path + "/sealed", O_PATH | O_DIRECTORY));
+  return KeptImages(std::move(store), std::make_unique<History>(std::move(history)), std::move(sealed));
+}
+
+namespace {
+
+std::string part_of(const std::string& name) { return ".new-" + name; }
+
+/// It becomes a file's name.
+Result<void> check_sealed_name(const std::string& name) {
+  TRY(const auto which, parse_checkpoint_name(name));
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+  };
+  if (which.unit.size() <= 128 && which.unit[0] != '.' && std::ranges::all_of(which.unit, good)) return {};
+  return fail(Code::kUsage, "'" + which.unit.substr(0, 200) + "' can't be a unit's id");
+}
+
+}  // namespace
+
+NewSealed::~NewSealed() {
+  if (file_.valid()) ::unlinkat(directory_->get(), part_of(name_).c_str(), 0);
+}
+
+Result<void> NewSealed::keep() {
+  if (::renameat(directory_->get(), part_of(name_).c_str(), directory_->get(), name_.c_str()) != 0)
+    return fail_errno(errno, "naming the encrypted image " + name_);
+  file_.reset();
+  return {};
+}
+
+Result<NewSealed> KeptImages::new_sealed(const std::string& name) const {
+  TRY_DO(check_sealed_name(name));
+  TRY(Fd file, sys::open_at(*sealed_, part_of(name), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  // What a writer that was killed has left is written over; a living one's isn't.
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
+    return fail(Code::kRefused, "the encrypted image " + name + " is being written");
+  if (::ftruncate(file.get(), 0) != 0) return fail_errno(errno, "emptying the encrypted image " + name);
+  return NewSealed(*sealed_, name, std::move(file));
+}
+
+Result<Fd> KeptImages::sealed(const std::string& name) const {
+  TRY_DO(check_sealed_name(name));
+  auto file = sys::open_at(*sealed_, name, O_RDONLY | O_NOFOLLOW);
+  if (!file && file.error().errnum == ENOENT) return fail(Code::kNotFound, "no encrypted image " + name + " is here");
+  return file;
+}
+
+Result<void> KeptImages::drop_sealed(const std::string& name) const {
+  TRY_DO(check_sealed_name(name));
+  if (::unlinkat(sealed_->get(), name.c_str(), 0) == 0 || errno == ENOENT) return {};
+  return fail_errno(errno, "removing the encrypted image " + name);
 }
 
 Result<std::unique_ptr<ImageReader>> KeptImages::reader(const std::string& name) const {

@@ -25,6 +25,23 @@ struct CheckpointName {
 Result<CheckpointName> parse_checkpoint_name(const std::string& text);
 std::string name_of(const Manifest& manifest);
 
+/// A file for an image that nobody here can read: it has its name, UNIT@NUMBER, from keep() on.
+class NewSealed {
+ public:
+  NewSealed(const Fd& directory, std::string name, Fd file)
+      : directory_(&directory), name_(std::move(name)), file_(std::move(file)) {}
+  NewSealed(NewSealed&& other) noexcept = default;
+  NewSealed& operator=(NewSealed&&) = delete;
+  ~NewSealed();
+  [[nodiscard]] const Fd& file() const { return file_; }
+  Result<void> keep();
+
+ private:
+  const Fd* directory_;
+  std::string name_;
+  Fd file_;
+};
+
 class KeptImages {
  public:
   /// Opens or makes it.
@@ -43,14 +60,21 @@ class KeptImages {
   /// The image as one file's bytes into `out`.
   Result<void> send(const std::string& name, Fd out) const;
 
+  // Encrypted ones, a file each. An image may be here in both forms: while its user restores it.
+  Result<NewSealed> new_sealed(const std::string& name) const;
+  /// Code::kNotFound when it isn't here.
+  Result<Fd> sealed(const std::string& name) const;
+  Result<void> drop_sealed(const std::string& name) const;
+
   [[nodiscard]] const ChunkStore& store() const { return *store_; }
   [[nodiscard]] const History& history() const { return *history_; }
 
  private:
-  KeptImages(std::unique_ptr<ChunkStore> store, std::unique_ptr<History> history)
-      : store_(std::move(store)), history_(std::move(history)) {}
+  KeptImages(std::unique_ptr<ChunkStore> store, std::unique_ptr<History> history, Fd sealed)
+      : store_(std::move(store)), history_(std::move(history)), sealed_(std::make_unique<Fd>(std::move(sealed))) {}
   std::unique_ptr<ChunkStore> store_;
   std::unique_ptr<History> history_;
+  std::unique_ptr<Fd> sealed_;  ///< the directory
 };
 
 }  // namespace godwit::image

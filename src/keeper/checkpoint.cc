@@ -16,10 +16,12 @@
 #include <poll.h>
 
 #include <cstring>
+#include <optional>
 #include <unordered_set>
 
 #include "base/base.h"
 #include "engine/policy.h"
+#include "sealing/sealing.h"
 
 namespace godwit::keeper {
 namespace {
@@ -50,6 +52,14 @@ class Taking {
   Result<void> last_files();
   Result<wire::Checkpoint> publish();
   Result<image::Section> files_section(const char* name, const files::Offer& offer) const;
+  /// An image of this checkpoint's; for one that is encrypted, a stream into the pipe that seals it.
+  Result<void> open_writer();
+  Result<void> put_chunk(std::span<const std::byte> content, image::ChunkId* id = nullptr);
+  /// Whether the image has this content already.
+  [[nodiscard]] bool has(const image::ChunkId& id) const {
+    return sealing_ ? written_.contains(id) : stores_.images->store().has(id);
+  }
+  Result<image::Written> finish(image::Manifest manifest);
   void say(const char* step, uint64_t done, uint64_t total) { told_({step, done, total, rounds_}); }
   void phase(const char* name) { phases_.push_back({name, lap_.lap_ms()}); }
 
@@ -60,7 +70,10 @@ class Taking {
 
   wire::Grain grain_ = subject_.launch.spec().grain() == wire::PORTABLE ? wire::PORTABLE : wire::POD;
   std::unique_ptr<engine::SourceEngine> source_;
-  std::unique_ptr<image::ImageWriter> writer_;
+  std::optional<image::NewSealed> sealed_;  // all three: of an encrypted one
+  std::unique_ptr<sealing::SealingPipe> sealing_;
+  std::unordered_set<image::ChunkId, image::ChunkIdHash> written_;
+  std::unique_ptr<image::ImageWriter> writer_;  // goes before the pipe that it writes to
   std::unique_ptr<files::Departure> departure_;
   engine::Inspection found_;
   files::Offer offer_;
@@ -83,11 +96,7 @@ Result<wire::Checkpoint> Taking::run(std::vector<engine::Blocker>& blockers) {
     looked = look(blockers);
   }
   TRY_DO(std::move(looked));
-  // An earlier try of this number whose answer got lost: nobody knows of it.
-  const auto& history = stores_.images->history();
-  if (auto old = history.remove(subject_.launch.unit(), subject_.number); !old && old.error().code != Code::kNotFound)
-    return std::unexpected(old.error());
-  TRY(writer_, stores_.images->writer());
+  TRY_DO(open_writer());
   TRY_DO(keep_files(blockers));
   TRY_DO(keep_output());
   phase("files");
@@ -98,6 +107,41 @@ Result<wire::Checkpoint> Taking::run(std::vector<engine::Blocker>& blockers) {
     return std::unexpected(taken.error());
   }
   return publish();
+}
+
+Result<void> Taking::open_writer() {
+  // An earlier try of this number whose answer got lost: nobody knows of it.
+  const auto& history = stores_.images->history();
+  if (auto old = history.remove(subject_.launch.unit(), subject_.number); !old && old.error().code != Code::kNotFound)
+    return std::unexpected(old.error());
+  if (subject_.seal_to.empty()) {
+    TRY(writer_, stores_.images->writer());
+    return {};
+  }
+  TRY(const auto key, sealing::public_key_of(subject_.seal_to));
+  TRY(auto file, stores_.images->new_sealed(subject_.launch.unit() + "@" + std::to_string(subject_.number)));
+  sealed_.emplace(std::move(file));
+  TRY(sealing_, sealing::SealingPipe::open(key, sealed_->file()));
+  TRY(writer_, image::ImageWriter::to_stream(sealing_->take_input(), {.threads = 2, .zstd_level = 1}));
+  return {};
+}
+
+Result<void> Taking::put_chunk(std::span<const std::byte> content, image::ChunkId* id) {
+  TRY(const auto stored, writer_->put_chunk(content));
+  if (sealing_) written_.insert(stored);
+  if (id != nullptr) *id = stored;
+  return {};
+}
+
+Result<image::Written> Taking::finish(image::Manifest manifest) {
+  auto written = writer_->finish(std::move(manifest));
+  if (!sealing_) return written;
+  writer_.reset();  // closes the pipe
+  // A full disk is told by who met it, not by the pipe that broke.
+  TRY(const uint64_t bytes, sealing_->finish());
+  if (written) TRY_DO(sealed_->keep());
+  if (written) written->bytes_stored = bytes;
+  return written;
 }
 
 Result<void> Taking::look(std::vector<engine::Blocker>& blockers) {
@@ -139,11 +183,11 @@ Result<void> Taking::keep_chunks(const std::vector<files::ChunkWant>& chunks, bo
   std::unordered_set<files::ChunkId, files::ChunkIdHash> seen;
   for (const auto& chunk : chunks) {
     done += chunk.length;
-    if (!seen.insert(chunk.id).second || stores_.images->store().has(to_image(chunk.id))) continue;
+    if (!seen.insert(chunk.id).second || has(to_image(chunk.id))) continue;
     content.resize(chunk.length);
     TRY(const bool there, departure_->read(chunk.id, content));
     if (!there && !may_change) return fail(Code::kFailed, "a file that the unit uses was changed meanwhile");
-    if (there) TRY_DO(writer_->put_chunk(content));  // else last() brings what it has become
+    if (there) TRY_DO(put_chunk(content));  // else last() brings what it has become
     say("files", done, bytes);
   }
   return {};
@@ -160,8 +204,8 @@ Result<void> Taking::keep_output() {
   for (uint64_t at = whole * kOutputPiece; at < size; at += kOutputPiece) {
     piece.resize(std::min(kOutputPiece, size - at));
     TRY_DO(io::pread_full(body_.output().get(), piece, at));
-    TRY(const auto id, writer_->put_chunk(piece));
-    output_.chunks.push_back(id);
+    output_.chunks.emplace_back();
+    TRY_DO(put_chunk(piece, &output_.chunks.back()));
   }
   output_size_ = size;
   output_.content.assign(reinterpret_cast<const char*>(&size), sizeof size);  // little-endian: this engine is x86-64's
@@ -213,11 +257,11 @@ Result<void> Taking::last_files() {
   }
   std::vector<std::byte> content;
   for (const auto& chunk : final_look.chunks) {
-    if (stores_.images->store().has(to_image(chunk.id))) continue;
+    if (has(to_image(chunk.id))) continue;
     content.resize(chunk.length);
     TRY(const bool there, departure_->read(chunk.id, content));
     if (!there) return fail(Code::kFailed, "a file of the unit changes while it stands still");
-    TRY_DO(writer_->put_chunk(content));
+    TRY_DO(put_chunk(content));
   }
   return {};
 }
@@ -229,7 +273,7 @@ Result<image::Section> Taking::files_section(const char* name, const files::Offe
     for (const auto& piece : recipe.content.pieces) {
       if (!seen.insert(piece.id).second) continue;
       const auto id = to_image(piece.id);
-      if (!stores_.images->store().has(id)) return fail(Code::kFailed, "content of " + recipe.path + " was not kept");
+      if (!has(id)) return fail(Code::kFailed, "content of " + recipe.path + " was not kept");
       section.chunks.push_back(id);
     }
     return {};
@@ -266,12 +310,16 @@ Result<wire::Checkpoint> Taking::publish() {
   for (const auto& tree : trees.trees) file_bytes_ += tree.tree.data_bytes();
   manifest.sections.push_back(std::move(output_));
   GODWIT_FAULT_POINT("checkpoint.publish");
-  TRY(const image::Written written, writer_->finish(std::move(manifest)));
+  TRY(const image::Written written, finish(std::move(manifest)));
   phase("publish");
   wire::Checkpoint out;
   out.set_unit(subject_.launch.unit());
   out.set_number(subject_.number);
   out.set_image(image::name_of(written.manifest));
+  if (sealing_) {
+    TRY(const auto key, sealing::public_key_of(subject_.seal_to));
+    out.set_sealed_to(key.id());
+  }
   out.set_epoch(subject_.launch.epoch());
   if (grain_ == wire::POD) out.set_architecture(written.manifest.architecture);
   out.set_time_ms(written.manifest.created_unix_ns / 1'000'000);

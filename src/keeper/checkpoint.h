@@ -28,6 +28,7 @@ struct Subject {
   wire::keeper::Launch launch;
   uint32_t number = 0;  ///< the checkpoint's
   bool close_connections = false;
+  std::string seal_to;  ///< a public key: nothing of it is written here that can be read without the private one
 };
 
 /// Keeps the unit as it is now; it runs on, whatever comes. `blockers` say why when it is refused.
@@ -39,10 +40,15 @@ struct Restored {
   wire::UnitSpec spec;
   std::vector<engine::Timing> phases;
 };
-/// `asked`: the unit's spec, whose document counts; with empty argv it is the image's.
-Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const std::string& image,
-                                    const wire::UnitSpec& asked, NodeStores& stores, const Told& told,
-                                    std::vector<engine::Blocker>& blockers);
+/// What a document lets a unit do here.
+using RulesOf = std::function<Result<confine::Rules>(const std::string& document)>;
+struct Wanted {
+  std::string image;
+  const wire::UnitSpec& asked;  ///< the unit's spec, whose document counts; with empty argv it is the image's
+  const RulesOf& rules;
+};
+Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const Wanted& wanted, NodeStores& stores,
+                                    const Told& told, std::vector<engine::Blocker>& blockers);
 
 /// Manifest::engine.
 inline constexpr const char *kEnginePod = "pod", *kEnginePortable = "portable";

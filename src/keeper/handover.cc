@@ -41,12 +41,12 @@ void drop_old(const std::string& folder) {
 
 }  // namespace
 
-Result<std::optional<dl::Grants>> load_wish(const std::string& state_dir) {
-  const std::string path = state_dir + "/caveat.json";
-  if (!sys::lstat(path)) return std::nullopt;
-  TRY(const std::string text, io::read_file(path, 1u << 18));
-  TRY(const dl::Grants wish, dl::to_result(dl::grants_of_caveat(text, seconds_now())));
-  return wish;
+Result<confine::Rules> rules_here(const std::string& document, const std::vector<std::string>& caveats,
+                                  const NodeIdentity& self) {
+  if (document.empty()) return confine::Rules{};
+  TRY_IN("caveat.json", self.wish);
+  TRY(const dl::Grants grants, dl::to_result(dl::allowance(document, caveats, *self.wish)));
+  return confine::rules_of(grants);
 }
 
 Result<void> Handover::keep_receipt(const std::string& state_dir) const {

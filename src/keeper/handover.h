@@ -7,14 +7,17 @@
 #include <vector>
 
 #include "base/result.h"
+#include "confine/confine.h"
 #include "delegation/delegation.h"
 #include "engine/engine.h"
 #include "keeper/identity.h"
 
 namespace godwit::keeper {
 
-/// STATE/caveat.json: a policy like that of `godwit delegation new`. Nothing when it isn't there.
-Result<std::optional<delegation::Grants>> load_wish(const std::string& state_dir);
+/// What a unit that starts or is restored here may do: its document, the caveats since and this node's own word. Everything without
+/// a document.
+Result<confine::Rules> rules_here(const std::string& document, const std::vector<std::string>& caveats,
+                                  const NodeIdentity& self);
 
 class Handover {
  public:

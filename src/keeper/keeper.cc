@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "files/beneath.h"
 #include "keeper/checkpoint.h"
+#include "keeper/handover.h"
 
 namespace godwit::keeper {
 
@@ -33,9 +34,10 @@ int Keeper::run() {
   auto dir = sys::open(args_.dir, O_PATH | O_DIRECTORY);
   auto wake_fd = sys::eventfd();
   auto stop_fd = sys::eventfd();
-  for (const Error* e :
-       {body ? nullptr : &body.error(), stores ? nullptr : &stores.error(), dir ? nullptr : &dir.error(),
-        wake_fd ? nullptr : &wake_fd.error(), stop_fd ? nullptr : &stop_fd.error()}) {
+  auto visitors = Visitors::open();
+  for (const Error* e : {body ? nullptr : &body.error(), stores ? nullptr : &stores.error(),
+                         dir ? nullptr : &dir.error(), wake_fd ? nullptr : &wake_fd.error(),
+                         stop_fd ? nullptr : &stop_fd.error(), visitors ? nullptr : &visitors.error()}) {
     if (e == nullptr) continue;
     log::error("can't start: {}", e->message());
     return 1;
@@ -45,6 +47,7 @@ int Keeper::run() {
   unit_dir_ = std::move(*dir);
   wake_ = std::move(*wake_fd);
   stop_listening_ = std::move(*stop_fd);
+  visitors_ = std::move(*visitors);
   listening_ = std::jthread([this] { listen(); });
   Packet job;
   while (!may_exit()) {
@@ -128,7 +131,7 @@ void Keeper::launch(const Packet& request) {
   const Stopwatch watch;
   const auto started = [&]() -> Result<void> {
     // The daemon has asked already whether they can be made to hold here.
-    TRY(auto rules, confine::rules_of_document(request.launch().spec().delegation()));
+    TRY(auto rules, rules_here(request.launch().spec().delegation(), {}, identity_));
     body_->set_rules(std::move(rules));
     return body_->launch(request.launch().spec());
   }();
@@ -156,6 +159,7 @@ void Keeper::checkpoint(const k::TakeCheckpoint& request) {
   Subject subject;
   subject.number = request.number();
   subject.close_connections = request.tcp() == wire::TCP_CLOSE;
+  subject.seal_to = request.seal_to();
   {
     const std::scoped_lock lock(mutex_);
     subject.launch.set_unit(args_.unit);
@@ -184,8 +188,12 @@ void Keeper::checkpoint(const k::TakeCheckpoint& request) {
 
 void Keeper::restore(const k::Restore& request) {
   std::vector<engine::Blocker> blockers;
+  const RulesOf rules = [&](const std::string& document) {
+    return rules_here(document, {request.caveats().begin(), request.caveats().end()}, identity_);
+  };
   const auto restored = restore_checkpoint(
-      *body_, args_.dir, request.image(), request.spec(), stores_, [this](const auto& p) { progress(p); }, blockers);
+      *body_, args_.dir, {request.image(), request.spec(), rules}, stores_, [this](const auto& p) { progress(p); },
+      blockers);
   Packet p;
   if (restored) {
     if (auto r = write_epoch(request.epoch(), {}); !r) log::warn("epoch file: {}", r.error().message());

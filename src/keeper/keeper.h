@@ -24,6 +24,7 @@
 #include "keeper/identity.h"
 #include "keeper/outbox.h"
 #include "keeper/unit_files.h"
+#include "keeper/visitors.h"
 #include "link/keeper_args.h"
 #include "migration/migration.h"
 
@@ -86,6 +87,7 @@ class Keeper {
   const link::KeeperArgs args_;
   NodeIdentity identity_;  // main thread
   Fd listener_;
+  std::optional<Visitors> visitors_;
   Fd unit_dir_;
   Fd wake_;  // eventfd: a job was queued, or something to exit for happened
   Outbox outbox_;

@@ -69,6 +69,7 @@ k::State Keeper::state() {
 
 void Keeper::listen() {
   std::shared_ptr<link::Channel> channel;
+  bool told = false;  // once: who is refused may come again and again
   for (;;) {
     pollfd p[3] = {
         {listener_.get(), POLLIN, 0}, {stop_listening_.get(), POLLIN, 0}, {channel ? channel->fd() : -1, POLLIN, 0}};
@@ -76,6 +77,10 @@ void Keeper::listen() {
     if (p[1].revents != 0) return;
     if (p[0].revents != 0) {
       if (auto socket = link::accept(listener_)) {
+        if (auto known = visitors_->check(*socket); !known) {
+          if (!std::exchange(told, true)) log::warn("a connection was refused: {}", known.error().message());
+          continue;
+        }
         channel = std::make_shared<link::Channel>(std::move(*socket));
         outbox_.connected(channel, state());
         continue;

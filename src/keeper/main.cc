@@ -23,7 +23,7 @@ Result<int> start(const link::KeeperArgs& args) {
     identity.trace = *std::move(key);
   else if (key.error().errnum != ENOENT)
     log::warn("handovers can't be signed: {}", key.error().message());
-  identity.wish = keeper::load_wish(args.state);
+  identity.wish = delegation::load_wish(args.state);
   if (!args.root.empty()) TRY_DO(enter_root(args.root, {args.state}));
   keeper::Keeper k(args, Fd(link::kKeeperListener), std::move(identity));
   return k.run();

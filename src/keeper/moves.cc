@@ -25,10 +25,10 @@ migration::Plan plan_of(const wire::MoveOptions& options) {
   return plan;
 }
 
-/// What the unit may do here. A unit with a document but without a passage has all that the document says.
-Result<confine::Rules> rules_of(const Handover& handover, const wire::UnitSpec& spec) {
+/// What the unit may do here. A unit with a document but without a passage has all that the document says, and this node.
+Result<confine::Rules> rules_of(const Handover& handover, const wire::UnitSpec& spec, const NodeIdentity& self) {
   if (const auto* grants = handover.grants()) return confine::rules_of(*grants);
-  return confine::rules_of_document(spec.delegation());
+  return rules_here(spec.delegation(), {}, self);
 }
 
 /// With this peer only: of all authorities that are trusted, his site's is believed.
@@ -135,7 +135,7 @@ void Keeper::goes_on_here() {
 
 Result<void> Keeper::look_at_trust() {
   TRY(identity_.sites, pki::Sites::load(args_.state));
-  identity_.wish = load_wish(args_.state);
+  identity_.wish = delegation::load_wish(args_.state);
   return {};
 }
 
@@ -257,7 +257,7 @@ void Keeper::move_in(const k::ReceiveIn& request, uint64_t id) {
     if (!handover) return reply_failure(id, handover.error());
     return reply_failure(id, handover->refusal(), handover->blockers());
   }
-  auto rules = rules_of(*handover, request.spec());
+  auto rules = rules_of(*handover, request.spec(), identity_);
   auto unmet = rules ? confine::missing(*rules) : std::vector<engine::Blocker>();
   if (!rules || !unmet.empty()) {
     set_phase(k::EMPTY);

@@ -101,20 +101,19 @@ Result<void> refuse_for(std::vector<engine::Blocker>& blockers, std::vector<engi
 
 }  // namespace
 
-Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const std::string& name,
-                                    const wire::UnitSpec& asked, NodeStores& stores, const Told& told,
-                                    std::vector<engine::Blocker>& blockers) {
+Result<Restored> restore_checkpoint(Body& body, const std::string& unit_dir, const Wanted& wanted, NodeStores& stores,
+                                    const Told& told, std::vector<engine::Blocker>& blockers) {
   Restored out;
   Stopwatch lap;
   const auto phase = [&](const char* step) { out.phases.push_back({step, lap.lap_ms()}); };
-  TRY(const auto image, stores.images->reader(name));
+  TRY(const auto image, stores.images->reader(wanted.image));
   const image::Manifest& manifest = image->manifest();
   TRY(const wire::Grain grain, engine_for(manifest));
   TRY(const Parts parts, Parts::of(manifest));
   wire::keeper::Launch who;
   if (!who.ParseFromString(parts.keeper->content)) return fail(Code::kCorrupt, "the image doesn't say what unit it is");
   out.spec = who.spec();
-  TRY(auto rules, confine::rules_of_document((asked.argv().empty() ? out.spec : asked).delegation()));
+  TRY(auto rules, wanted.rules((wanted.asked.argv().empty() ? out.spec : wanted.asked).delegation()));
   TRY_DO(refuse_for(blockers, confine::missing(rules)));
   body.set_rules(std::move(rules));
 

@@ -170,7 +170,7 @@ std::vector<Case> all_cases() {
   for (const auto& p : fault::points()) {
     // The daemons and the controller pass theirs.
     if (p.name.starts_with("checkpoint.") || p.name.starts_with("restore.")) continue;
-    if (p.name.starts_with("controller") || p.name.ends_with(".prepare")) continue;
+    if (p.name.starts_with("controller") || p.name.ends_with(".prepare") || p.name.ends_with(".answered")) continue;
     const bool only_lazy = p.name == "source.serving" || p.name == "destination.arriving";
     for (const char* action : {"fail", "kill"}) {
       if (!only_lazy) out.push_back({std::string(p.name), action});

@@ -73,6 +73,8 @@ void Daemon::answer_commit(const UnitPtr& unit, const k::CommitQuestion& questio
                 taken.error().error.message());
     }
   }
+  // Nothing can fail here any more: the commit stands.
+  if (auto passed = fault::pass("destination.answered"); !passed) log::warn("{}", passed.error().text);
   // After the answer: the unit stands still until the keeper has it, and the record can be had again by asking.
   log::info("commit unit={} migration={} granted={} epoch={}", question.unit(), question.migration(), reply->granted(),
             reply->epoch());

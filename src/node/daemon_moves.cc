@@ -57,7 +57,7 @@ Outcome<wire::UnitLoad> Daemon::await_start(const UnitPtr& unit, milliseconds li
 }
 
 Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
-  TRY_DO(check_papers(request.spec(), options_.root, place_));
+  TRY_DO(check_papers(request.spec(), options_.state_dir, options_.root, place_));
   UnitPtr unit;
   {
     const auto held = gate(request.unit());
@@ -88,7 +88,8 @@ Outcome<wire::UnitLoad> Daemon::launch(const wire::LaunchRequest& request) {
 }
 
 Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request) {
-  TRY_DO(check_place(request.spec(), place_));
+  TRY_DO(check_place({request.spec().delegation(), {request.caveats().begin(), request.caveats().end()}},
+                     options_.state_dir, place_));
   const auto held = gate(request.unit());
   const std::lock_guard lock(*held);
   if (const auto old = known(request.unit()); old && old->record().epoch == request.epoch()) return old;
@@ -107,6 +108,7 @@ Outcome<Daemon::UnitPtr> Daemon::restore(const wire::RestoreNodeRequest& request
   *restore->mutable_spec() = spec_here(request.spec());
   restore->set_node(options_.name);
   restore->set_image(request.image());
+  *restore->mutable_caveats() = request.caveats();
   if (auto accepted = keeper->request(std::move(packet)); !accepted) {
     remove(unit);
     return std::unexpected(accepted.error());
@@ -275,6 +277,15 @@ Outcome<wire::AdmitReply> Daemon::admit(const wire::AdmitRequest& request) {
   if (!answer) return std::unexpected(answer.error());
   wire::AdmitReply reply;
   for (const auto& b : answer->admitted().blockers()) *reply.add_blockers() = b;
+  if (request.document().empty()) return reply;
+  const Papers papers{request.document(), {request.caveats().begin(), request.caveats().end()}};
+  for (const auto& b : paper_blockers(papers, options_.state_dir, place_)) {
+    auto& out = *reply.add_blockers();
+    out.set_code(b.code);
+    out.set_object(b.object);
+    out.set_reason(b.reason);
+    out.set_lift(b.lift);
+  }
   return reply;
 }
 

@@ -1,11 +1,13 @@
 #include "node/images.h"  // first, so that the header proves self-contained
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <thread>
 
 #include "base/base.h"
 #include "godwit/keeper.pb.h"
+#include "sealing/sealing.h"
 
 namespace godwit::node {
 namespace {
@@ -25,8 +27,27 @@ Result<const image::KeptImages*> Images::kept() {
   return kept_.get();
 }
 
+namespace {
+
+bool has(const image::KeptImages& kept, const std::string& image) {
+  return kept.has(image) || kept.sealed(image).has_value();
+}
+
+/// As it lies there: nobody here can read more of it.
+Result<void> give_file(const Fd& file, const std::function<bool(std::string_view)>& take) {
+  std::vector<std::byte> piece(kPiece);
+  for (;;) {
+    TRY(const size_t got, io::read_some(file.get(), piece));
+    if (got == 0) return {};
+    if (!take({reinterpret_cast<const char*>(piece.data()), got})) return fail(Code::kPeer, "the caller left");
+  }
+}
+
+}  // namespace
+
 Result<void> Images::fetch(const std::string& image, const std::function<bool(std::string_view)>& take) {
   TRY(const auto* kept, this->kept());
+  if (const auto file = kept->sealed(image)) return give_file(*file, take);
   if (!kept->has(image)) return fail(Code::kNotFound, "image " + image + " is not here");
   TRY(auto pipe, sys::pipe());
   Result<void> sent;
@@ -47,8 +68,27 @@ Result<void> Images::fetch(const std::string& image, const std::function<bool(st
   return {};
 }
 
+// Only its user can tell whether it is whole: TLS brought it, and he will see.
+Result<void> Images::keep_sealed(const Fd& spool, const std::string& image) {
+  if (image.empty()) return fail(Code::kRefused, "the image is encrypted: its key's owner has to open it");
+  TRY(const auto* kept, this->kept());
+  TRY(auto copy, kept->new_sealed(image));
+  if (::lseek(spool.get(), 0, SEEK_SET) < 0) return fail_errno(errno, "reading a file again");
+  const auto write = [&](std::string_view piece) { return io::write_full(copy.file().get(), piece); };
+  Result<void> written;
+  auto given = give_file(spool, [&](std::string_view piece) { return (written = write(piece)).has_value(); });
+  TRY_DO(written);
+  TRY_DO(given);
+  return copy.keep();
+}
+
 // The file has no name: what is reached by its descriptor is gone with it.
 Result<std::string> Images::spooled(const Fd& spool, const std::string& image, wire::PutReply& reply) {
+  std::string begin(8, '\0');
+  if (io::pread_full(spool.get(), std::as_writable_bytes(std::span(begin)), 0) && sealing::is_sealed(begin)) {
+    TRY_DO(keep_sealed(spool, image));
+    return image;
+  }
   TRY(const auto file, image::ImageReader::open("/proc/self/fd/" + std::to_string(spool.get())));
   auto kept = this->kept();
   if (!kept) return std::unexpected(kept.error());
@@ -114,22 +154,22 @@ Result<void> Images::pull(const std::string& image,
                           const google::protobuf::RepeatedPtrField<wire::NodeAddress>& holders, const Told& told) {
   TRY(const auto* kept, this->kept());
   TRY_DO(image::parse_checkpoint_name(image));
-  if (kept->has(image)) return {};
+  if (has(*kept, image)) return {};
   Error why{Code::kNotFound, 0, "no node that answers has the image " + image};
   for (const auto& holder : holders) {
     if (holder.name() == place_.there()) continue;
     auto pulled = pull_from(holder, image, told);
-    if (pulled || kept->has(image)) return {};
+    if (pulled || has(*kept, image)) return {};
     log::warn("image {} from {}: {}", image, holder.name(), pulled.error().message());
     why = pulled.error().in("image " + image + " from " + holder.name());
   }
   return std::unexpected(why);
 }
 
-Result<void> Images::drop(const std::string& image) {
+Result<void> Images::drop(const std::string& image, bool plain) {
   TRY(const auto* kept, this->kept());
   TRY_DO(kept->drop(image));
-  return {};
+  return plain ? Result<void>() : kept->drop_sealed(image);
 }
 
 }  // namespace godwit::node

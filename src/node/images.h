@@ -34,11 +34,13 @@ class Images {
   Result<void> fetch(const std::string& image, const std::function<bool(std::string_view)>& take);
   /// Keeps the image that comes in pieces, until `next` gives false; one that was cut short is no image.
   Result<wire::PutReply> put(const std::function<bool(std::string&)>& next);
-  Result<void> drop(const std::string& image);
+  /// `plain`: what is encrypted of it stays.
+  Result<void> drop(const std::string& image, bool plain);
 
  private:
   Result<const image::KeptImages*> kept();
   Result<std::string> spooled(const Fd& spool, const std::string& image, wire::PutReply& reply);
+  Result<void> keep_sealed(const Fd& spool, const std::string& image);
   Result<void> pull_from(const wire::NodeAddress& holder, const std::string& image, const Told& told);
 
   const std::string directory_;

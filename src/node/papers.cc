@@ -52,27 +52,47 @@ std::expected<void, rpc::Failure> check_passage(const std::string& passage, cons
   return {};
 }
 
-std::expected<void, rpc::Failure> check_place(const wire::UnitSpec& spec, const Place& place) {
-  if (spec.delegation().empty() && !place.lent()) return {};
-  const auto document =
-      spec.delegation().empty() ? dl::refuse(dl::Why::kNoDocument, place.full()) : dl::read_document(spec.delegation());
-  if (!document) return refused(document.error());
-  const dl::Grants& grants = document->document.grants;
+namespace {
+
+/// Everything without a document.
+std::expected<std::optional<dl::Grants>, rpc::Failure> allowed_here(const Papers& papers, const std::string& state_dir,
+                                                                    const Place& place) {
+  if (papers.document.empty() && place.lent()) return refused({dl::Why::kNoDocument, place.full()});
+  if (papers.document.empty()) return std::nullopt;
+  const auto wish = dl::load_wish(state_dir);
+  if (!wish) return std::unexpected(rpc::Failure{wish.error().in("caveat.json"), {}});
+  auto grants = dl::allowance(papers.document, papers.caveats, *wish);
+  if (!grants) return refused(grants.error());
   const std::string here = place.full();
-  if (const auto may = grants.check_place(dl::site_of(here), dl::node_of(here)); !may) return refused(may.error());
-  if (!grants.allows(dl::kRun)) return refused({dl::Why::kForbiddenOperation, std::string(dl::kRun)});
-  if (const auto valid = grants.check_time(static_cast<uint64_t>(std::time(nullptr))); !valid)
+  if (const auto may = grants->check_place(dl::site_of(here), dl::node_of(here)); !may) return refused(may.error());
+  if (const auto valid = grants->check_time(static_cast<uint64_t>(std::time(nullptr))); !valid)
     return refused(valid.error());
+  return *std::move(grants);
+}
+
+}  // namespace
+
+std::expected<void, rpc::Failure> check_place(const Papers& papers, const std::string& state_dir, const Place& place) {
+  TRY(const auto grants, allowed_here(papers, state_dir, place));
+  if (grants && !grants->allows(dl::kRun)) return refused({dl::Why::kForbiddenOperation, std::string(dl::kRun)});
   return {};
 }
 
-std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const std::string& root,
-                                               const Place& place) {
-  TRY_DO(check_place(spec, place));
+std::vector<engine::Blocker> paper_blockers(const Papers& papers, const std::string& state_dir, const Place& place) {
+  const auto grants = allowed_here(papers, state_dir, place);
+  if (grants) return *grants ? confine::missing(confine::rules_of(**grants)) : std::vector<engine::Blocker>();
+  if (!grants.error().blockers.empty()) return grants.error().blockers;
+  return {{"delegation", "node " + place.full(), grants.error().error.message(), "correct it on that node"}};
+}
+
+std::expected<void, rpc::Failure> check_papers(const wire::UnitSpec& spec, const std::string& state_dir,
+                                               const std::string& root, const Place& place) {
+  const Papers papers{spec.delegation()};
+  TRY_DO(check_place(papers, state_dir, place));
   if (spec.delegation().empty()) return {};
   const auto document = dl::read_document(spec.delegation());
   if (!document) return refused(document.error());
-  if (auto unmet = confine::missing(confine::rules_of(document->document.grants)); !unmet.empty())
+  if (auto unmet = paper_blockers(papers, state_dir, place); !unmet.empty())
     return std::unexpected(
         rpc::Failure{Error{Code::kRefused, 0, "this node can't enforce the unit's delegation"}, std::move(unmet)});
   const std::vector<std::string> argv(spec.argv().begin(), spec.argv().end());

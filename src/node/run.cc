@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <memory>
 #include <optional>
 
 #include "base/base.h"
@@ -11,6 +13,7 @@
 #include "node/data_port.h"
 #include "node/node.h"
 #include "node/service.h"
+#include "rpc/porter.h"
 
 namespace godwit::node {
 namespace {
@@ -84,13 +87,22 @@ Result<void> serve(const Options& wanted, const sigset_t& signals) {
   NodeService service(daemon);
   grpc::ServerBuilder builder;
   rpc::set_up(builder);
-  int port = 0;
-  builder.AddListeningPort(options.listen, rpc::server_credentials(identity), &port);
+  const auto taken = [&] {
+    return fail(Code::kSystem, "can't listen on " + options.listen + ": is another node running there?");
+  };
+  std::unique_ptr<rpc::Porter> porter;
+  int port = -1;
+  if (identity.secure()) {
+    auto opened = rpc::Porter::listen(builder, options.listen, rpc::server_credentials(identity));
+    if (!opened && opened.error().errnum == EADDRINUSE) return taken();
+    TRY(porter, std::move(opened));
+  } else {
+    builder.AddListeningPort(options.listen, rpc::server_credentials(identity), &port);
+  }
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (!server || port == 0) {
-    return fail(Code::kSystem, "can't listen on " + options.listen + ": is another node running there?");
-  }
+  if (!server || port == 0) return taken();
+  if (porter) porter->start();
   log::info("node serves name={} control={} data={}", options.name, options.listen, options.data_listen);
 
   std::thread registration([&] {
@@ -106,6 +118,7 @@ Result<void> serve(const Options& wanted, const sigset_t& signals) {
   log::info("node ends signal={}; its units live on", got);
   daemon.stop();
   registration.join();
+  porter.reset();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   return {};
 }

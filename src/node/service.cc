@@ -138,6 +138,7 @@ grpc::Status NodeService::Checkpoint(Context* context, const wire::CheckpointNod
   k::Packet packet;
   packet.mutable_checkpoint()->set_number(number);
   packet.mutable_checkpoint()->set_tcp(request->tcp());
+  packet.mutable_checkpoint()->set_seal_to(request->seal_to());
   if (auto accepted = ask(request->unit(), std::move(packet)); !accepted) return rpc::to_status(accepted.error());
   for (;;) {
     (void)(*unit)->wait(kLook, [&](const Unit::News& n) {
@@ -208,6 +209,8 @@ grpc::Status NodeService::Check(Context* context, const wire::NodeCheckRequest* 
   wire::AdmitRequest ask_there;
   ask_there.set_grain(request->grain());
   ask_there.set_demands(found.demands_raw());
+  ask_there.set_document(request->document());
+  *ask_there.mutable_caveats() = request->caveats();
   wire::AdmitReply there;
   if (const auto status = stub->Admit(&call, ask_there, &there); !status.ok()) {
     auto why = rpc::failure_of(status);
@@ -223,9 +226,9 @@ grpc::Status NodeService::Admit(Context* context, const wire::AdmitRequest* requ
   const std::string site = pki::split_name(rpc::caller(*context, daemon_.identity())).site;
   const auto ticket = daemon_.welcome(site);
   if (!ticket) return rpc::to_status(ticket.error());
-  if (!site.empty() && request->demands().size() > kMaxForeignDemands)
+  if (!site.empty() && request->ByteSizeLong() > kMaxForeignDemands)
     return rpc::to_status(
-        Error{Code::kRefused, 0, "demands of " + std::to_string(request->demands().size()) + " bytes"});
+        Error{Code::kRefused, 0, "a question of " + std::to_string(request->ByteSizeLong()) + " bytes"});
   auto admitted = daemon_.admit(*request);
   if (!admitted) return rpc::to_status(admitted.error());
   *reply = *admitted;

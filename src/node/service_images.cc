@@ -50,7 +50,7 @@ grpc::Status NodeService::Put(Context* context, grpc::ServerReader<wire::Data>* 
 
 grpc::Status NodeService::DropImage(Context* context, const wire::ImageRequest* request, wire::Empty*) {
   if (auto no = authorize(*context); !no.ok()) return no;
-  const auto dropped = daemon_.images().drop(request->image());
+  const auto dropped = daemon_.images().drop(request->image(), request->plain());
   return dropped ? grpc::Status::OK : rpc::to_status(dropped.error());
 }
 

@@ -80,7 +80,7 @@ Result<CheckReport> check_tree(pid_t pid) {
   return report;
 }
 
-Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const CheckpointOptions& options,
+Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, CheckpointOptions options,
                                    std::vector<engine::Blocker>& blockers) {
   Stopwatch total;
   SourceOptions source_options;
@@ -93,8 +93,8 @@ Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const Che
     blockers = std::move(found.blockers);
     return fail(Code::kRefused, "pid " + std::to_string(pid) + " can't be checkpointed");
   }
-  image::WriteOptions write_options;
-  TRY(auto writer, image::ImageWriter::to_directory(path, write_options));
+  TRY(auto writer, options.stream.valid() ? image::ImageWriter::to_stream(std::move(options.stream), {.zstd_level = 1})
+                                          : image::ImageWriter::to_directory(path, {}));
   TreeReport report;
   if (!options.stop_first && found.memory_bytes >= kWorthRounds) {
     auto rounds = write_rounds(*source, *writer);
@@ -125,6 +125,9 @@ Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const Che
     manifest.outline = std::move(outline);
     manifest.demands = std::move(found.demands);
     written = writer->finish(std::move(manifest));
+    writer.reset();  // a stream ends
+    if (written && options.kept)
+      if (auto kept = options.kept(); !kept) written = std::unexpected(kept.error());
   }
   if (!state || !written) {
     (void)source->thaw();

@@ -186,11 +186,13 @@ struct CheckpointOptions {
   bool stop_first = false;  ///< all of the memory is copied while the tree stands, as for a small one
   bool inherit_stdio = true;
   bool close_connections = false;
+  Fd stream;  ///< when valid the image goes there as one file's bytes, and `path` is only what it is called
+  std::function<Result<void>()> kept;  ///< asked when all of the image was written, before a tree that ends does
 };
 /// Dumps the tree below `pid` into directory or file `path`. Refusals fill `blockers`. Without leave_running the tree is
 /// killed once the image is complete. More memory than is copied in some milliseconds goes in rounds while the tree runs,
 /// as in a live move; then it stands only for what was written during the last one.
-Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, const CheckpointOptions& options,
+Result<TreeReport> checkpoint_tree(pid_t pid, const std::string& path, CheckpointOptions options,
                                    std::vector<engine::Blocker>& blockers);
 
 struct RestoreTreeOptions {

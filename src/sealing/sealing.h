@@ -22,7 +22,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 
+#include "base/fd.h"
 #include "base/private_key.h"
 #include "base/result.h"
 
@@ -110,6 +112,32 @@ class Opener {
   const SealKey& key_;
   std::optional<Chunks> chunks_;
   std::string held_;
+};
+
+/// A pipe that seals: what is written to its input is in the file sealed, once finish() returned. For whoever writes to a
+/// descriptor, as an image's writer does.
+class SealingPipe {
+ public:
+  /// `file` must outlive it.
+  static Result<std::unique_ptr<SealingPipe>> open(const SealPublicKey& recipient, const Fd& file);
+  ~SealingPipe();
+  SealingPipe(const SealingPipe&) = delete;
+  SealingPipe& operator=(const SealingPipe&) = delete;
+  /// Once. Whoever has it closes it at the end; after a failure of the file he gets EPIPE.
+  Fd take_input() { return std::move(input_); }
+  /// When the input was closed. The bytes that it wrote, or why not all of it was.
+  Result<uint64_t> finish();
+
+ private:
+  SealingPipe(Sealer seal, Fd input, Fd output, const Fd& file);
+  Result<void> run();
+  Result<void> put(std::string_view bytes);
+  Sealer seal_;
+  Fd input_, output_;
+  const Fd& file_;
+  uint64_t written_ = 0;
+  Result<void> done_;
+  std::thread thread_;
 };
 
 /// Whether these are the first bytes of a sealed stream; eight are enough.

@@ -1,7 +1,11 @@
 #include "sealing/sealing.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
+
+#include <cerrno>
 
 #include "base/io.h"
 #include "base/sys.h"
@@ -149,6 +153,39 @@ TEST(SealKeys, are_for_their_owner_and_never_overwritten) {
   EXPECT_EQ(SealKey::load(path).error().code, Code::kRefused);
   ASSERT_TRUE(io::replace_file(path, "nonsense", 0600));
   EXPECT_EQ(SealKey::load(path).error().code, Code::kCorrupt);
+}
+
+TEST(SealingPipe, seals_what_is_written_to_it) {
+  const SealKey key = key_of(9);
+  for (const size_t size : {size_t{0}, size_t{1}, kChunk, 5 * kChunk + 17}) {
+    const Fd file = *sys::memfd("sealed");
+    auto pipe = SealingPipe::open(key.public_key(), file);
+    ASSERT_TRUE(pipe) << pipe.error().message();
+    {
+      const Fd input = (*pipe)->take_input();
+      ASSERT_TRUE(io::write_full(input.get(), text(size)));
+    }
+    const auto written = (*pipe)->finish();
+    ASSERT_TRUE(written) << written.error().message();
+    std::string bytes(*written, '\0');
+    ASSERT_TRUE(io::pread_full(file.get(), std::as_writable_bytes(std::span(bytes)), 0));
+    EXPECT_TRUE(opened(bytes, key) == text(size)) << size;
+  }
+}
+
+// Whoever writes gets EPIPE and doesn't wait for ever; why is said by finish().
+TEST(SealingPipe, a_file_that_takes_no_more_ends_it) {
+  ::signal(SIGPIPE, SIG_IGN);
+  const Fd full = *sys::open("/dev/full", O_WRONLY);
+  auto pipe = SealingPipe::open(key_of(9).public_key(), full);
+  ASSERT_TRUE(pipe);
+  {
+    const Fd input = (*pipe)->take_input();
+    EXPECT_FALSE(io::write_full(input.get(), text(4 << 20)));
+  }
+  const auto written = (*pipe)->finish();
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().errnum, ENOSPC);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // Checkpoints of units on a grid: kept, copied to a second node, restored where neither the unit's node nor its work
 // directory is; and a checkpoint that fails leaves the unit as it was.
+#include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "grid.h"
@@ -40,6 +42,15 @@ class CheckpointTest : public OnGrid<3> {
     for (const auto& u : json::parse(grid().godwit({"ps", "--all", "--json"}).out, nullptr, false))
       if (u.value("name", "") == unit) return u.value("state", "");
     return {};
+  }
+  static std::string images(const std::string& node) { return grid().state() + "/nodes/" + node + "/images"; }
+  /// How many pieces of content its store has.
+  static size_t chunks(const std::string& node) {
+    size_t count = 0;
+    std::error_code none;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(images(node) + "/chunks", none))
+      count += file.path().filename().string().size() == 64 ? 1 : 0;
+    return count;
   }
   static void expect_whole(const std::string& unit, int lines) {
     const auto waited = grid().godwit({"wait", unit});
@@ -142,6 +153,50 @@ TEST_F(CheckpointTest, an_encrypted_file_is_restored_with_its_key_and_with_no_ot
   expect_whole("secret", 200);
   expect_whole("twin", 200);
   for (const auto& path : {file, key, key + ".pub", other, other + ".pub"}) (void)sys::unlink(path);
+}
+
+// In the grid's own history: on no node's disk is anything of it that could be read.
+TEST_F(CheckpointTest, an_encrypted_checkpoint_is_in_the_history_and_nobody_but_its_owner_reads_it) {
+  const std::string key = work_ + ".key", other = work_ + ".other";
+  for (const auto& path : {key, other}) ASSERT_EQ(grid().godwit({"key", "new", "--sealing", "--out", path}).status, 0);
+  run("hidden", "node-2", 300);
+  ASSERT_TRUE(has_printed("hidden", 20));
+  std::map<std::string, size_t> before;
+  for (const char* node : {"node-1", "node-2", "node-3"}) before[node] = chunks(node);
+  const auto taken = grid().godwit({"checkpoint", "hidden", "--encrypt", key + ".pub", "--json"});
+  ASSERT_EQ(taken.status, 0) << taken.err;
+  const auto listed = json::parse(grid().godwit({"history", "hidden", "--json"}).out, nullptr, false);
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0]["nodes"].size(), 2u);
+  EXPECT_EQ(listed[0]["sealed_to"].get<std::string>().size(), 64u);
+  EXPECT_NE(grid().godwit({"history", "hidden"}).out.find("(encrypted)"), std::string::npos);
+
+  // Neither as a checkpoint nor as content that no checkpoint names: the stores hold what they held.
+  const auto expect_hidden = [&](const char* when) {
+    for (const char* node : {"node-1", "node-2", "node-3"}) {
+      const std::string id = listed[0]["unit"];
+      EXPECT_FALSE(sys::stat(images(node) + "/history/" + id + "/1")) << node << when;
+      EXPECT_TRUE(eventually([&] { return chunks(node) == before[node]; })) << node << when;
+    }
+  };
+  expect_hidden(" when it was taken");
+  const auto restore = [&](const std::string& name, std::vector<std::string> more) {
+    std::vector<std::string> words = {"restore", "hidden@1", "--branch", "--name", name, "--node", "node-3"};
+    words.insert(words.end(), more.begin(), more.end());
+    return grid().godwit(words);
+  };
+  EXPECT_EQ(restore("wrong", {"--key", other}).status, 3);
+  EXPECT_EQ(state_of("wrong"), "");
+  const auto restored = restore("found", {"--key", key});
+  EXPECT_EQ(restored.status, 0) << restored.err;
+  expect_hidden(" when it was restored");
+  expect_whole("hidden", 300);
+  expect_whole("found", 300);
+  EXPECT_EQ(grid().godwit({"checkpoint", "hidden", "--encrypt", "nonsense"}).status, 2);
+  EXPECT_EQ(grid().godwit({"forget", "hidden@1"}).status, 0);
+  for (const char* node : {"node-1", "node-2", "node-3"})
+    EXPECT_TRUE(sys::list_dir(images(node) + "/sealed").value_or(std::vector<std::string>()).empty()) << node;
+  for (const auto& path : {key, key + ".pub", other, other + ".pub"}) (void)sys::unlink(path);
 }
 
 TEST_F(CheckpointTest, an_image_file_that_was_damaged_is_refused_and_starts_nothing) {

@@ -150,13 +150,12 @@ TEST_P(KilledDuringMove, the_unit_runs_exactly_once) {
   expect_whole(name, 400);
 }
 
-INSTANTIATE_TEST_SUITE_P(Points, KilledDuringMove,
-                         ::testing::Values(std::pair("node-1", "source.prepare"), std::pair("node-1", "source.keeper"),
-                                           std::pair("node-2", "destination.prepare"),
-                                           std::pair("node-2", "destination.keeper"),
-                                           std::pair("controller", "controller.planned"),
-                                           std::pair("controller", "controller.commit"),
-                                           std::pair("controller", "controller.committed")));
+INSTANTIATE_TEST_SUITE_P(
+    Points, KilledDuringMove,
+    ::testing::Values(std::pair("node-1", "source.prepare"), std::pair("node-1", "source.keeper"),
+                      std::pair("node-2", "destination.prepare"), std::pair("node-2", "destination.keeper"),
+                      std::pair("node-2", "destination.answered"), std::pair("controller", "controller.planned"),
+                      std::pair("controller", "controller.commit"), std::pair("controller", "controller.committed")));
 
 TEST_F(DaemonTest, a_node_is_there_though_keepers_do_not_answer) {
   std::vector<pid_t> keepers;

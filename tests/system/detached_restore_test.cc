@@ -81,5 +81,47 @@ TEST_F(DetachedRestoreTest, a_tree_with_new_pids_goes_on_without_the_command) {
   restored_ = 0;
 }
 
+// One file, which is opened in memory: nothing of the tree is written in the clear.
+TEST_F(DetachedRestoreTest, an_encrypted_tree_goes_on_with_its_key_and_with_no_other) {
+  const pid_t pid = start_counting();
+  ASSERT_GT(pid, 0);
+  ASSERT_TRUE(counts_on());
+  const std::string file = dir_ + "/image";
+  for (const char* name : {"/key", "/other"})
+    ASSERT_EQ(run_program({GODWIT_BIN, "key", "new", "--sealing", "--out", dir_ + name}).status, 0);
+  const auto checkpoint = [&](const std::string& to, const std::string& key) {
+    return run_program({GODWIT_BIN, "checkpoint", "--pid", std::to_string(pid), "-o", to, "--encrypt", key});
+  };
+  // What goes wrong leaves the tree running and no file.
+  EXPECT_NE(checkpoint(file, dir_ + "/nowhere.pub").status, 0);
+  EXPECT_NE(checkpoint(dir_ + "/no/such/file", dir_ + "/key.pub").status, 0);
+  EXPECT_TRUE(counts_on());
+  EXPECT_FALSE(sys::stat(file));
+  const auto taken = checkpoint(file, dir_ + "/key.pub");
+  ASSERT_EQ(taken.status, 0) << taken.err;
+  const std::string bytes = *io::read_file(file);
+  EXPECT_TRUE(bytes.starts_with("GODWITSE"));
+  EXPECT_EQ(bytes.find("GODWITPK"), std::string::npos);
+  EXPECT_EQ(bytes.find("godwit tree"), std::string::npos);
+  const auto restore = [&](const std::string& key) {
+    return run_program(
+        {GODWIT_BIN, "restore", file, "--key", key, "--pids", "new", "--detach", "--pidfile", dir_ + "/pid"});
+  };
+  EXPECT_EQ(restore(dir_ + "/other").status, 3);
+  ASSERT_TRUE(io::replace_file(file, bytes.substr(0, bytes.size() - 1)));
+  EXPECT_NE(restore(dir_ + "/key").status, 0);
+  EXPECT_FALSE(sys::stat(dir_ + "/pid"));
+  ASSERT_TRUE(io::replace_file(file, bytes));
+  const auto done = restore(dir_ + "/key");
+  ASSERT_EQ(done.status, 0) << done.err;
+  restored_ = std::stoi(io::read_file(dir_ + "/pid").value_or("0"));
+  ASSERT_GT(restored_, 0);
+  EXPECT_TRUE(counts_on());
+  ASSERT_TRUE(io::replace_file(dir_ + "/stop", ""));
+  EXPECT_TRUE(eventually([&] { return counted() == "ended\n"; })) << counted();
+  EXPECT_TRUE(eventually([&] { return ::kill(restored_, 0) != 0; }));
+  restored_ = 0;
+}
+
 }  // namespace
 }  // namespace godwit::test

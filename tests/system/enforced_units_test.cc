@@ -152,6 +152,50 @@ TEST_F(EnforcedUnits, cant_lift_the_limits_of_a_document_that_says_nothing_of_pa
   }
 }
 
+// What the operator of a node takes away holds there from the start, and afterwards everywhere: also for who comes back by a
+// restore on a node whose operator says nothing.
+TEST_F(EnforcedUnits, are_held_to_the_word_of_each_node_where_they_were) {
+  Grid grid(2);
+  REQUIRE_GRID(grid);
+  expect_ok(grid.godwit({"key", "new"}));
+  const json word = {{"write", {dir_ + "/open"}}, {"limits", {{"processes", 6}}}};
+  ASSERT_TRUE(io::replace_file(grid.state() + "/nodes/node-1/caveat.json", word.dump()));
+  expect_ok(start(grid, json::object()));
+  ASSERT_TRUE(has_said(grid, "0 ready")) << grid.godwit({"logs", "held"}).out;
+  const auto expect_held = [&](int round) {
+    auto got = tried(grid, round);
+    EXPECT_EQ(got["write-allowed"], "ok") << round;
+    EXPECT_EQ(got["write-forbidden"], "EACCES") << round;
+    EXPECT_EQ(got["processes"], "EAGAIN-after-5") << round;
+    EXPECT_EQ(got["read-forbidden"], "ok") << round;  // it says nothing of reading
+  };
+  expect_held(1);
+  move(grid, "node-2");
+  expect_held(2);
+  expect_ok(grid.godwit({"checkpoint", "held"}));
+  expect_ok(grid.godwit({"kill", "held"}));
+  ASSERT_TRUE(eventually([&] { return grid.godwit({"wait", "held"}).status != 0; }));
+  expect_ok(grid.godwit({"restore", "held@1", "--node", "node-2"}));
+  expect_held(3);
+}
+
+TEST_F(EnforcedUnits, do_not_start_where_the_node_does_not_want_them) {
+  Grid grid(1);
+  REQUIRE_GRID(grid);
+  expect_ok(grid.godwit({"key", "new"}));
+  const auto code = [&](const std::string& word) {
+    EXPECT_TRUE(io::replace_file(grid.state() + "/nodes/node-1/caveat.json", word));
+    const auto ran = start(grid, json::object());
+    const json out = json::parse(ran.out, nullptr, false);
+    if (ran.status == 0) return std::string("ok");
+    return out["error"]["blockers"].empty() ? out["error"].dump() : std::string(out["error"]["blockers"][0]["code"]);
+  };
+  EXPECT_EQ(code(R"({"operations": ["checkpoint", "migrate"]})"), "forbidden-operation");
+  EXPECT_EQ(code(R"({"nodes": {"untrusted": ["grid/node-1"]}})"), "forbidden-node");
+  EXPECT_NE(code(R"({"wriet": []})").find("caveat.json"), std::string::npos);  // a word that isn't understood
+  EXPECT_EQ(code("{}"), "ok");
+}
+
 TEST_F(EnforcedUnits, leave_no_control_groups_behind) {
   std::vector<std::string> groups;
   {
@@ -214,6 +258,9 @@ TEST_F(EnforcedUnits, are_refused_by_name_where_a_limit_cant_be_enforced) {
   ASSERT_EQ(gone.status, 0) << gone.err;
   expect_ok(start(grid, {{"limits", {{"memory_bytes", 150 << 20}}}}));
   ASSERT_TRUE(has_said(grid, "0 ready"));
+  const auto checked = grid.godwit({"check", "held", "--to", "node-2", "--json"});
+  EXPECT_EQ(checked.status, 3) << checked.out << checked.err;
+  EXPECT_NE(checked.out.find("\"enforce-memory\""), std::string::npos) << checked.out;
   const auto moved = grid.godwit({"move", "held", "--to", "node-2", "--json"});
   EXPECT_NE(moved.status, 0);
   EXPECT_NE(moved.out.find("\"enforce-memory\""), std::string::npos) << moved.out << moved.err;

@@ -33,14 +33,15 @@ void kill_keeper(Cell& c, const std::string& node) {
 // A keeper takes the unit along that it holds. Until the destination has everything only the source's has it, and from the
 // commit on only the destination's; in a lazy move both hold it between the commit and the last page.
 bool dies_with_source(const std::string& point) {
-  static const std::set<std::string> lives = {"source.verdict",      "source.discarded",     "destination.committed",
-                                              "destination.running", "destination.arriving", "controller.committed"};
+  static const std::set<std::string> lives = {"source.verdict",        "source.discarded",    "destination.answered",
+                                              "destination.committed", "destination.running", "destination.arriving",
+                                              "controller.committed"};
   return !lives.contains(point);
 }
 bool dies_with_destination(const std::string& point) {
   return point.starts_with("controller.commit") || point.starts_with("destination.commit") ||
-         point == "destination.running" || point == "source.transferred" || point == "source.verdict" ||
-         point == "source.discarded" || is_lazy(point);
+         point == "destination.answered" || point == "destination.running" || point == "source.transferred" ||
+         point == "source.verdict" || point == "source.discarded" || is_lazy(point);
 }
 // The link's loss takes a unit along whose memory is still at the source.
 bool dies_with_link(const std::string& point) { return point == "source.serving"; }

@@ -19,6 +19,13 @@ std::string holder_of(const std::string& point, const Lane& lane) {
   return point.starts_with("source.") ? lane.source : lane.destination;
 }
 
+/// What is armed for a cell. A daemon that stands with an answer that its keeper has holds nobody up: so that the move stands, too,
+/// the keeper stops at what comes next.
+std::string spec_of(const std::string& point) {
+  const std::string stall = point + ":stall";
+  return point == "destination.answered" ? stall + ",destination.committed:stall" : stall;
+}
+
 }  // namespace
 
 bool is_lazy(const std::string& point) {
@@ -43,7 +50,7 @@ bool Cell::begin(const std::string& accident) {
                               node_dir(lane_.destination) + "/node.log"};
   for (size_t i = 0; i < std::size(logs); i++) log_starts_[i] = io::read_file(logs[i]).value_or("").size();
 
-  arm(point_ + ":stall");
+  arm(spec_of(point_));
   std::vector<std::string> move = {"move", name_, "--to", lane_.destination};
   if (is_lazy(point_)) move.emplace_back("--lazy");
   moved_ = std::async(std::launch::async, [this, move = std::move(move)] { return grid_.godwit(move); });

@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <optional>
-
 #include "base/base.h"
 #include "base/new_file.h"
 #include "cli/command.h"
@@ -21,17 +19,14 @@ int of_unit(Context& context, const Parsed& parsed) {
   const std::string path = parsed.get("--output");
   OR_REPORT(const auto tcp, tcp_policy(parsed));
   OR_REPORT(auto* controller, context.controller());
-  std::optional<sealing::Sealer> seal;
+  wire::CheckpointRequest request;
   if (parsed.has("--encrypt")) {
     OR_REPORT(const auto to, sealing::find_public_key(parsed.get("--encrypt")));
-    OR_REPORT(seal, sealing::Sealer::to(to));
+    request.set_seal_to(to.text());
   }
   NewFile file(path);
   if (!path.empty())
     if (auto opened = file.open(0600); !opened) return context.report(opened.error());
-  if (seal)
-    if (auto begun = file.write(seal->header()); !begun) return context.report(begun.error());
-  wire::CheckpointRequest request;
   request.set_unit(unit);
   request.set_want_file(!path.empty());
   request.set_tcp(tcp);
@@ -45,7 +40,7 @@ int of_unit(Context& context, const Parsed& parsed) {
     if (event.has_progress()) bar.show(event.progress());
     if (event.has_done()) done = event.done();
     if (event.has_data() && written) {
-      written = file.write(seal ? seal->add(event.data()) : event.data());
+      written = file.write(event.data());
       if (!written) call.TryCancel();
     }
   }
@@ -53,8 +48,6 @@ int of_unit(Context& context, const Parsed& parsed) {
   const auto status = stream->Finish();
   if (!written) return context.report(written.error());
   if (!status.ok()) return context.report(status);
-  if (seal)
-    if (auto ended = file.write(seal->finish()); !ended) return context.report(ended.error());
   if (!path.empty())
     if (auto whole = file.finish(); !whole) return context.report(whole.error());
   if (context.json) {
@@ -64,6 +57,7 @@ int of_unit(Context& context, const Parsed& parsed) {
                               size_text(done.bytes()), size_text(done.bytes_new()), done.downtime_ms(),
                               done.total_ms()));
     context.print(phases_text(done.phases()));
+    if (!done.sealed_to().empty()) context.print(fmt::format("encrypted to {}\n", done.sealed_to()));
     if (!path.empty()) context.print(fmt::format("written to {}\n", path));
   }
   return kDone;
@@ -72,8 +66,6 @@ int of_unit(Context& context, const Parsed& parsed) {
 int run(Context& context, const Parsed& parsed) {
   if (parsed.has("--pid") == !parsed.argument(0).empty())
     return context.report(Error{Code::kUsage, 0, "godwit checkpoint wants a UNIT or --pid PID"});
-  if (parsed.has("--encrypt") && (parsed.has("--pid") || !parsed.has("--output")))
-    return context.report(Error{Code::kUsage, 0, "--encrypt goes with a UNIT and -o FILE"});
   if (parsed.has("--pid")) return checkpoint_pid(context, parsed);
   if (parsed.has("--leave-running"))
     return context.report(Error{Code::kUsage, 0, "--leave-running goes with --pid; a unit always runs on"});
@@ -92,7 +84,7 @@ const Command kCheckpoint = {
     .options = {{"--output", "-o", "PATH", "also write it to this file; with --pid, the directory for the image",
                  Words::kFile},
                 {"--encrypt", "-e", "KEY",
-                 "with -o: only the owner of this key (of godwit key new --sealing) can read the file", Words::kFile},
+                 "only the owner of this key (of godwit key new --sealing) can read the checkpoint", Words::kFile},
                 {"--pid", "", "PID", "any process tree of this machine instead of a unit; needs no grid"},
                 {"--leave-running", "", "", "with --pid: let it go on afterwards"},
                 {"--stop", "", "", "with --pid: let it stand while all of its memory is copied"},
@@ -100,15 +92,19 @@ const Command kCheckpoint = {
     .details =
         "The unit runs on; it stands still for a moment only. The checkpoint becomes UNIT@NUMBER in its history, and a "
         "second node keeps a copy. With -o FILE it is also written to one file, which can be restored on another "
-        "grid. --encrypt KEY seals that file to a public key, its .pub file or x25519:…; the copies in the grid's own "
-        "history, on the nodes where the unit was, stay as they are.\n\nWith --pid PID -o DIR the tree of processes "
+        "grid. --encrypt KEY seals the checkpoint to a public key, its .pub file or x25519:…, on the unit's node, "
+        "before "
+        "anything of it is written there: in the grid's history, on both nodes, and in FILE. Only godwit restore with "
+        "that key can open it. Each is as large as the unit, whatever the one before had.\n\nWith --pid PID -o DIR the "
+        "tree of processes "
         "that begins with PID is written to DIR and ended, or "
-        "left running with --leave-running. No daemon is needed. Memory of more than 16 MiB is written while "
+        "left running with --leave-running; with --encrypt DIR is one file. No daemon is needed. Memory of more than "
+        "16 MiB is written while "
         "it runs, and what has changed meanwhile when it stands; --stop copies all of it at a stand, which takes less "
         "in all.",
     .examples =
         "  godwit checkpoint sim\n  godwit checkpoint sim -o sim.godwit\n"
-        "  godwit checkpoint sim -o sim.sealed --encrypt ada.key.pub\n"
+        "  godwit checkpoint sim --encrypt ada.key.pub\n"
         "  godwit checkpoint --pid 4711 -o /tmp/image --leave-running",
     .json = true,
     .run = run};

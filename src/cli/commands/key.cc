@@ -18,9 +18,18 @@ void print(Context& context, const delegation::PublicKey& key, const std::string
     context.print(fmt::format("{}\n  id   {}\n  file {}\n", key.base64(), key.id(), path));
 }
 
+/// A key that is there is told apart from what else went wrong: there is something to be done about it.
+int not_saved(Context& context, const Error& error, const std::string& path) {
+  if (error.code != Code::kRefused) return context.report(error);
+  return context.report(Error{Code::kRefused, 0,
+                              fmt::format("{0} is there already and is not overwritten: use it as it is (its public "
+                                          "half is {0}.pub), or make another one with --out FILE",
+                                          path)});
+}
+
 int new_sealing_key(Context& context, const std::string& path) {
   OR_REPORT(const auto key, sealing::SealKey::generate());
-  if (auto saved = key.save(path); !saved) return context.report(saved.error());
+  if (auto saved = key.save(path); !saved) return not_saved(context, saved.error(), path);
   const auto& open = key.public_key();
   if (context.json)
     context.print(object_json({{"id", open.id()}, {"key", open.text()}, {"file", path}}));
@@ -36,7 +45,7 @@ int run_new(Context& context, const Parsed& parsed) {
     if (auto made = sys::make_dirs(path.substr(0, slash), 0700); !made) return context.report(made.error());
   if (sealing) return new_sealing_key(context, path);
   OR_REPORT(const auto key, delegation::PrivateKey::generate());
-  if (auto saved = key.save(path); !saved) return context.report(saved.error());
+  if (auto saved = key.save(path); !saved) return not_saved(context, saved.error(), path);
   print(context, key.public_key(), path);
   return kDone;
 }

@@ -51,7 +51,14 @@ int run_init(Context& context, const Parsed& parsed) {
 
 int run_trust(Context& context, const Parsed& parsed) {
   OR_REPORT(const std::string dir, daemon_dir(context));
-  OR_REPORT(const std::string certificate, read_named_file(parsed.argument(1), kCertificateLimit));
+  const std::string path = parsed.argument(1);
+  OR_REPORT(const std::string certificate, read_named_file(path, kCertificateLimit));
+  if (!pki::inspect(certificate))
+    return context.report(Error{
+        Code::kUsage, 0,
+        fmt::format("{} holds no certificate; wanted is the ca.crt of site {}, a text that begins with -----BEGIN "
+                    "CERTIFICATE-----: ask its operator for the file that godwit site init wrote there",
+                    path, parsed.argument(0))});
   if (auto done = pki::trust_site(dir, parsed.argument(0), certificate); !done) return context.report(done.error());
   return kDone;
 }

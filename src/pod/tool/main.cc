@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
     std::vector<engine::Blocker> blockers;
     pod::CheckpointOptions options;
     options.leave_running = argc > 4;
-    auto r = pod::checkpoint_tree(std::atoi(argv[2]), argv[3], options, blockers);
+    auto r = pod::checkpoint_tree(std::atoi(argv[2]), argv[3], std::move(options), blockers);
     if (!r) return report_error(r.error(), blockers);
     print(*r);
     return 0;
