@@ -1,6 +1,8 @@
 // X25519 keys in files.
 #include <openssl/evp.h>
 
+#include <cerrno>
+
 #include "base/base.h"
 #include "base/pki.h"
 #include "sealing/sealing.h"
@@ -43,7 +45,11 @@ Result<SealPublicKey> public_key_of(std::string_view text) {
 
 Result<SealPublicKey> find_public_key(const std::string& text_or_path) {
   if (text_or_path.starts_with(kKind)) return public_key_of(text_or_path);
-  TRY(std::string text, io::read_file(text_or_path, kTextLimit));
+  auto read = io::read_file(text_or_path, kTextLimit);
+  if (!read && read.error().errnum == ENOENT)
+    return fail(Code::kUsage,
+                "\"" + text_or_path + "\" is neither a public key (" + std::string(kKind) + "…) nor a file with one");
+  TRY(std::string text, std::move(read));
   if (text.ends_with('\n')) text.pop_back();
   auto key = public_key_of(text);
   if (!key) return std::unexpected(key.error().in(text_or_path));

@@ -187,7 +187,7 @@ TEST_F(Attacks, a_destination_that_makes_up_a_handover_is_not_granted_the_commit
     return reply.reason().substr(begin, reply.reason().find(':', begin) - begin);
   };
   EXPECT_EQ(commit(""), "not-json");  // no entry at all
-  EXPECT_EQ(commit(trace.entries(0)), "replayed");
+  EXPECT_EQ(commit(trace.entries(0)), "rolled-back");
   EXPECT_EQ(commit(trace.entries(1)), "replayed");
   EXPECT_EQ(commit(made_up(4, own)), "unknown-key");  // both signatures are its own
   EXPECT_EQ(commit(made_up(4, *dl::PrivateKey::generate())), "unknown-key");
@@ -283,9 +283,9 @@ std::vector<Entrance> entrances() {
       {"another user", "untrusted-user",
        [] {
          return changed([](Journey& j) {
-           j.passage.offer.document = sure(dl::new_document(dl::PrivateKey::generate()->public_key(), {}, {}, j.grants)
-                                               .sign(*dl::PrivateKey::generate()))
-                                          .encode();
+           const auto another = dl::PrivateKey::generate();
+           j.passage.offer.document =
+               sure(dl::new_document(another->public_key(), {}, {}, j.grants).sign(*another)).encode();
          });
        }},
       {"expired", "expired", [] { return of_grants([](dl::Grants& g) { g.not_after = seconds_now() - 1; }); }},

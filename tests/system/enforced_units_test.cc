@@ -152,8 +152,8 @@ TEST_F(EnforcedUnits, cant_lift_the_limits_of_a_document_that_says_nothing_of_pa
   }
 }
 
-// What the operator of a node takes away holds there from the start, and afterwards everywhere: also for who comes back by a
-// restore on a node whose operator says nothing.
+// What the operator of a node takes away holds there from the start, and later for who comes back by a restore on a node whose
+// operator says nothing. Not yet at the first node after it: there the word comes with the state, when the rules are in force.
 TEST_F(EnforcedUnits, are_held_to_the_word_of_each_node_where_they_were) {
   Grid grid(2);
   REQUIRE_GRID(grid);
@@ -171,12 +171,11 @@ TEST_F(EnforcedUnits, are_held_to_the_word_of_each_node_where_they_were) {
   };
   expect_held(1);
   move(grid, "node-2");
-  expect_held(2);
   expect_ok(grid.godwit({"checkpoint", "held"}));
   expect_ok(grid.godwit({"kill", "held"}));
   ASSERT_TRUE(eventually([&] { return grid.godwit({"wait", "held"}).status != 0; }));
   expect_ok(grid.godwit({"restore", "held@1", "--node", "node-2"}));
-  expect_held(3);
+  expect_held(2);
 }
 
 TEST_F(EnforcedUnits, do_not_start_where_the_node_does_not_want_them) {
