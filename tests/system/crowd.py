@@ -65,6 +65,8 @@ def come():
 
 for _ in range(COUNT):
     come()
+if opened < COUNT * 9 // 10:
+    sys.exit(f"only {opened} of {COUNT} could connect to {HOST}:{PORT}")
 print("here", flush=True)
 end = time.monotonic() + SECONDS
 tick = time.monotonic()
