@@ -134,9 +134,12 @@ int from_grid(Context& context, const Parsed& parsed, bool from_file) {
     OR_REPORT(sends.key, key_for(file, parsed.get("--key")));
     sends.next = pieces_of(file);
   }
+  CheckpointName name;
+  if (!from_file) {
+    OR_REPORT(name, checkpoint_name(parsed.argument(0)));
+  }
   OR_REPORT(auto* controller, context.controller());
   if (!from_file) {
-    OR_REPORT(const auto name, checkpoint_name(parsed.argument(0)));
     what.set_unit(name.unit);
     what.set_number(name.number);
     if (const auto sealed = encrypted(*controller, name)) {
